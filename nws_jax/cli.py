@@ -1,0 +1,92 @@
+"""How every command starts and ends: flags, messages, exit codes.
+
+0 done, 2 what was asked is wrong, 1 what exists is damaged or the run failed,
+130 interrupted. absl and ml_collections would exit 1, some with a traceback;
+everything they raise while flags are read becomes one line and exit code 2.
+"""
+
+import os
+import signal
+import sys
+
+from absl import flags, logging
+
+from nws_jax import errors
+
+
+def run(main, argv=None):
+  """Parses `argv`, calls `main()`, and exits with the code of its outcome."""
+  argv = sys.argv if argv is None else argv
+  name = main.__module__
+  if name == '__main__':  # python -m nws_jax.zoo -> nws_jax.zoo
+    name = sys.modules['__main__'].__spec__.name
+  name = name.removesuffix('.__main__')
+  flags.FLAGS.set_default('logtostderr', True)
+  logging.set_verbosity(logging.ERROR)  # libraries; ours are plain messages
+  try:
+    code = _run(main, name, argv)
+  except KeyboardInterrupt:
+    print(f'{name}: interrupted', file=sys.stderr)
+    code = 130
+  sys.stdout.flush()
+  sys.exit(code)
+
+
+def _run(main, name, argv):
+  if {'--help', '-h', '-help'} & set(argv[1:]):
+    print(_help(main))
+    return 0
+  try:
+    rest = flags.FLAGS(argv)
+    if len(rest) > 1 and not getattr(main, 'positional', False):
+      raise errors.Wrong(f'unexpected argument {rest[1]!r}; options start '
+                         'with --. See --help.')
+  except errors.Wrong as e:
+    return _say(name, e, 2)
+  except Exception as e:  # ml_collections raises anything a config file does
+    return _say(name, _reason(e), 2)
+  signal.signal(signal.SIGTERM, _interrupt)
+  try:
+    main(*rest[1:])
+  except errors.Wrong as e:
+    return _say(name, e, 2)
+  except errors.Damaged as e:
+    return _say(name, e, 1)
+  except BrokenPipeError:  # the reader of our output left: `| head`
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
+  except OSError as e:
+    if os.environ.get('NWS_JAX_TRACEBACK'):
+      raise
+    return _say(name, f'{e.strerror or e}: {e.filename or ""}'.rstrip(': '), 1)
+  return 0
+
+
+def _interrupt(signum, frame):
+  raise KeyboardInterrupt
+
+
+def _say(name, message, code):
+  print(f'{name}: {message}', file=sys.stderr)
+  return code
+
+
+def _help(main):
+  module = sys.modules[main.__module__]
+  own = flags.FLAGS.get_flags_for_module(module)
+  lines = [(module.__doc__ or '').strip(), '', 'Options:']
+  for flag in sorted(own, key=lambda f: f.name):
+    default = '' if flag.default is None else f' (default: {flag.default})'
+    lines += [f'  --{flag.name}', f'      {flag.help}{default}']
+  return '\n'.join(lines)
+
+
+def _reason(error):
+  """The last line of what a flag parser raised, without its traceback."""
+  if isinstance(error.__cause__, errors.Wrong):
+    return str(error.__cause__)
+  lines = [x.strip() for x in str(error).splitlines() if x.strip()]
+  text = lines[-1] if lines else type(error).__name__
+  for prefix in ('nws_jax.errors.Wrong: ', 'ValueError: ', 'KeyError: '):
+    text = text.removeprefix(prefix)
+  return text
