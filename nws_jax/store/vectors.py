@@ -1,0 +1,163 @@
+"""Flax variables <-> the flat weight vector in the published order.
+
+Layer by layer: kernel, bias, offset, scale, mean, variance; convolution
+kernels as [out][in][h][w], dense kernels as [out][in] (docs/recipe.md,
+section 11). Every function takes NumPy or JAX arrays with any leading axes.
+"""
+
+import functools
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from nws_jax import space
+
+_NORM = ('offset', 'scale', 'mean', 'variance')
+_FLAX = {  # tensor -> (collection, module suffix, Flax name)
+    'kernel': ('params', '', 'kernel'),
+    'bias': ('params', '', 'bias'),
+    'offset': ('params', '_bn', 'bias'),
+    'scale': ('params', '_bn', 'scale'),
+    'mean': ('batch_stats', '_bn', 'mean'),
+    'variance': ('batch_stats', '_bn', 'var'),
+}
+RUNNING = ('mean', 'variance')
+
+
+class Layer(NamedTuple):
+  """A layer: its name and its kernel's shape in Flax's order."""
+  name: str
+  kernel: tuple  # (h, w, in, out) or (in, out)
+  norm: bool
+  pool: bool = False  # a pooling follows
+
+
+class Span(NamedTuple):
+  """Where a tensor lies in the vector: values start to stop - 1."""
+  layer: str
+  tensor: str
+  start: int
+  stop: int
+  shape: tuple  # Flax's order
+
+  @property
+  def published(self):
+    """Its shape in the vector's own order."""
+    if len(self.shape) == 4:
+      h, w, i, o = self.shape
+      return (o, i, h, w)
+    return self.shape[::-1]
+
+
+@functools.lru_cache(maxsize=None)
+def layers(arch):
+  """The layers of an architecture, input to output (recipe, section 3)."""
+  k, out, result = arch.filter_size, 3, []
+  extra = arch.depth_conv - 3  # blocks that have two convolutions, from the end
+  for block in (1, 2, 3):
+    convs = 2 if block > 3 - extra else 1
+    for n in range(1, convs + 1):
+      into, out = out, arch.width_conv * 2 ** (block - 1)
+      result.append(Layer(f'conv{block}_{n}', (k, k, into, out),
+                          arch.batch_norm, pool=n == convs))
+  out *= 16  # 4 x 4 positions are left after three poolings of 32 x 32
+  for n in range(arch.depth_fc):
+    into, out = out, arch.width_fc // 2 ** n
+    result.append(Layer(f'fc{n + 1}', (into, out), arch.batch_norm))
+  result.append(Layer('output', (out, space.NUM_LOGITS), False))
+  return tuple(result)
+
+
+@functools.lru_cache(maxsize=None)
+def spans(arch):
+  """Every tensor's `Span`, in the order of the vector."""
+  result, start = [], 0
+  for layer in layers(arch):
+    for tensor in ('kernel', 'bias') + (_NORM if layer.norm else ()):
+      shape = layer.kernel if tensor == 'kernel' else layer.kernel[-1:]
+      stop = start + math.prod(shape)
+      result.append(Span(layer.name, tensor, start, stop, shape))
+      start = stop
+  return tuple(result)
+
+
+def num_weights(arch):
+  return spans(arch)[-1].stop
+
+
+def num_weights_conv(arch):
+  return max(s.stop for s in spans(arch) if s.layer.startswith('conv'))
+
+
+@functools.lru_cache(maxsize=None)
+def running_mask(arch):
+  """bool [P]: which values are batch norm's running statistics."""
+  mask_P = np.zeros(num_weights(arch), bool)
+  for s in spans(arch):
+    mask_P[s.start:s.stop] = s.tensor in RUNNING
+  mask_P.flags.writeable = False
+  return mask_P
+
+
+def split(vector, arch):
+  """[..., P] -> {layer: {tensor: array}}, tensors in the vector's own order."""
+  result = {}
+  for s in spans(arch):
+    part = vector[..., s.start:s.stop].reshape(vector.shape[:-1] + s.published)
+    result.setdefault(s.layer, {})[s.tensor] = part
+  return result
+
+
+def join(parts, arch):
+  """Inverse of `split`."""
+  flat = []
+  for s in spans(arch):
+    part = parts[s.layer][s.tensor]
+    lead = part.shape[:part.ndim - len(s.shape)]
+    flat.append(part.reshape(lead + (-1,)))
+  return _namespace(flat[0]).concatenate(flat, axis=-1)
+
+
+def to_variables(vector, arch):
+  """[..., P] -> {'params': ..., 'batch_stats': ...} with the leading axes."""
+  result = {'params': {}, 'batch_stats': {}}
+  parts = split(vector, arch)
+  for s in spans(arch):
+    collection, suffix, name = _FLAX[s.tensor]
+    leaf = _reorder(parts[s.layer][s.tensor], len(s.shape), (2, 3, 1, 0))
+    result[collection].setdefault(s.layer + suffix, {})[name] = leaf
+  return result
+
+
+def to_vector(variables, arch):
+  """Inverse of `to_variables`."""
+  parts = {}
+  for s in spans(arch):
+    collection, suffix, name = _FLAX[s.tensor]
+    leaf = variables[collection][s.layer + suffix][name]
+    parts.setdefault(s.layer, {})[s.tensor] = _reorder(
+        leaf, len(s.shape), (3, 2, 0, 1))
+  return join(parts, arch)
+
+
+def leaf_name(span):
+  """Path of a span's leaf in the variables: (collection, module, name)."""
+  collection, suffix, name = _FLAX[span.tensor]
+  return collection, span.layer + suffix, name
+
+
+def _reorder(x, rank, conv_axes):
+  """Permutes the last `rank` axes: kernels change order, vectors do not."""
+  if rank == 1:
+    return x
+  axes = conv_axes if rank == 4 else (1, 0)
+  lead = x.ndim - rank
+  return x.transpose(tuple(range(lead)) + tuple(lead + a for a in axes))
+
+
+def _namespace(array):
+  if isinstance(array, np.ndarray):
+    return np
+  import jax.numpy as jnp  # keeps readers of tables free of jax
+  return jnp
