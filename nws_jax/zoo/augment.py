@@ -1,0 +1,107 @@
+"""The published augmentation: one warp, colour, noise (recipe, section 9).
+
+Shift, rotation, zoom and shear are drawn an image; brightness, contrast, hue,
+saturation and the deviation of the noise are drawn a batch.
+"""
+
+import jax
+import jax.numpy as jnp
+
+SIZE, CENTRE = 32, 16  # the published centre is 16, not 15.5
+
+# Low and high of every uniform draw; angles in degrees.
+_IMAGE = (('tx', -3, 3), ('ty', -3, 3), ('r', -15, 15), ('z', 0.901, 1.099),
+          ('hx', -3, 3), ('hy', -3, 3))
+_BATCH = (('brightness', -0.2, 0.2), ('contrast', 0.5, 1.5),
+          ('hue', -0.08, 0.08), ('saturation', 0.3, 1.5), ('noise', 0, 0.03))
+
+
+def scale(images_BxHxWxC, dtype=jnp.float32):
+  """uint8 images as the network takes them: [B, H, W*C] in [0, 1]."""
+  b, h, w, c = images_BxHxWxC.shape
+  return images_BxHxWxC.reshape(b, h, w * c).astype(dtype) / 255
+
+
+def augment(key, images_BxHxWxC, dtype=jnp.float32):
+  """uint8 images -> augmented [B, H, W*C] in [0, 1]. `key` is consumed."""
+  b = images_BxHxWxC.shape[0]
+  image_key, batch_key, noise_key = jax.random.split(key, 3)
+  warp = _draw(image_key, _IMAGE, (b,))
+  colour = _draw(batch_key, _BATCH, ())
+  channels = _warp(images_BxHxWxC, **warp)
+  channels = _recolour(channels, colour)
+  x = jnp.stack(channels, axis=-1).reshape(b, SIZE, -1)
+  noise = jax.random.normal(noise_key, x.shape, jnp.float32)
+  return jnp.clip(x + colour['noise'] * noise, 0, 1).astype(dtype)
+
+
+def _draw(key, ranges, shape):
+  u = jax.random.uniform(key, (len(ranges),) + shape)
+  return {name: low + (high - low) * u_
+          for (name, low, high), u_ in zip(ranges, u)}
+
+
+def _warp(images, tx, ty, r, z, hx, hy):
+  """Bilinear, every neighbour outside the image is 0: three of [B, H*W]."""
+  r, hx, hy = (jnp.deg2rad(a)[:, None] for a in (r, hx, hy))
+  z = z[:, None]
+  pixel = jnp.arange(SIZE * SIZE)
+  x = (pixel % SIZE - CENTRE) + tx[:, None]
+  y = (pixel // SIZE - CENTRE) + ty[:, None]
+  u = CENTRE + z / jnp.cos(hx) * (jnp.cos(hx - r) * x + jnp.sin(hx - r) * y)
+  v = CENTRE + z / jnp.cos(hy) * (jnp.sin(hy + r) * x + jnp.cos(hy + r) * y)
+  # One gather fetches the three bytes of a pixel, packed into a word.
+  word = images.astype(jnp.uint32).reshape(images.shape[0], -1, 3)
+  word = word[..., 0] | word[..., 1] << 8 | word[..., 2] << 16
+  u0, v0 = jnp.floor(u), jnp.floor(v)
+  channels = [0.0, 0.0, 0.0]
+  for du in (0, 1):
+    for dv in (0, 1):
+      column, row = (u0 + du).astype(jnp.int32), (v0 + dv).astype(jnp.int32)
+      inside = ((column >= 0) & (column < SIZE) & (row >= 0) & (row < SIZE))
+      weight = (1 - jnp.abs(u - column)) * (1 - jnp.abs(v - row))
+      weight = jnp.where(inside, weight / 255, 0)
+      index = jnp.where(inside, row * SIZE + column, 0)
+      value = jnp.take_along_axis(word, index, axis=1, mode='clip')
+      for c in range(3):
+        byte = (value >> 8 * c & 255).astype(jnp.float32)
+        channels[c] += weight * byte
+  return channels
+
+
+def _recolour(channels, colour):
+  """Brightness, contrast, hue, saturation; no clipping in between."""
+  means = [c.mean(axis=1, keepdims=True) + colour['brightness']
+           for c in channels]
+  rgb = [(c + colour['brightness'] - m) * colour['contrast'] + m
+         for c, m in zip(channels, means)]
+  return _saturate(_turn_hue(rgb, colour['hue']), colour['saturation'])
+
+
+def _turn_hue(rgb, delta):
+  """Turns the hue by `delta` of the circle; least and greatest value stay."""
+  low, high, spread = _extent(rgb)
+  r, g, b = rgb
+  safe = jnp.where(spread > 0, spread, 1)
+  sixth = jnp.where(high == r, (g - b) / safe, jnp.where(
+      high == g, 2 + (b - r) / safe, 4 + (r - g) / safe)) + 6 * delta
+  result = []
+  for n in (5, 3, 1):
+    k = (n + sixth) % 6
+    result.append(high - spread * jnp.clip(jnp.minimum(k, 4 - k), 0, 1))
+  return result
+
+
+def _saturate(rgb, factor):
+  """Multiplies the saturation of HSV, bounded to [0, 1]; hue and value stay."""
+  low, high, spread = _extent(rgb)
+  s = jnp.where(high > 0, spread / jnp.where(high > 0, high, 1), 0)
+  ratio = jnp.where(
+      s > 0, jnp.clip(s * factor, 0, 1) / jnp.where(s > 0, s, 1), 0)
+  return [high - (high - c) * ratio for c in rgb]
+
+
+def _extent(rgb):
+  low = jnp.minimum(jnp.minimum(*rgb[:2]), rgb[2])
+  high = jnp.maximum(jnp.maximum(*rgb[:2]), rgb[2])
+  return low, high, high - low
