@@ -132,13 +132,18 @@ def to_variables(vector, arch):
 
 def to_vector(variables, arch):
   """Inverse of `to_variables`."""
-  parts = {}
+  flat = []
   for s in spans(arch):
-    collection, suffix, name = _FLAX[s.tensor]
-    leaf = variables[collection][s.layer + suffix][name]
-    parts.setdefault(s.layer, {})[s.tensor] = _reorder(
-        leaf, len(s.shape), (3, 2, 0, 1))
-  return join(parts, arch)
+    collection, module, name = leaf_name(s)
+    flat.append(flatten(variables[collection][module][name], s))
+  return _namespace(flat[0]).concatenate(flat, axis=-1)
+
+
+def flatten(leaf, span):
+  """A span's Flax leaf -> [..., stop - start] in the published order."""
+  rank = len(span.shape)
+  lead = leaf.shape[:leaf.ndim - rank]
+  return _reorder(leaf, rank, (3, 2, 0, 1)).reshape(lead + (-1,))
 
 
 def leaf_name(span):

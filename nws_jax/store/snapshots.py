@@ -1,0 +1,213 @@
+"""Snapshots on disk: pytrees stacked and chunked by network.
+
+One Orbax checkpoint holds one pytree whose leaves all have a leading axis of
+networks, [M, ...], in chunks of one network: written at once, read back by
+rows through TensorStore, which Orbax itself cannot do.
+"""
+
+import hashlib
+import os
+import shutil
+
+import numpy as np
+import tensorstore as ts
+
+from nws_jax import errors
+from nws_jax.store import vectors
+
+_FORMAT = {'use_ocdbt': True, 'use_zarr3': True}
+_CACHE = {'cache_pool': {'total_bytes_limit': 32_000_000}}
+
+
+class Writer:
+  """Saves stacked pytrees in the background.
+
+  What `save` was given is durable, and at its place, once `wait` returns; a
+  process that dies earlier leaves nothing at `path`, and the same path can be
+  saved again.
+  """
+
+  def __init__(self):
+    self._pending = []
+
+  def save(self, path, tree):
+    """Starts to save `tree`, leaves [M, ...], in the folder `path`.
+
+    The leaves are copied: the caller may change its arrays afterwards. What
+    lies at `path` is replaced.
+
+    Raises:
+      Damaged: there is no room on the disk, or it cannot be written.
+    """
+    import jax
+    ocp = _import_orbax()
+    path = os.path.abspath(path)
+    tree = jax.tree.map(np.asarray, tree)
+    save_args = jax.tree.map(
+        lambda x: ocp.SaveArgs(
+            shard_axes=(0,), chunk_byte_size=max(1, x.nbytes // x.shape[0])),
+        tree)
+    try:
+      os.makedirs(os.path.dirname(path), exist_ok=True)
+      _check_room(path, sum(x.nbytes for x in jax.tree.leaves(tree)))
+      checkpointer = ocp.AsyncCheckpointer(
+          ocp.PyTreeCheckpointHandler(**_FORMAT), timeout_secs=24 * 3600)
+      checkpointer.save(
+          path, args=ocp.args.PyTreeSave(tree, save_args=save_args), force=True)
+    except (OSError, ValueError) as e:
+      raise _unsaved(path, e) from e
+    self._pending.append((path, checkpointer))
+
+  def wait(self):
+    """Returns when everything saved so far is durable.
+
+    Raises:
+      Damaged: something could not be written.
+    """
+    while self._pending:
+      path, checkpointer = self._pending.pop(0)
+      try:
+        checkpointer.wait_until_finished()
+      except Exception as e:  # raised in Orbax's thread, of any kind
+        raise _unsaved(path, e) from e
+      checkpointer.close()
+
+
+def restore(path, like):
+  """Reads a whole pytree back, as NumPy arrays of the structure of `like`.
+
+  Raises:
+    Damaged: it is not there, not readable, or has other shapes.
+  """
+  import jax
+  ocp = _import_orbax()
+  path = os.path.abspath(path)
+  restore_args = jax.tree.map(
+      lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)
+  try:
+    tree = ocp.PyTreeCheckpointHandler(**_FORMAT).restore(
+        _epath(path), args=ocp.args.PyTreeRestore(
+            item=like, restore_args=restore_args))
+  except Exception as e:  # of any kind: what is damaged is not known
+    raise _unreadable(path, e) from e
+  for new, old in zip(jax.tree.leaves(tree), jax.tree.leaves(like)):
+    if new.shape != old.shape or new.dtype != old.dtype:
+      raise _unreadable(path, f'{new.dtype}{new.shape} was found where '
+                              f'{old.dtype}{old.shape} belongs')
+  return tree
+
+
+def read_vectors(path, arch, rows, start=0, stop=None):
+  """Reads values start to stop - 1 of some networks' vectors.
+
+  Only the leaves that overlap the window are read, and of them only the rows
+  asked for.
+
+  Args:
+    path: folder of a snapshot of Flax variables of one architecture.
+    arch: its `Architecture`.
+    rows: which networks, in any order.
+    start: first value, in the published order.
+    stop: one behind the last value; the vector's end if None.
+
+  Returns:
+    float32 [len(rows), stop - start].
+
+  Raises:
+    Damaged: the snapshot is not there, or not readable.
+  """
+  stop = vectors.num_weights(arch) if stop is None else stop
+  rows = np.asarray(rows, np.int64)
+  spans = [s for s in vectors.spans(arch) if s.start < stop and s.stop > start]
+  window_RxL = np.empty((len(rows), stop - start), np.float32)
+  try:
+    if not os.path.isdir(path):  # TensorStore would take it for an empty one
+      raise FileNotFoundError('it is not there')
+    context = ts.Context(_CACHE)  # shared: the index is read once
+    stores = [f.result() for f in [_open_leaf(path, s, context)
+                                   for s in spans]]
+    reads = [store[rows].read() for store in stores]
+    for s, read in zip(spans, reads):
+      leaf = read.result()
+      if leaf.shape[1:] != s.shape or leaf.dtype != np.float32:
+        raise ValueError(f'{s.layer} {s.tensor} is {leaf.dtype}'
+                         f'{leaf.shape[1:]}, not float32{s.shape}')
+      a, b = max(s.start, start), min(s.stop, stop)
+      window_RxL[:, a - start:b - start] = vectors.flatten(
+          leaf, s)[:, a - s.start:b - s.start]
+  except (ValueError, OSError, IndexError) as e:
+    raise _unreadable(path, e) from e
+  return window_RxL
+
+
+def digest(vector_P):
+  """Short digest of one network's values, as hexadecimal digits."""
+  data = np.ascontiguousarray(vector_P, '<f4')
+  return hashlib.blake2b(data, digest_size=8).hexdigest()
+
+
+def digests(vectors_MxP):
+  """The digest of every network."""
+  return [digest(v) for v in vectors_MxP]
+
+
+def _open_leaf(path, span, context):
+  base = 'file://' + os.path.abspath(path) + '/'
+  leaf = '.'.join(vectors.leaf_name(span)) + '/'
+  return ts.open(
+      {'driver': 'zarr3',
+       'kvstore': {'driver': 'ocdbt', 'base': base, 'path': leaf}},
+      open=True, read=True, context=context)
+
+
+def _import_orbax():
+  """Orbax takes a second to import, and only writers need it."""
+  import logging
+
+  import orbax.checkpoint as ocp
+  # It warns of every chunk below a megabyte, and prints tracebacks of what it
+  # raises anyway.
+  logger = logging.getLogger('absl')
+  if _is_ours not in logger.filters:
+    logger.addFilter(_is_ours)
+  return ocp
+
+
+def _is_ours(record):
+  return '/orbax/' not in record.pathname.replace(os.sep, '/')
+
+
+def _epath(path):
+  from etils import epath  # comes with Orbax, which takes nothing else here
+  return epath.Path(path)
+
+
+def _check_room(path, num_bytes):
+  """Weights barely compress: what does not fit now will not fit later."""
+  free = shutil.disk_usage(os.path.dirname(path)).free
+  if free < num_bytes:
+    raise OSError(f'No space left on device: {num_bytes / 1e6:.1f} MB are '
+                  f'needed, {free / 1e6:.1f} MB are free')
+
+
+def _unsaved(path, error):
+  text = str(error)
+  if 'No space left' in text or 'Disk quota' in text:
+    fix = 'Make room on the disk'
+  else:
+    fix = 'Check the disk and its permissions'
+  return errors.Damaged(
+      f'{path} could not be saved: {text}. {fix} and run the same command '
+      'again: it goes on from what was saved before.')
+
+
+def _unreadable(path, reason):
+  return errors.Damaged(
+      f'{path} is damaged: {_first_line(reason)}. Restore it from a copy, or '
+      "delete its unit's folders under units/, snapshots/ and state/ and run "
+      'the same zoo command again.')
+
+
+def _first_line(error):
+  lines = str(error).splitlines() or [type(error).__name__]
+  return lines[0][:300].rstrip('.')
