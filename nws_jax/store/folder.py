@@ -1,0 +1,274 @@
+"""The folder of a zoo: its places, its lock, commits and the tables on top.
+
+  config.json  plan.json  members.csv  metrics.csv  layers.csv  checksums.json
+  units/<unit>/             tables and commit record of one unit of networks
+  snapshots/<unit>/<epoch>/ variables of its networks, in ascending id
+  state/<unit>/<epoch>/     the trainer's state after that epoch
+
+A unit is what is trained together: networks of one architecture. Row m of its
+snapshots is row m of its members.csv. `progress.json` is written last: what it
+does not name did not happen.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import socket
+import time
+
+from nws_jax import errors, space
+from nws_jax.store import tables, vectors
+
+_UNIT_TABLES = {
+    'members.csv': tables.MEMBERS, 'metrics.csv': tables.METRICS}
+_NAME = re.compile(r'[A-Za-z0-9_-][A-Za-z0-9._-]*')
+
+
+def unit_path(zoo, unit, *names):
+  """units/<unit>/... in a zoo; see `_inside`."""
+  return _inside(zoo, 'units', unit, *names)
+
+
+def snapshot_path(zoo, unit, epoch):
+  """Folder of a unit's snapshot after an epoch."""
+  return _inside(zoo, 'snapshots', unit, str(int(epoch)))
+
+
+def state_path(zoo, unit, epoch):
+  """Folder of the trainer's state after an epoch."""
+  return _inside(zoo, 'state', unit, str(int(epoch)))
+
+
+def _inside(zoo, *names):
+  """Joins a path whose parts may come from a file: it stays in the zoo."""
+  for name in names:
+    if not _NAME.fullmatch(name):
+      raise errors.Damaged(f'{zoo} names {name!r}, which is no name of a unit '
+                           'or a file of one. Restore it from a copy.')
+  path = os.path.join(zoo, *names)
+  root = os.path.realpath(zoo)
+  if os.path.commonpath([root, os.path.realpath(path)]) != root:
+    raise errors.Damaged(f'{path} leads out of {zoo} by a link. Put what it '
+                         'names in its place.')
+  return path
+
+
+@contextlib.contextmanager
+def lock(zoo):
+  """Holds a zoo's folder, which is made, for this process alone.
+
+  Raises:
+    Wrong: another process works on it.
+  """
+  try:
+    os.makedirs(zoo, exist_ok=True)
+    f = open(os.path.join(zoo, 'lock'), 'a+', encoding='utf-8')
+  except OSError as e:
+    raise errors.Wrong(f'{zoo} cannot hold a zoo: {e.strerror}. Name another '
+                       '--workdir.') from e
+  with f:
+    try:
+      fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as e:
+      f.seek(0)
+      holder = f.read().strip() or 'another process'
+      raise errors.Wrong(
+          f'{zoo} is in use by {holder}. Wait until it ends, stop it, or name '
+          'another --workdir.') from e
+    f.truncate(0)
+    f.write(f'process {os.getpid()} on {socket.gethostname()}\n')
+    f.flush()
+    try:
+      yield
+    finally:
+      f.truncate(0)  # the system frees the lock however the process ends
+
+
+def commit(zoo, unit, epoch, done, members, metrics, digests):
+  """Makes a unit's state after `epoch` the one to go on from.
+
+  Its snapshot and state must be durable already.
+
+  Args:
+    zoo: the zoo's folder.
+    unit: the unit's name.
+    epoch: the last epoch that counts.
+    done: nothing will follow.
+    members: rows of its networks (`tables.MEMBERS`), in ascending id.
+    metrics: rows of all its evaluations so far (`tables.METRICS`).
+    digests: {epoch: digests of its networks}, of every snapshot kept.
+  """
+  os.makedirs(unit_path(zoo, unit), exist_ok=True)
+  texts = {
+      'members.csv': tables.to_csv(members, tables.MEMBERS),
+      'metrics.csv': tables.to_csv(
+          sorted(metrics, key=lambda r: (int(r['epoch']), int(r['id']))),
+          tables.METRICS),
+  }
+  for name, text in texts.items():
+    tables.write_text(unit_path(zoo, unit, name), text)
+  tables.write_json(unit_path(zoo, unit, 'progress.json'), {
+      'epoch': int(epoch), 'done': bool(done),
+      'tables': {k: tables.hash_text(t) for k, t in texts.items()},
+      'digests': {str(int(e)): list(d) for e, d in digests.items()}})
+
+
+def units(zoo):
+  """Names of the units that committed anything, sorted."""
+  folder = os.path.join(zoo, 'units')
+  names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+  return [n for n in names
+          if _NAME.fullmatch(n)
+          and os.path.exists(unit_path(zoo, n, 'progress.json'))]
+
+
+def progress(zoo, unit):
+  """A unit's commit record, or None before its first commit.
+
+  Returns:
+    {'epoch': int, 'done': bool, 'tables': {name: sha256},
+    'digests': {epoch: [digest of each network]}}
+
+  Raises:
+    Damaged: it is not readable.
+  """
+  path = unit_path(zoo, unit, 'progress.json')
+  if not os.path.exists(path):
+    return None
+  record = tables.read_json(path)
+  try:
+    return {'epoch': int(record['epoch']), 'done': bool(record['done']),
+            'tables': {k: str(v) for k, v in record['tables'].items()},
+            'digests': {int(e): [str(d) for d in ds]
+                        for e, ds in record['digests'].items()}}
+  except (KeyError, TypeError, ValueError, AttributeError) as e:
+    raise tables.damaged(path, f'it is no commit record ({e!r})') from e
+
+
+def committed(zoo, unit):
+  """The texts of a unit's tables as last committed: {name: text}.
+
+  A run killed while it committed may have left newer tables than its record.
+  Metrics are in the order of epochs, so those behind the record are a tail,
+  and are cut off; newer members stay until the next commit replaces them.
+
+  Raises:
+    Damaged: nothing was committed, or a table is not what was.
+  """
+  record = progress(zoo, unit)
+  if record is None:
+    raise tables.damaged(unit_path(zoo, unit, 'progress.json'), 'it is missing')
+  texts = {}
+  for name, columns in _UNIT_TABLES.items():
+    path = unit_path(zoo, unit, name)
+    text = tables.read_text(path)
+    tables.parse_csv(text, columns, path)
+    if name == 'metrics.csv':
+      head, *rows = text.splitlines(keepends=True)
+      text = head + ''.join(
+          r for r in rows if int(r.split(',')[1]) <= record['epoch'])
+    if (tables.hash_text(text) != record['tables'].get(name)
+        and (record['done'] or name == 'metrics.csv')):
+      raise tables.damaged(path, 'its checksum is wrong')
+    texts[name] = text
+  return texts
+
+
+def read_unit(zoo, unit):
+  """A unit's (members, metrics) as last committed: two DataFrames."""
+  texts = committed(zoo, unit)
+  return tuple(
+      tables.parse_csv(texts[name], columns, unit_path(zoo, unit, name))
+      for name, columns in _UNIT_TABLES.items())
+
+
+def rebuild(zoo):
+  """Writes the tables of the whole zoo, and checksums.json, from its units.
+
+  Raises:
+    Damaged: a unit's tables or record are.
+  """
+  snapshots, merged = {}, {name: [] for name in _UNIT_TABLES}
+  for unit in units(zoo):
+    for name, text in committed(zoo, unit).items():
+      merged[name] += text.splitlines(keepends=True)[1:]
+    snapshots[unit] = {
+        str(e): tables.hash_text(' '.join(d))
+        for e, d in sorted(progress(zoo, unit)['digests'].items())}
+  texts = {}
+  for name, columns in _UNIT_TABLES.items():
+    keys = list(columns).index('epoch') + 1 if name == 'metrics.csv' else 1
+    rows = sorted(merged[name], key=lambda r: [
+        int(x) for x in r.split(',', keys)[:keys]])
+    texts[name] = ','.join(columns) + '\n' + ''.join(rows)
+  texts['layers.csv'] = _layers(tables.parse_csv(
+      texts['members.csv'], tables.MEMBERS, os.path.join(zoo, 'members.csv')))
+  for name, text in texts.items():
+    tables.write_text(os.path.join(zoo, name), text)
+  tables.write_json(os.path.join(zoo, 'checksums.json'), {
+      'zoo': _digest(texts, snapshots),
+      'tables': {name: tables.hash_text(t) for name, t in texts.items()},
+      'snapshots': snapshots})
+
+
+def _layers(members):
+  """Text of layers.csv: every tensor of every architecture."""
+  archs = {row['architecture']: space.architecture(row) for row in
+           members.drop_duplicates('architecture').to_dict('records')}
+  return tables.to_csv(
+      ({'architecture': name, 'layer': s.layer, 'tensor': s.tensor,
+        'start': s.start, 'stop': s.stop, 'shape': 'x'.join(map(str, s.shape))}
+       for name in sorted(archs) for s in vectors.spans(archs[name])),
+      tables.LAYERS)
+
+
+def _digest(texts, snapshots):
+  """One digest of a zoo; equal zoos, times aside, have equal ones."""
+  rows = [r.split(',') for r in texts['members.csv'].splitlines()]
+  keep = [i for i, name in enumerate(rows[0]) if name not in tables.TIMES]
+  members = [[r[i] for i in keep] for r in rows]
+  return tables.hash_text(json.dumps(
+      [members, texts['metrics.csv'], texts['layers.csv'], snapshots]))
+
+
+def check(zoo):
+  """Raises `Wrong` unless a folder is a zoo with something in it."""
+  make = f'Make one with: python -m nws_jax.zoo --config=configs/zoo.py ' \
+         f'--workdir={zoo}'
+  if not os.path.isdir(zoo):
+    raise errors.Wrong(f'{zoo} is no folder. {make}')
+  if not os.path.exists(os.path.join(zoo, 'config.json')):
+    raise errors.Wrong(f'{zoo} is not a zoo: it has no config.json. {make}')
+  if not units(zoo):
+    raise errors.Wrong(f'nothing in {zoo} is finished yet: wait for its run, '
+                       'or start it again.')
+
+
+def read_table(zoo, name):
+  """Reads members.csv, metrics.csv or layers.csv of a whole zoo.
+
+  Raises:
+    Damaged: it is not what checksums.json says.
+  """
+  path = os.path.join(zoo, name)
+  for wait in (0.1, 0.3, 1, None):  # a run may be replacing them just now
+    sha256 = read_checksums(zoo)['tables'].get(name, 'none')
+    try:
+      return tables.read_csv(path, tables.COLUMNS[name], sha256)
+    except errors.Damaged:
+      if wait is None:
+        raise
+      time.sleep(wait)
+
+
+def read_checksums(zoo):
+  """{'zoo': digest, 'tables': {name: sha256}, 'snapshots': {...}}."""
+  path = os.path.join(zoo, 'checksums.json')
+  record = tables.read_json(path)
+  if not (isinstance(record.get('zoo'), str)
+          and isinstance(record.get('tables'), dict)
+          and isinstance(record.get('snapshots'), dict)):
+    raise tables.damaged(path, 'it holds no checksums')
+  return record

@@ -1,0 +1,188 @@
+"""The tables and records of a zoo: columns, exact reading, atomic writing."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+
+from nws_jax import errors, space
+
+WORD, WHOLE, REAL, FLAG, MAYBE = 'word', 'whole', 'real', 'flag', 'maybe'
+_DTYPES = {WORD: 'str', WHOLE: 'int64', REAL: 'float64', FLAG: 'bool',
+           MAYBE: 'Int64'}  # MAYBE: a whole number, or empty
+
+# docs/contract.md tells what the columns mean.
+MEMBERS = {
+    'id': WHOLE, 'unit': WORD, 'setting': WHOLE, 'replicate': WHOLE,
+    'seed': WHOLE, 'split': WORD, 'fold': WHOLE, 'status': WORD,
+    'architecture': WORD,
+    'dataset': WORD, 'learning_rate': REAL, 'batch_size': WHOLE,
+    'batch_norm': FLAG, 'augmentation': FLAG, 'optimizer': WORD,
+    'activation': WORD, 'initialization': WORD, 'filter_size': WHOLE,
+    'depth_conv': WHOLE, 'depth_fc': WHOLE, 'width_conv': WHOLE,
+    'width_fc': WHOLE,
+    'lr_decay': REAL, 'epochs': WHOLE, 'evaluations': WHOLE,
+    'last_step': WHOLE, 'seconds': REAL, 'diverged_epoch': MAYBE,
+    'num_weights': WHOLE, 'num_weights_conv': WHOLE,
+    'train_accuracy': REAL, 'valid_accuracy': REAL, 'test_accuracy': REAL,
+}
+METRICS = {
+    'id': WHOLE, 'epoch': WHOLE, 'step': WHOLE, 'snapshot': MAYBE,
+    'train_loss': REAL, 'train_accuracy': REAL, 'valid_loss': REAL,
+    'valid_accuracy': REAL, 'test_loss': REAL, 'test_accuracy': REAL,
+}
+LAYERS = {
+    'architecture': WORD, 'layer': WORD, 'tensor': WORD, 'start': WHOLE,
+    'stop': WHOLE, 'shape': WORD,
+}
+COLUMNS = {'members.csv': MEMBERS, 'metrics.csv': METRICS, 'layers.csv': LAYERS}
+TIMES = ('seconds',)  # columns in which equal zoos may differ
+assert all(p.name in MEMBERS for p in space.PROPERTIES)
+
+
+def to_csv(rows, columns):
+  """The text of a table.
+
+  Args:
+    rows: mappings with all of `columns`, others are left out; None and
+      pandas.NA become empty. Floats read back bit by bit.
+    columns: one of the tables above.
+  """
+  out = io.StringIO()
+  writer = csv.writer(out, lineterminator='\n')
+  writer.writerow(columns)
+  for row in rows:
+    writer.writerow([_cell(row[name], columns[name]) for name in columns])
+  return out.getvalue()
+
+
+def _cell(value, kind):
+  if kind == REAL:
+    return '' if value is None else repr(float(value))
+  if kind == MAYBE:
+    return '' if _is_missing(value) else int(value)
+  return {WORD: str, WHOLE: int, FLAG: bool}[kind](value)
+
+
+def _is_missing(value):
+  """None, NaN, or pandas.NA, for which pandas need not be imported."""
+  return (value is None or type(value).__name__ == 'NAType'
+          or value != value)
+
+
+def parse_csv(text, columns, path):
+  """Text of a table -> pandas.DataFrame with exact floats and fixed types.
+
+  Raises:
+    Damaged: it is not a whole table of these columns; names `path`.
+  """
+  import pandas as pd  # slow, and of no use to --help
+  try:
+    if not text.endswith('\n'):
+      raise ValueError('its last line is cut off')
+    head, *rows = csv.reader(text.splitlines())
+    if head != list(columns):
+      raise ValueError(f'its columns are {", ".join(head)}, not '
+                       f'{", ".join(columns)}')
+    for n, row in enumerate(rows, 2):
+      if len(row) != len(head):
+        raise ValueError(f'line {n} has {len(row)} values, not {len(head)}')
+    lists = list(zip(*rows)) or [()] * len(head)
+    return pd.DataFrame({
+        name: pd.array([_READ[kind](x) for x in values], dtype=_DTYPES[kind])
+        for (name, kind), values in zip(columns.items(), lists)})
+  except (ValueError, KeyError, csv.Error) as e:
+    raise damaged(path, e) from e
+
+
+_READ = {
+    WORD: str, WHOLE: int, REAL: lambda x: float(x) if x else float('nan'),
+    FLAG: {'True': True, 'False': False}.__getitem__,
+    MAYBE: lambda x: int(x) if x else None,
+}
+
+
+def read_csv(path, columns, sha256=None):
+  """Reads one table; see `parse_csv`. `sha256` is what its bytes must have."""
+  return parse_csv(read_text(path, sha256), columns, path)
+
+
+def read_json(path):
+  """Reads a JSON object.
+
+  Raises:
+    Damaged: it is not there, or not one.
+  """
+  try:
+    value = json.loads(read_text(path))
+    if not isinstance(value, dict):
+      raise ValueError('it holds no JSON object')
+  except ValueError as e:
+    raise damaged(path, e) from e
+  return value
+
+
+def read_text(path, sha256=None):
+  """Reads a file; raises `Damaged` if it is missing or not `sha256`."""
+  try:
+    with open(path, 'rb') as f:
+      data = f.read()
+    if sha256 is not None and hash_text(data) != sha256:
+      raise ValueError('its checksum is wrong')
+    return data.decode()
+  except (OSError, ValueError) as e:
+    raise damaged(path, e) from e
+
+
+def write_json(path, value):
+  """Writes a JSON object, atomically and durably."""
+  write_text(path, json.dumps(value, indent=1) + '\n')
+
+
+def write_text(path, text):
+  """Writes a file aside and renames it: a reader sees the old or the new one.
+
+  Raises:
+    Damaged: it cannot be written.
+  """
+  aside = f'{path}.{os.getpid()}.tmp'
+  try:
+    with open(aside, 'w', encoding='utf-8', newline='') as f:
+      f.write(text)
+      f.flush()
+      os.fsync(f.fileno())
+    os.replace(aside, path)
+    _sync_folder(os.path.dirname(path) or '.')
+  except OSError as e:
+    if os.path.exists(aside):
+      os.unlink(aside)
+    raise errors.Damaged(
+        f'{path} could not be written: {e.strerror}. Make room on the disk, or '
+        'check its permissions, and run the same command again.') from e
+
+
+def _sync_folder(path):
+  """Makes a rename itself durable."""
+  folder = os.open(path, os.O_RDONLY)
+  try:
+    os.fsync(folder)
+  finally:
+    os.close(folder)
+
+
+def hash_text(text):
+  """SHA-256 of text or bytes, as hexadecimal digits."""
+  data = text.encode() if isinstance(text, str) else text
+  return hashlib.sha256(data).hexdigest()
+
+
+def damaged(path, reason):
+  """The error for a file that is not what was written."""
+  if isinstance(reason, OSError):
+    reason = reason.strerror
+  lines = str(reason).strip().splitlines() or ['not readable']
+  return errors.Damaged(
+      f'{path} is damaged: {lines[0][:300].rstrip(".")}. Restore it from a '
+      'copy, or run the same zoo command again: it writes anew what can be, '
+      'and says what cannot.')
