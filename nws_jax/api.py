@@ -1,0 +1,200 @@
+"""A zoo from Python: tables, weights, networks and images put together."""
+
+import functools
+import os
+
+import numpy as np
+
+from nws_jax import errors, space
+from nws_jax.store import folder, snapshots, tables, vectors
+
+
+class Zoo:
+  """A zoo folder, opened for reading; see docs/contract.md.
+
+  Reading one network or one window reads that and no more. A zoo whose run
+  goes on can be read: it holds what was committed when its tables were first
+  used.
+
+  Raises:
+    errors.Wrong: the folder is not a zoo, or nothing in it is finished.
+    errors.Damaged: what is read is not what was written.
+  """
+
+  def __init__(self, path):
+    self.path = os.fspath(path)
+    folder.check(self.path)
+    self._records = {}
+
+  @functools.cached_property
+  def config(self):
+    return tables.read_json(os.path.join(self.path, 'config.json'))
+
+  @functools.cached_property
+  def members(self):
+    """One row a network."""
+    return folder.read_table(self.path, 'members.csv')
+
+  @functools.cached_property
+  def metrics(self):
+    """One row a network and evaluation."""
+    return folder.read_table(self.path, 'metrics.csv')
+
+  @functools.cached_property
+  def layers(self):
+    """One row an architecture, layer and tensor."""
+    return folder.read_table(self.path, 'layers.csv')
+
+  @functools.cached_property
+  def digest(self):
+    """One digest of all labels, figures and weights; times are left out."""
+    return folder.read_checksums(self.path)['zoo']
+
+  def epochs(self, id):
+    """The epochs of which a network's weights are kept, ascending."""
+    self._member(id)
+    return self._kept.get(int(id), ())
+
+  def architecture(self, id):
+    """A network's `space.Architecture`."""
+    return space.architecture(self._member(id))
+
+  def vector(self, id, epoch):
+    """A network's weights after an epoch, float32 [P], digest checked."""
+    return self.vectors([id], [epoch])[0, 0]
+
+  def vectors(self, ids, epochs, start=0, stop=None):
+    """Values start to stop - 1 of networks after epochs.
+
+    Args:
+      ids: networks, in any order.
+      epochs: epochs, in any order, kept of every one of them.
+      start: first value, in the published order.
+      stop: one behind the last value; None is the end of vectors that are all
+        of one length.
+
+    Returns:
+      float32 [len(ids), len(epochs), stop - start]. Whole vectors are compared
+      with their digests.
+    """
+    members = [self._member(id) for id in ids]
+    lengths = sorted({int(m['num_weights']) for m in members})
+    if stop is None and len(lengths) > 1:
+      raise errors.Wrong(
+          f'these networks have vectors of different lengths, {lengths[0]} to '
+          f'{lengths[-1]}: give a stop of at most {lengths[0]}.')
+    least = lengths[0] if lengths else 0
+    stop = least if stop is None else stop
+    if not 0 <= start <= stop <= least:
+      raise errors.Wrong(f'there are no values {start} to {stop} in all of '
+                         f'these networks; 0 <= start <= stop <= {least}.')
+    for id in ids:
+      self._check_epochs(id, epochs)
+    values_NxExL = np.empty((len(ids), len(epochs), stop - start), np.float32)
+    places = {}  # unit -> [(position in ids, row in the unit)]
+    for i, id in enumerate(ids):
+      unit, row = self._place(id)
+      places.setdefault(unit, []).append((i, row))
+    for unit, pairs in places.items():
+      index, rows = map(list, zip(*pairs))
+      for e, epoch in enumerate(epochs):
+        values_NxExL[index, e] = self._read(
+            unit, epoch, rows, start, stop, [ids[i] for i in index])
+    return values_NxExL
+
+  def variables(self, id, epoch):
+    """A network as Flax variables: {'params': ..., 'batch_stats': ...}."""
+    return vectors.to_variables(self.vector(id, epoch), self.architecture(id))
+
+  def apply(self, id, epoch, images_uint8):
+    """Logits float32 [N, 20] of images uint8 [N, 32, 32, 3].
+
+    Batch norm uses the running statistics.
+    """
+    from nws_jax.zoo import cnn
+    member = self._member(id)
+    return cnn.predict(space.architecture(member), self.vector(id, epoch),
+                       images_uint8, activation=member['activation'])
+
+  def images(self, dataset, split):
+    """(uint8 [N, 32, 32, 3], int32 [N]) of a set, as the networks saw it."""
+    from nws_jax.zoo import images
+    data = images.load(dataset, self.config['dataset_source'],
+                       self.config['data_dir'])
+    splits = [f.removesuffix('_images') for f in data._fields
+              if f.endswith('_images')]
+    if split not in splits:
+      raise errors.Wrong(f'split={split!r} is not possible; allowed: '
+                         f'{", ".join(splits)}.')
+    return getattr(data, f'{split}_images'), getattr(data, f'{split}_labels')
+
+  def verify(self, ids=None):
+    """Compares the digests of all kept weights of networks, or of all.
+
+    Returns:
+      How many vectors were read.
+
+    Raises:
+      errors.Damaged: the first that is not what was written.
+    """
+    ids = [int(i) for i in (self.members['id'] if ids is None else ids)]
+    places, count = {}, 0
+    for id in ids:
+      for epoch in self.epochs(id):
+        places.setdefault((self._place(id)[0], epoch), []).append(id)
+    for (_, epoch), some in places.items():
+      count += len(self.vectors(some, [epoch]))
+    return count
+
+  def _member(self, id):
+    row = self._rows.get(int(id))
+    if row is None:
+      ids = self.members['id']
+      raise errors.Wrong(f'no network {id} in {self.path}; it has '
+                         f'{len(ids)}, ids {ids.min()} to {ids.max()}.')
+    return row
+
+  @functools.cached_property
+  def _rows(self):
+    return {row['id']: row for row in self.members.to_dict('records')}
+
+  @functools.cached_property
+  def _kept(self):
+    kept = self.metrics[self.metrics['snapshot'].notna()]
+    return {id: tuple(sorted(epochs)) for id, epochs in
+            kept.groupby('id')['epoch'].apply(list).items()}
+
+  @functools.cached_property
+  def _units(self):
+    return {unit: sorted(ids) for unit, ids in
+            self.members.groupby('unit')['id'].apply(list).items()}
+
+  def _place(self, id):
+    """(unit, row in its snapshots) of a network."""
+    unit = self._member(id)['unit']
+    return unit, int(np.searchsorted(self._units[unit], id))
+
+  def _check_epochs(self, id, epochs):
+    kept = self.epochs(id)
+    missing = [int(e) for e in epochs if int(e) not in kept]
+    if missing:
+      raise errors.Wrong(f'no weights of network {id} after epoch '
+                         f'{missing[0]} are kept; kept: '
+                         f'{", ".join(map(str, kept)) or "none"}.')
+
+  def _read(self, unit, epoch, rows, start, stop, ids):
+    arch = self.architecture(ids[0])
+    values_RxL = snapshots.read_vectors(
+        folder.snapshot_path(self.path, unit, epoch), arch, rows, start, stop)
+    if (start, stop) == (0, vectors.num_weights(arch)):
+      if unit not in self._records:
+        self._records[unit] = folder.progress(self.path, unit)
+      digests = self._records[unit]['digests'][int(epoch)]
+      for id, row, values_P in zip(ids, rows, values_RxL):
+        if snapshots.digest(values_P) != digests[row]:
+          raise errors.Damaged(
+              f'unit {unit}, epoch {epoch}, network {id}: the weights are not '
+              'those that were written (wrong digest). Restore '
+              f'{folder.snapshot_path(self.path, unit, epoch)} from a copy, or '
+              'train the unit again.')
+    return values_RxL
