@@ -1,0 +1,37 @@
+"""The project in one picture: who is in the zoo, and what can be read."""
+
+from nws_jax.pictures import heatmap, readings, results, spread, theme
+
+
+def draw(members, found, ablations):
+  """Test accuracy by data set, the forest, and the layer x epoch heat map.
+
+  A panel whose data are not there yet says which command makes them.
+  """
+  drawn = theme.figure(13.2, 4.4)
+  left, middle, right = drawn.subplots(1, 3, width_ratios=(1, 1.25, 1.6))
+  spread.draw_strips(left, members, 'dataset')
+  left.set(title=f'{len(members):,} networks, trained at once',
+           ylabel='test accuracy')
+  middle.set_title('What their weights tell')
+  kept, _ = results.keep_first(found, lambda r: (r.target, r.classifier))
+  if kept:
+    middle.legend(handles=readings.draw_forest(middle, kept), loc='lower right')
+    middle.set_xlabel('accuracy per network, 95 % interval')
+  else:
+    _leave(middle, 'python -m nws_jax.meta\n--target=optimizer')
+  maps = [a for a in ablations if set(a.axes) == {'layer', 'epoch'}]
+  if maps:
+    heatmap.draw(maps[0].cells, right)
+    right.set_title(f'Where and when: {theme.words(maps[0].target)}')
+  else:
+    right.set_title('Where and when')
+    _leave(right, 'python -m nws_jax.meta\n--target=optimizer '
+           '--ablate=layer,epoch')
+  return drawn
+
+
+def _leave(axes, command):
+  axes.text(0.5, 0.5, f'not made yet:\n{command}', ha='center', va='center',
+            transform=axes.transAxes, color=theme.FAINT, fontsize=8.5)
+  axes.set(xticks=[], yticks=[])

@@ -1,0 +1,105 @@
+"""The population in numbers, from its tables.
+
+Every function takes the DataFrames `members` (a row a network) and `metrics`
+(a row a network and evaluation); their columns stand in docs/contract.md.
+Accuracies are fractions; quartiles are linear between networks.
+"""
+
+import pandas as pd
+
+from nws_jax import space
+from nws_jax.pictures import theme
+
+CHANCE = 1 / space.NUM_CLASSES
+NEAR = 2 * CHANCE  # a constant answer reaches 19.6 % on svhn_cropped
+
+
+def find_varying(members):
+  """Names of the properties with more than one value."""
+  return [p.name for p in space.PROPERTIES if members[p.name].nunique() > 1]
+
+
+def find_chosen(members):
+  """The varying properties that have choices, not a range."""
+  return [n for n in find_varying(members) if not space.BY_NAME[n].continuous]
+
+
+def _summarize(rows):
+  accuracy = rows.test_accuracy
+  return {
+      'networks': len(rows),
+      **{s: int((rows.status == s).sum())
+         for s in ('finished', 'stopped', 'diverged')},
+      'lower_quartile': accuracy.quantile(0.25),
+      'median': accuracy.median(),
+      'upper_quartile': accuracy.quantile(0.75),
+      'best': accuracy.max(),
+      'near_chance': (accuracy.dropna() < NEAR).mean(),
+  }
+
+
+def summarize_levels(members):
+  """One row a value of each chosen property, and a first row for all."""
+  rows = [{'property': 'all', 'value': '', **_summarize(members)}]
+  for name in find_chosen(members):
+    for value in theme.levels(name, members[name]):
+      rows.append({'property': name, 'value': value,
+                   **_summarize(members[members[name] == value])})
+  return pd.DataFrame(rows)
+
+
+def summarize_coverage(members):
+  """One row a value of each chosen property: networks in each split."""
+  rows = []
+  for name in find_chosen(members):
+    for value in theme.levels(name, members[name]):
+      split = members.split[members[name] == value]
+      rows.append({'property': name, 'value': value, 'networks': len(split),
+                   **{s: int((split == s).sum())
+                      for s in ('train', 'valid', 'test')}})
+  return pd.DataFrame(rows, columns=[
+      'property', 'value', 'networks', 'train', 'valid', 'test'])
+
+
+def cross(members, row, column):
+  """Median test accuracy by two properties, with `all` as the last of each."""
+  index = theme.levels(row, members[row])
+  columns = theme.levels(column, members[column])
+  values = members.pivot_table(
+      values='test_accuracy', index=row, columns=column, aggfunc='median')
+  values = values.reindex(index=index, columns=columns)
+  values['all'] = members.groupby(row).test_accuracy.median()
+  values.columns = [str(c) for c in values.columns]
+  last = members.groupby(column).test_accuracy.median().reindex(columns)
+  values.loc['all'] = [*last, members.test_accuracy.median()]
+  return values.rename_axis(row).reset_index()
+
+
+def count_status(members):
+  """Networks by status and data set; the last row holds the sums."""
+  counts = pd.crosstab(members.dataset, members.status)
+  counts = counts.reindex(
+      index=theme.levels('dataset', members.dataset),
+      columns=theme.levels('status', members.status))
+  counts['all'] = counts.sum(axis=1)
+  counts.loc['all'] = counts.sum()
+  return counts.rename_axis('dataset').rename_axis(
+      None, axis='columns').reset_index()
+
+
+def trace_curves(members, metrics, by=None):
+  """Median and quartiles of test accuracy by data set, epoch and a property.
+
+  Returns:
+    DataFrame: dataset, [by,] epoch, networks, lower_quartile, median,
+    upper_quartile. A network counts as long as it was trained.
+  """
+  columns = ['dataset'] + ([by] if by and by != 'dataset' else [])
+  rows = metrics.merge(members[['id'] + columns], on='id')
+  groups = rows.groupby(columns + ['epoch'], observed=True).test_accuracy
+  return pd.DataFrame({
+      'networks': groups.count(),
+      'lower_quartile': groups.quantile(0.25),
+      'median': groups.median(),
+      'upper_quartile': groups.quantile(0.75),
+  }).reset_index()

@@ -1,0 +1,234 @@
+"""What the page says: the population, what was read, where and when, how."""
+
+import pandas as pd
+
+from nws_jax.pictures import (
+    ablation,
+    heatmap,
+    page,
+    population,
+    readings,
+    results,
+    spread,
+    theme,
+)
+
+_SHOWN = ('initialization', 'optimizer', 'activation', 'augmentation')
+
+
+def describe_population(members, metrics, source):
+  """The section on who is in the zoo and how well the networks do."""
+  blocks = [page.Text(_count(members, metrics, source)),
+            page.Text(_state_chance(members))]
+  blocks.append(page.Picture(
+      'accuracy', f'Test accuracy of {members.test_accuracy.count():,} '
+      'networks, data sets stacked. Dashed: guessing, 10 %.',
+      'Histogram of test accuracy by data set.', spread.draw_histogram(members),
+      members[['id', 'dataset', 'status', 'test_accuracy']]))
+  varying = population.find_varying(members)
+  if {'dataset', 'initialization'} & set(varying):
+    cross = population.cross(members, 'dataset', 'initialization')
+    blocks.append(page.Table(
+        'accuracy_cross', 'Median test accuracy by data set and '
+        'initialization.', cross,
+        _percents(*cross.columns[1:])))
+  if varying:
+    blocks.append(page.Picture(
+        'accuracy_by_property', 'Test accuracy by each property that varies: a '
+        'dot a network, a box from quartile to quartile with its median. '
+        'Lines over the learning rate: running medians.',
+        'Strip and box plots of test accuracy, one panel a property: '
+        + ', '.join(map(theme.words, varying)) + '.',
+        spread.draw_properties(members)))
+  blocks.append(page.Table(
+      'accuracy_by_value', 'Test accuracy by value. Near chance: below '
+      f'{page.percent(population.NEAR)}.',
+      population.summarize_levels(members), _percents(
+          'lower_quartile', 'median', 'upper_quartile', 'best', 'near_chance')))
+  return page.Section('population', 'The population', blocks)
+
+
+def describe_training(members, metrics):
+  """The section on learning curves, outcomes and coverage."""
+  names = [n for n in _SHOWN if n in population.find_varying(members)]
+  alt = ', '.join(map(theme.words, ['data set', *names]))
+  blocks = [
+      page.Picture(
+          'curves', 'Test accuracy by epoch: medians, and bands from quartile '
+          'to quartile where they can be told apart. Epoch 0 is before the '
+          'first update.', f'Learning curves by {alt}.',
+          spread.draw_curves(members, metrics, names),
+          population.trace_curves(members, metrics)),
+      page.Table('status', 'How training ended: networks by data set.',
+                 population.count_status(members)),
+      page.Table('coverage', 'Coverage: networks with each value, and their '
+                 'split by setting.', population.summarize_coverage(members))]
+  return page.Section('training', 'Training and coverage', blocks)
+
+
+def describe_readings(found, digest):
+  """The section on what meta-classifiers read from the weights."""
+  blocks = []
+  if not found:
+    blocks.append(page.Missing(
+        'No property has been read from these weights yet. Make a result:',
+        'python -m nws_jax.meta --target=optimizer'))
+    return page.Section('readings', 'What the weights tell', blocks)
+  kept, older = results.keep_first(found, lambda r: (r.target, r.classifier))
+  kept = results.sort_by_gain(kept)
+  blocks += _warn(kept, digest)
+  blocks += [page.Text(_sum_up(kept)), page.Picture(
+      'readings', 'What can be read: filled above chance, hollow where the '
+      '95 % interval holds chance.', 'Forest plot of the values in the next '
+      'table.', readings.draw_all(kept))]
+  for kind, regression in (('accuracy', False), ('r2', True)):
+    table = results.tabulate(kept, regression)
+    if len(table):
+      blocks.append(page.Table(
+          f'readings_{kind}', 'Read from networks that the classifier was not '
+          'fitted to, with 95 % intervals; above chance: the whole interval '
+          'is.' + (' R² above 0 is better than a constant.' if regression
+                   else ' Chance is what guessing gives when every class '
+                   'counts the same.'), table,
+          {'above_chance': lambda above: '● yes' if above else '○ no',
+           **({} if regression else _percents(
+               'accuracy', 'low', 'high', 'chance', 'balanced_accuracy',
+               'per_window'))}))
+  controls = results.tabulate_controls(kept)
+  if len(controls):
+    blocks.append(page.Table(
+        'controls', 'Controls: what must come out at chance.', controls,
+        _percents('value', 'low', 'high', 'chance')))
+  return page.Section('readings', 'What the weights tell',
+                      blocks + _detail(kept) + _list(older))
+
+
+def _detail(kept):
+  blocks = []
+  best, _ = results.keep_first(
+      [r for r in kept if not r.regression], lambda r: r.target)
+  if best:
+    blocks.append(page.Picture(
+        'confusions', 'The best classifier of each property: networks by true '
+        'value (rows) and predicted value; the colour is the share of the row. '
+        'All matrices are in confusions.csv.', 'Confusion matrices of '
+        + '; '.join(map(results.name_result, best)) + '.',
+        readings.draw_confusions(best), results.tabulate_confusions(kept)))
+  for r in (r for r in kept if r.regression):
+    predictions = results.read_predictions(r)
+    if predictions is not None:
+      blocks.append(page.Picture(
+          page.slug('predicted', r.target, r.classifier), 'Predicted and true '
+          f'{theme.words(r.target)}; dashed: equal.', 'Scatter plot of '
+          'predicted over true values.', readings.draw_scatter(r, predictions),
+          predictions))
+  return blocks
+
+
+def describe_ablations(found, digest):
+  """The section on where and when a property can be read."""
+  title = 'Where and when'
+  if not found:
+    return page.Section('ablations', title, [page.Missing(
+        'No grid over layers and epochs has been made yet. Make one:',
+        'python -m nws_jax.meta --target=optimizer --ablate=layer,epoch')])
+  kept, older = results.keep_first(
+      found, lambda a: (a.target, a.classifier, a.axes))
+  blocks = _warn(kept, digest)
+  for a in kept:
+    grid = ' × '.join(map(theme.words, a.axes))
+    name = page.slug('ablation', a.target, a.classifier, *a.axes)
+    said = f'{theme.words(a.target)} by {grid}, {a.classifier}'
+    if len(a.axes) == 2:
+      drawn = theme.figure(9.6, 0.9 + 0.45 * a.cells[a.axes[0]].nunique())
+      heatmap.draw(a.cells, drawn.subplots())
+      blocks.append(page.Picture(
+          f'{name}_map', f'Reading {said}: accuracy in per cent, or R². '
+          'Hatched: the 95 % interval holds chance.', f'Heat map of {said}.',
+          drawn, a.cells))
+    blocks.append(page.Picture(
+        f'{name}_lines', f'Reading {said}, with 95 % intervals.',
+        f'Line plot of {said}.', ablation.draw_lines(a), a.cells))
+  return page.Section('ablations', title, blocks + _list(older))
+
+
+def describe_making(config, commands):
+  """The section on the configuration and on how to make all of it again."""
+  rows = pd.DataFrame(_flatten(config), columns=['key', 'value'])
+  return page.Section('making', 'How it was made', [
+      page.Text('The same commands make the same zoo, up to the rounding of '
+                'another device or version.'),
+      page.Command('\n'.join(commands)),
+      page.Table('config', 'The configuration, as the zoo keeps it in '
+                 'config.json.', rows)])
+
+
+def _flatten(part, prefix=''):
+  if not isinstance(part, dict):
+    return [(prefix, ', '.join(map(str, part)) if isinstance(part, list)
+             else str(part))]
+  return [row for k, v in part.items()
+          for row in _flatten(v, f'{prefix}.{k}' if prefix else str(k))]
+
+
+def _percents(*columns):
+  return {c: page.percent for c in columns}
+
+
+def _some(count, noun):
+  return f'one {noun}' if count == 1 else f'{count:,} {noun}s'
+
+
+def _count(members, metrics, source):
+  sets = theme.levels('dataset', members.dataset)
+  least, most = members.num_weights.min(), members.num_weights.max()
+  weights = f'{least:,}' if least == most else f'{least:,} to {most:,}'
+  kept = metrics.snapshot.count()
+  architectures = _some(members.architecture.nunique(), 'architecture')
+  return (
+      f'{len(members):,} small convolutional networks of {architectures}, '
+      f'trained on {_some(len(sets), "image set")} ({", ".join(sets)}; source: '
+      f'{source}) with {_some(members.setting.nunique(), "setting")} drawn at '
+      f'random. A network has {weights} weights; {kept:,} snapshots were kept.')
+
+
+def _state_chance(members):
+  table = population.summarize_levels(members).dropna(subset='near_chance')
+  share = table.near_chance.iloc[0] if len(table) else 0
+  said = (f'{page.percent(share)} of the networks stayed near chance: below '
+          f'{page.percent(population.NEAR)} on the test images, where guessing '
+          f'gives {page.percent(population.CHANCE)}.')
+  if share and len(table) > 1:
+    worst = table.iloc[1:].sort_values('near_chance').iloc[-1]
+    said += (f' The most are among {theme.words(worst.property)} '
+             f'{theme.label(worst.value)}: {page.percent(worst.near_chance)}.')
+  return said
+
+
+def _sum_up(kept):
+  best = {}
+  for r in kept:
+    if r.target not in best or r.main.value > best[r.target].main.value:
+      best[r.target] = r
+  above = [theme.words(r.target) for r in best.values() if r.main.above]
+  below = [theme.words(r.target) for r in best.values() if not r.main.above]
+  said = f'Read above chance: {", ".join(above) or "none"}.'
+  return said + (f' Not above chance: {", ".join(below)}.' if below else '')
+
+
+def _warn(found, digest):
+  other = [f for f in found if f.digest != digest]
+  if not other:
+    return []
+  names = ', '.join(f'{theme.words(f.target)} ({f.classifier}, {f.folder.name})'
+                    for f in other)
+  return [page.Warn('These were read from another zoo, or from this one before '
+                    f'it changed: {names}.')]
+
+
+def _list(older):
+  if not older:
+    return []
+  return [page.Text('Other requests, not shown: ' + '; '.join(
+      f'{theme.words(o.target)}, {o.classifier} ({o.folder.name})'
+      for o in older) + '.')]

@@ -1,0 +1,88 @@
+"""Makes one page with pictures of a zoo and of what was read from it.
+
+python -m nws_jax.report --zoo=runs/zoo --meta=runs/meta --out=runs/report
+
+The page, index.html, works offline and holds its pictures; they lie beside it
+as PNG files too, and the numbers as CSV files.
+"""
+
+import os
+import pathlib
+
+from absl import flags
+
+from nws_jax import cli, errors
+from nws_jax.store import folder, tables
+
+_ZOO = flags.DEFINE_string('zoo', 'runs/zoo', 'The zoo to show.')
+_META = flags.DEFINE_string(
+    'meta', 'runs/meta', 'Results of python -m nws_jax.meta.')
+_OUT = flags.DEFINE_string('out', 'runs/report', 'Folder of the page.')
+_HEADLINE = flags.DEFINE_string(
+    'headline', None, 'Make one picture with the main results instead, as this '
+    'PNG file.')
+
+
+def main():
+  zoo, meta = pathlib.Path(_ZOO.value), pathlib.Path(_META.value)
+  if flags.FLAGS['meta'].present and not meta.is_dir():
+    raise errors.Wrong(f'--meta={meta} is not a folder; give the --workdir of '
+                       'python -m nws_jax.meta.')
+  if _HEADLINE.value:
+    path = pathlib.Path(_HEADLINE.value)
+    if path.suffix != '.png':
+      raise errors.Wrong(f'--headline={path} is not a .png file name.')
+    _write(path, make_headline(zoo, meta))
+    print(f'Headline picture: {path}')
+    return
+  out = pathlib.Path(_OUT.value)
+  files = make_page(zoo, meta)
+  for name, content in files.items():
+    _write(out / name, content)
+  print(f'Report: {out / "index.html"} '
+        f'({len(files["index.html"]) / 1e6:.1f} MB, open it in a browser)')
+
+
+def make_page(zoo, meta):
+  """{file name: bytes} of the page; see `nws_jax.pictures.page.build`."""
+  from nws_jax.pictures import page, results, sections, theme  # slow to import
+  members, metrics, config, digest = _open(zoo)
+  with theme.style():
+    return page.build(
+        f'{len(members):,} networks, and what their weights tell',
+        f'A report on {zoo}', [
+            sections.describe_population(members, metrics, '?'),
+            sections.describe_training(members, metrics),
+            sections.describe_readings(results.read_results(meta), digest),
+            sections.describe_ablations(results.read_ablations(meta), digest),
+            sections.describe_making(config, ['python -m nws_jax.zoo'])])
+
+
+def make_headline(zoo, meta):
+  """PNG bytes of the picture with the main results."""
+  from nws_jax.pictures import headline, results, theme  # slow to import
+  members, _, _, _ = _open(zoo)
+  with theme.style():
+    return theme.to_png(headline.draw(
+        members, results.read_results(meta), results.read_ablations(meta)))
+
+
+def _open(zoo):
+  """(members, metrics, config, digest) of a zoo; raises Wrong or Damaged."""
+  folder.check(zoo)
+  members, metrics = (folder.read_table(zoo, name)
+                      for name in ('members.csv', 'metrics.csv'))
+  return (members, metrics, tables.read_json(zoo / 'config.json'),
+          folder.read_checksums(zoo)['zoo'])
+
+
+def _write(path, content):
+  """Writes aside, then renames: a reader never sees half a file."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  aside = path.with_name(f'.{path.name}.{os.getpid()}')
+  aside.write_bytes(content)
+  os.replace(aside, path)
+
+
+if __name__ == '__main__':
+  cli.run(main)
