@@ -24,7 +24,7 @@ class Zoo:
   def __init__(self, path):
     self.path = os.fspath(path)
     folder.check(self.path)
-    self._records = {}
+    self._digests = {}  # unit -> {epoch: digest of each network}
 
   @functools.cached_property
   def config(self):
@@ -77,17 +77,8 @@ class Zoo:
       float32 [len(ids), len(epochs), stop - start]. Whole vectors are compared
       with their digests.
     """
-    members = [self._member(id) for id in ids]
-    lengths = sorted({int(m['num_weights']) for m in members})
-    if stop is None and len(lengths) > 1:
-      raise errors.Wrong(
-          f'these networks have vectors of different lengths, {lengths[0]} to '
-          f'{lengths[-1]}: give a stop of at most {lengths[0]}.')
-    least = lengths[0] if lengths else 0
-    stop = least if stop is None else stop
-    if not 0 <= start <= stop <= least:
-      raise errors.Wrong(f'there are no values {start} to {stop} in all of '
-                         f'these networks; 0 <= start <= stop <= {least}.')
+    ids, epochs = [int(i) for i in ids], [int(e) for e in epochs]
+    stop = self._check_window(ids, start, stop)
     for id in ids:
       self._check_epochs(id, epochs)
     values_NxExL = np.empty((len(ids), len(epochs), stop - start), np.float32)
@@ -98,8 +89,7 @@ class Zoo:
     for unit, pairs in places.items():
       index, rows = map(list, zip(*pairs))
       for e, epoch in enumerate(epochs):
-        values_NxExL[index, e] = self._read(
-            unit, epoch, rows, start, stop, [ids[i] for i in index])
+        values_NxExL[index, e] = self._read(unit, epoch, rows, start, stop)
     return values_NxExL
 
   def variables(self, id, epoch):
@@ -112,15 +102,19 @@ class Zoo:
     Batch norm uses the running statistics.
     """
     from nws_jax.zoo import cnn
-    member = self._member(id)
-    return cnn.predict(space.architecture(member), self.vector(id, epoch),
-                       images_uint8, activation=member['activation'])
+    return np.asarray(cnn.predict(
+        self.architecture(id), self._member(id)['activation'],
+        self.vector(id, epoch), images_uint8))
 
   def images(self, dataset, split):
     """(uint8 [N, 32, 32, 3], int32 [N]) of a set, as the networks saw it."""
     from nws_jax.zoo import images
-    data = images.load(dataset, self.config['dataset_source'],
-                       self.config['data_dir'])
+    try:
+      source, folder_ = self.config['dataset_source'], self.config['data_dir']
+    except KeyError as e:
+      raise tables.damaged(
+          os.path.join(self.path, 'config.json'), f'it has no {e}') from e
+    data = images.load(dataset, source, folder_)
     splits = [f.removesuffix('_images') for f in data._fields
               if f.endswith('_images')]
     if split not in splits:
@@ -129,17 +123,21 @@ class Zoo:
     return getattr(data, f'{split}_images'), getattr(data, f'{split}_labels')
 
   def verify(self, ids=None):
-    """Compares the digests of all kept weights of networks, or of all.
+    """Compares the digests of all kept weights, of some networks or of all.
+
+    Of all: of the units' tables and records too.
 
     Returns:
       How many vectors were read.
 
     Raises:
-      errors.Damaged: the first that is not what was written.
+      errors.Damaged: names the first thing that is not what was written.
     """
-    ids = [int(i) for i in (self.members['id'] if ids is None else ids)]
+    if ids is None:
+      folder.verify(self.path)
+      ids = self.members['id']
     places, count = {}, 0
-    for id in ids:
+    for id in map(int, ids):
       for epoch in self.epochs(id):
         places.setdefault((self._place(id)[0], epoch), []).append(id)
     for (_, epoch), some in places.items():
@@ -174,27 +172,47 @@ class Zoo:
     unit = self._member(id)['unit']
     return unit, int(np.searchsorted(self._units[unit], id))
 
+  def _check_window(self, ids, start, stop):
+    """Returns `stop`, which must lie in all of the networks' vectors."""
+    lengths = {int(self._member(id)['num_weights']) for id in ids} or {0}
+    least = min(lengths)
+    if stop is None:
+      if len(lengths) > 1:
+        raise errors.Wrong(
+            f'these networks have vectors of different lengths, {least} to '
+            f'{max(lengths)}: give a stop of at most {least}.')
+      stop = least
+    if not 0 <= start <= stop <= least:
+      raise errors.Wrong(f'there are no values {start} to {stop} in all of '
+                         f'these networks; 0 <= start <= stop <= {least}.')
+    return stop
+
   def _check_epochs(self, id, epochs):
     kept = self.epochs(id)
-    missing = [int(e) for e in epochs if int(e) not in kept]
+    missing = [e for e in epochs if e not in kept]
     if missing:
       raise errors.Wrong(f'no weights of network {id} after epoch '
                          f'{missing[0]} are kept; kept: '
                          f'{", ".join(map(str, kept)) or "none"}.')
 
-  def _read(self, unit, epoch, rows, start, stop, ids):
-    arch = self.architecture(ids[0])
-    values_RxL = snapshots.read_vectors(
-        folder.snapshot_path(self.path, unit, epoch), arch, rows, start, stop)
+  def _read(self, unit, epoch, rows, start, stop):
+    arch = self.architecture(self._units[unit][0])
+    path = folder.snapshot_path(self.path, unit, epoch)
+    values_RxL = snapshots.read_vectors(path, arch, rows, start, stop)
     if (start, stop) == (0, vectors.num_weights(arch)):
-      if unit not in self._records:
-        self._records[unit] = folder.progress(self.path, unit)
-      digests = self._records[unit]['digests'][int(epoch)]
-      for id, row, values_P in zip(ids, rows, values_RxL):
-        if snapshots.digest(values_P) != digests[row]:
-          raise errors.Damaged(
-              f'unit {unit}, epoch {epoch}, network {id}: the weights are not '
-              'those that were written (wrong digest). Restore '
-              f'{folder.snapshot_path(self.path, unit, epoch)} from a copy, or '
-              'train the unit again.')
+      self._check_digests(unit, epoch, rows, values_RxL)
     return values_RxL
+
+  def _check_digests(self, unit, epoch, rows, vectors_RxP):
+    if epoch not in self._digests.get(unit, {}):  # a run may have gone on
+      record = folder.progress(self.path, unit) or {'digests': {}}
+      self._digests[unit] = record['digests']
+    digests = self._digests[unit].get(epoch, [])
+    for row, vector_P in zip(rows, vectors_RxP):
+      if digests[row:row + 1] != [snapshots.digest(vector_P)]:
+        raise errors.Damaged(
+            f'unit {unit}, epoch {epoch}, network {self._units[unit][row]}: '
+            'the weights are not those that were written (wrong digest). '
+            f'Restore {folder.snapshot_path(self.path, unit, epoch)} from a '
+            'copy, or delete the unit\'s folders under units/, snapshots/ and '
+            'state/ and run the same zoo command again.')

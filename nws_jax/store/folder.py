@@ -194,9 +194,7 @@ def rebuild(zoo):
   for unit in units(zoo):
     for name, text in committed(zoo, unit).items():
       merged[name] += text.splitlines(keepends=True)[1:]
-    snapshots[unit] = {
-        str(e): tables.hash_text(' '.join(d))
-        for e, d in sorted(progress(zoo, unit)['digests'].items())}
+    snapshots[unit] = _hash_digests(zoo, unit)
   texts = {}
   for name, columns in _UNIT_TABLES.items():
     keys = list(columns).index('epoch') + 1 if name == 'metrics.csv' else 1
@@ -231,6 +229,26 @@ def _digest(texts, snapshots):
   members = [[r[i] for i in keep] for r in rows]
   return tables.hash_text(json.dumps(
       [members, texts['metrics.csv'], texts['layers.csv'], snapshots]))
+
+
+def _hash_digests(zoo, unit):
+  """{epoch: one digest of a unit's networks}, as checksums.json keeps it."""
+  return {str(e): tables.hash_text(' '.join(digests))
+          for e, digests in sorted(progress(zoo, unit)['digests'].items())}
+
+
+def verify(zoo):
+  """Compares the units' tables and records with their checksums.
+
+  Raises:
+    Damaged: one is not what was written.
+  """
+  for unit, written in read_checksums(zoo)['snapshots'].items():
+    committed(zoo, unit)
+    found = _hash_digests(zoo, unit)
+    if any(found.get(epoch) != digest for epoch, digest in written.items()):
+      raise tables.damaged(unit_path(zoo, unit, 'progress.json'),
+                           'its digests are not those in checksums.json')
 
 
 def check(zoo):

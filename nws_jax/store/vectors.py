@@ -115,7 +115,7 @@ def join(parts, arch):
   for s in spans(arch):
     part = parts[s.layer][s.tensor]
     lead = part.shape[:part.ndim - len(s.shape)]
-    flat.append(part.reshape(lead + (-1,)))
+    flat.append(part.reshape(lead + (s.stop - s.start,)))
   return _namespace(flat[0]).concatenate(flat, axis=-1)
 
 
@@ -143,7 +143,8 @@ def flatten(leaf, span):
   """A span's Flax leaf -> [..., stop - start] in the published order."""
   rank = len(span.shape)
   lead = leaf.shape[:leaf.ndim - rank]
-  return _reorder(leaf, rank, (3, 2, 0, 1)).reshape(lead + (-1,))
+  return _reorder(leaf, rank, (3, 2, 0, 1)).reshape(
+      lead + (span.stop - span.start,))  # not -1: there may be no networks
 
 
 def leaf_name(span):

@@ -1,0 +1,142 @@
+import hypothesis
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from nws_jax import space
+from nws_jax.store import vectors
+
+FIXED = space.Architecture(
+    filter_size=5, depth_conv=3, depth_fc=2, width_conv=8, width_fc=128)
+
+# docs/recipe.md, section 11, by hand: where kernel, bias, offset, scale, mean
+# and variance start, and where the layer ends.
+OFFSETS = {
+    'conv1_1': (0, 600, 608, 616, 624, 632, 640),
+    'conv2_1': (640, 3840, 3856, 3872, 3888, 3904, 3920),
+    'conv3_1': (3920, 16720, 16752, 16784, 16816, 16848, 16880),
+    'fc1': (16880, 82416, 82544, 82672, 82800, 82928, 83056),
+    'fc2': (83056, 91248, 91312, 91376, 91440, 91504, 91568),
+    'output': (91568, 92848, 92868),
+}
+TENSORS = ('kernel', 'bias', 'offset', 'scale', 'mean', 'variance')
+
+architectures = st.builds(
+    space.Architecture, filter_size=st.sampled_from((1, 3, 5)),
+    depth_conv=st.integers(3, 5), depth_fc=st.integers(1, 4),
+    width_conv=st.integers(1, 5), width_fc=st.sampled_from((8, 17, 64)),
+    batch_norm=st.booleans())
+
+
+def test_offsets_are_those_of_the_recipe():
+  found = {}
+  for s in vectors.spans(FIXED):
+    assert s.tensor == TENSORS[len(found.get(s.layer, ()))]
+    found.setdefault(s.layer, []).append(s.start)
+  for layer, starts in OFFSETS.items():
+    assert tuple(found[layer]) == starts[:-1]
+  assert [s.start for s in vectors.spans(FIXED)][1:] == [
+      s.stop for s in vectors.spans(FIXED)][:-1]
+  assert vectors.num_weights_conv(FIXED) == 16880
+  assert vectors.running_mask(FIXED).sum() == 496
+
+
+@pytest.mark.parametrize('shape, length', [
+    ((5, 3, 2, 8, 128), 92868), ((3, 3, 2, 4, 64), 21260),
+    ((7, 5, 4, 12, 192), 388172)])
+def test_lengths_are_those_of_the_recipe(shape, length):
+  assert vectors.num_weights(space.Architecture(*shape)) == length
+
+
+def test_values_of_the_vector_are_those_flax_means():
+  """Every tensor against its own transpose, written out once more."""
+  arch = space.Architecture(3, 4, 2, 4, 16)
+  vector_P = np.arange(vectors.num_weights(arch), dtype=np.float32)
+  variables = vectors.to_variables(vector_P, arch)
+  params, stats = variables['params'], variables['batch_stats']
+  assert list(params) == [
+      'conv1_1', 'conv1_1_bn', 'conv2_1', 'conv2_1_bn', 'conv3_1',
+      'conv3_1_bn', 'conv3_2', 'conv3_2_bn', 'fc1', 'fc1_bn', 'fc2', 'fc2_bn',
+      'output']
+  flat = []
+  for layer in [x for x in params if not x.endswith('_bn')]:
+    kernel = params[layer]['kernel']
+    if layer.startswith('conv'):
+      assert kernel.shape[:2] == (3, 3)
+      flat.append(kernel.transpose(3, 2, 0, 1).ravel())  # HWIO -> OIHW
+    else:
+      flat.append(kernel.T.ravel())
+    flat.append(params[layer]['bias'])
+    if layer != 'output':
+      flat += [params[layer + '_bn']['bias'], params[layer + '_bn']['scale'],
+               stats[layer + '_bn']['mean'], stats[layer + '_bn']['var']]
+  np.testing.assert_array_equal(np.concatenate(flat), vector_P)
+  assert params['conv3_2']['kernel'].shape == (3, 3, 16, 16)
+  assert params['fc1']['kernel'].shape == (64 * 4, 16)
+  assert params['output']['kernel'].shape == (8, 20)
+
+
+leading_axes = st.sampled_from([(), (0,), (2,), (2, 3)])
+
+
+@hypothesis.settings(max_examples=40, deadline=None)
+@hypothesis.given(arch=architectures, lead=leading_axes)
+def test_vector_and_variables_are_inverse(arch, lead):
+  check_inverse(arch, lead, np.asarray, lambda f: f)
+
+
+@hypothesis.settings(max_examples=3, deadline=None)  # each one compiles
+@hypothesis.given(arch=architectures, lead=leading_axes)
+def test_vector_and_variables_are_inverse_in_jax(arch, lead):
+  check_inverse(arch, lead, jnp.asarray, jax.jit)
+
+
+def check_inverse(arch, lead, convert, wrap):
+  num_weights = vectors.num_weights(arch)
+  size = int(np.prod(lead)) * num_weights
+  values = convert(
+      np.arange(size, dtype=np.float32).reshape(*lead, num_weights))
+  variables = wrap(lambda v: vectors.to_variables(v, arch))(values)
+  again = wrap(lambda v: vectors.to_vector(v, arch))(variables)
+  assert type(again) is type(values)
+  np.testing.assert_array_equal(again, values)
+  again = wrap(lambda v: vectors.join(vectors.split(v, arch), arch))(values)
+  assert type(again) is type(values)
+  np.testing.assert_array_equal(again, values)
+  assert bool(variables['batch_stats']) == arch.batch_norm
+
+
+@hypothesis.settings(max_examples=20, deadline=None)
+@hypothesis.given(arch=architectures)
+def test_leading_axes_are_those_of_the_parts(arch):
+  rng = np.random.default_rng(arch.width_fc)
+  values_MxP = rng.normal(size=(3, vectors.num_weights(arch)))
+  stacked = vectors.to_variables(values_MxP, arch)
+  for m, values_P in enumerate(values_MxP):
+    single = vectors.to_variables(values_P, arch)
+    for s in vectors.spans(arch):
+      collection, module, name = vectors.leaf_name(s)
+      leaf = single[collection][module][name]
+      assert leaf.shape == s.shape
+      np.testing.assert_array_equal(stacked[collection][module][name][m], leaf)
+      np.testing.assert_array_equal(
+          vectors.flatten(leaf, s), values_P[s.start:s.stop])
+
+
+def test_split_shows_tensors_in_the_vectors_own_order():
+  parts = vectors.split(np.arange(92868), FIXED)
+  assert parts['conv2_1']['kernel'].shape == (16, 8, 5, 5)
+  assert parts['conv2_1']['kernel'][3, 2, 1, 4] == (
+      640 + ((3 * 8 + 2) * 5 + 1) * 5 + 4)
+  assert parts['fc1']['kernel'].shape == (128, 512)
+  assert parts['fc1']['kernel'][7, 11] == 16880 + 7 * 512 + 11
+
+
+def test_running_mask_is_mean_and_variance():
+  mask_P = vectors.running_mask(FIXED)
+  for starts in list(OFFSETS.values())[:-1]:
+    assert mask_P[starts[4]:starts[6]].all()
+    assert not mask_P[starts[0]:starts[4]].any()
+  assert not mask_P[91568:].any()
