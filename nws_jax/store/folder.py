@@ -16,7 +16,6 @@ import json
 import os
 import re
 import socket
-import time
 
 from nws_jax import errors, space
 from nws_jax.store import tables, vectors
@@ -190,25 +189,30 @@ def rebuild(zoo):
   Raises:
     Damaged: a unit's tables or record are.
   """
-  snapshots, merged = {}, {name: [] for name in _UNIT_TABLES}
-  for unit in units(zoo):
-    for name, text in committed(zoo, unit).items():
-      merged[name] += text.splitlines(keepends=True)[1:]
-    snapshots[unit] = _hash_digests(zoo, unit)
-  texts = {}
-  for name, columns in _UNIT_TABLES.items():
-    keys = list(columns).index('epoch') + 1 if name == 'metrics.csv' else 1
-    rows = sorted(merged[name], key=lambda r: [
-        int(x) for x in r.split(',', keys)[:keys]])
-    texts[name] = ','.join(columns) + '\n' + ''.join(rows)
-  texts['layers.csv'] = _layers(tables.parse_csv(
-      texts['members.csv'], tables.MEMBERS, os.path.join(zoo, 'members.csv')))
+  texts = _merge(zoo)
+  snapshots = {unit: _hash_digests(zoo, unit) for unit in units(zoo)}
   for name, text in texts.items():
     tables.write_text(os.path.join(zoo, name), text)
   tables.write_json(os.path.join(zoo, 'checksums.json'), {
       'zoo': _digest(texts, snapshots),
       'tables': {name: tables.hash_text(t) for name, t in texts.items()},
       'snapshots': snapshots})
+
+
+def _merge(zoo):
+  """The texts of the whole zoo's tables, from its units: {name: text}."""
+  rows = {name: [] for name in _UNIT_TABLES}
+  for unit in units(zoo):
+    for name, text in committed(zoo, unit).items():
+      rows[name] += text.splitlines(keepends=True)[1:]
+  texts = {}
+  for name, columns in _UNIT_TABLES.items():
+    keys = 2 if name == 'metrics.csv' else 1  # id, epoch; id
+    rows[name].sort(key=lambda r: [int(x) for x in r.split(',', keys)[:keys]])
+    texts[name] = ','.join(columns) + '\n' + ''.join(rows[name])
+  texts['layers.csv'] = _layers(tables.parse_csv(
+      texts['members.csv'], tables.MEMBERS, os.path.join(zoo, 'members.csv')))
+  return texts
 
 
 def _layers(members):
@@ -268,17 +272,16 @@ def read_table(zoo, name):
   """Reads members.csv, metrics.csv or layers.csv of a whole zoo.
 
   Raises:
-    Damaged: it is not what checksums.json says.
+    Damaged: it is not what was written.
   """
   path = os.path.join(zoo, name)
-  for wait in (0.1, 0.3, 1, None):  # a run may be replacing them just now
-    sha256 = read_checksums(zoo)['tables'].get(name, 'none')
-    try:
-      return tables.read_csv(path, tables.COLUMNS[name], sha256)
-    except errors.Damaged:
-      if wait is None:
-        raise
-      time.sleep(wait)
+  sha256 = read_checksums(zoo)['tables'].get(name)
+  text = tables.read_text(path)
+  # A run writes the checksums last: a table may be newer than they are, but
+  # then it is what the units say.
+  if tables.hash_text(text) != sha256 and text != _merge(zoo)[name]:
+    raise tables.damaged(path, 'its checksum is wrong')
+  return tables.parse_csv(text, tables.COLUMNS[name], path)
 
 
 def read_checksums(zoo):

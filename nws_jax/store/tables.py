@@ -10,7 +10,7 @@ from nws_jax import errors, space
 WORD, WHOLE, REAL, FLAG, MAYBE = 'word', 'whole', 'real', 'flag', 'maybe'
 _DTYPES = {WORD: 'str', WHOLE: 'int64', REAL: 'float64', FLAG: 'bool',
            MAYBE: 'Int64'}  # MAYBE: a whole number, or empty
-_PLAIN = re.compile(r'[^,"\r\n]*')
+_PLAIN = re.compile('[^,"]*')
 
 # docs/contract.md tells what the columns mean.
 MEMBERS = {
@@ -59,7 +59,7 @@ def _cell(value, kind):
   if kind in (REAL, MAYBE) and _is_missing(value):
     return ''
   text = _WRITE[kind](value)
-  if kind == WORD and not _PLAIN.fullmatch(text):
+  if kind == WORD and not (text.isprintable() and _PLAIN.fullmatch(text)):
     raise ValueError(f'{text!r} cannot stand in a table')
   return text
 
@@ -100,7 +100,7 @@ def parse_csv(text, columns, path):
         name: pd.array([_READ[kind](x) for x in cells[i::len(columns)]],
                        dtype=_DTYPES[kind])
         for i, (name, kind) in enumerate(columns.items())})
-  except (ValueError, KeyError) as e:
+  except (ValueError, KeyError, OverflowError) as e:
     raise damaged(path, e) from e
 
 

@@ -231,7 +231,8 @@ from nws_jax.store import snapshots
 shutil.disk_usage = lambda _: shutil._ntuple_diskusage(1e9, 0, 1e9)
 writer = snapshots.Writer()
 try:
-  writer.save(sys.argv[1], {'x': np.random.default_rng(0).normal(size=(9, 1 << 16))})
+  noise = np.random.default_rng(0).normal(size=(9, 1 << 16))
+  writer.save(sys.argv[1], {'x': noise})
   writer.wait()
 except errors.Damaged as e:
   print(e)

@@ -1,0 +1,249 @@
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import nws_jax
+from nws_jax import errors, space
+from nws_jax.store import folder, snapshots, tables, vectors
+
+ARCHS = {'u0': space.Architecture(3, 3, 2, 4, 16),
+         'u1': space.Architecture(5, 4, 1, 2, 8)}
+IDS = {'u0': (0, 3, 7), 'u1': (1, 2)}  # 4, 5, 6 are yet to be trained
+EPOCHS = {'u0': (0, 1, 2), 'u1': (0, 2)}  # of which weights are kept
+
+
+def weights_of(unit, epoch):
+  rng = np.random.default_rng([len(IDS[unit]), epoch])
+  size = len(IDS[unit]), vectors.num_weights(ARCHS[unit])
+  return rng.normal(size=size).astype(np.float32)
+
+
+def vector_of(id, epoch):
+  unit = 'u0' if id in IDS['u0'] else 'u1'
+  return weights_of(unit, epoch)[IDS[unit].index(id)]
+
+
+def write_unit(path, unit):
+  arch, writer = ARCHS[unit], snapshots.Writer()
+  for epoch in EPOCHS[unit]:
+    writer.save(folder.snapshot_path(path, unit, epoch),
+                vectors.to_variables(weights_of(unit, epoch), arch))
+  writer.wait()
+  words = {tables.WORD: 'word', tables.WHOLE: 0, tables.FLAG: True,
+           tables.MAYBE: None, tables.REAL: 0.5}
+  members = [
+      {name: words[kind] for name, kind in tables.MEMBERS.items()}
+      | dataclasses.asdict(arch) | {
+          'id': id, 'unit': unit, 'architecture': arch.name,
+          'activation': space.ACTIVATIONS[id % 4],
+          'num_weights': vectors.num_weights(arch)} for id in IDS[unit]]
+  metrics = [
+      {name: 0.5 for name in tables.METRICS} | {
+          'id': id, 'epoch': epoch,
+          'snapshot': epoch if epoch in EPOCHS[unit] else None}
+      for id in IDS[unit] for epoch in range(3)]
+  folder.commit(path, unit, 2, True, members, metrics, {
+      e: snapshots.digests(weights_of(unit, e)) for e in EPOCHS[unit]})
+
+
+@pytest.fixture(scope='module')
+def path(tmp_path_factory):
+  path = tmp_path_factory.mktemp('runs') / 'zoo'
+  path.mkdir()
+  (path / 'config.json').write_text(json.dumps(
+      {'dataset_source': 'embedded', 'data_dir': None}))
+  for unit in ARCHS:
+    write_unit(path, unit)
+  folder.rebuild(path)
+  return path
+
+
+@pytest.fixture
+def copy(path, tmp_path):
+  return shutil.copytree(path, tmp_path / 'zoo')
+
+
+def test_vectors_are_those_written(path):
+  zoo = nws_jax.open_zoo(path)
+  for unit, ids in IDS.items():
+    for id in ids:
+      assert zoo.epochs(id) == EPOCHS[unit]
+      for epoch in EPOCHS[unit]:
+        found = zoo.vector(id, epoch)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, vector_of(id, epoch))
+  found = [zoo.vector(i, e) for u in IDS for i in IDS[u] for e in EPOCHS[u]]
+  assert len({v.tobytes() for v in found}) == len(found) == 13
+
+
+def test_variables_are_the_inverse(path):
+  zoo = nws_jax.open_zoo(path)
+  for id, unit in ((7, 'u0'), (2, 'u1')):
+    variables = zoo.variables(id, 2)
+    assert set(variables) == {'params', 'batch_stats'}
+    np.testing.assert_array_equal(
+        vectors.to_vector(variables, ARCHS[unit]), zoo.vector(id, 2))
+
+
+def test_windows_of_networks_of_several_units(path):
+  zoo = nws_jax.open_zoo(path)
+  ids, epochs = [2, 7, 1, 0, 7], [2, 0]
+  for start, stop in ((0, 100), (93, 1234), (50, 50)):
+    values_NxExL = zoo.vectors(ids, epochs, start, stop)
+    assert values_NxExL.shape == (5, 2, stop - start)
+    for i, id in enumerate(ids):
+      for e, epoch in enumerate(epochs):
+        np.testing.assert_array_equal(
+            values_NxExL[i, e], vector_of(id, epoch)[start:stop])
+
+
+def test_whole_vectors_of_one_length(path):
+  zoo = nws_jax.open_zoo(path)
+  ids = zoo.members[zoo.members['unit'] == 'u0']['id'][::-1]  # a pandas Series
+  np.testing.assert_array_equal(
+      zoo.vectors(ids, np.array([1])), weights_of('u0', 1)[::-1, None])
+  assert zoo.vectors([], [0]).shape == (0, 1, 0)
+
+
+def test_what_is_not_there_is_wrong(path):
+  zoo = nws_jax.open_zoo(path)
+  with pytest.raises(errors.Wrong, match='no network 5 in .*0 to 7'):
+    zoo.vector(5, 0)
+  with pytest.raises(errors.Wrong, match='network 1 after epoch 1.*kept: 0, 2'):
+    zoo.vectors([0, 1], [0, 1], 0, 10)
+  with pytest.raises(errors.Wrong, match='different lengths.*at most 4104'):
+    zoo.vectors([0, 1], [0])
+  for start, stop in ((0, 10**6), (-1, 5), (5, 3)):
+    with pytest.raises(errors.Wrong, match='there are no values'):
+      zoo.vectors([0], [0], start, stop)
+  with pytest.raises(errors.Wrong, match="split='dev'.*train, test"):
+    zoo.images('digits', 'dev')
+  with pytest.raises(errors.Wrong):
+    zoo.images('cifar11', 'train')
+  with pytest.raises(errors.Wrong, match='is no folder'):
+    nws_jax.open_zoo(path / 'none')
+
+
+def test_tables(path):
+  zoo = nws_jax.open_zoo(path)
+  assert list(zoo.members['id']) == [0, 1, 2, 3, 7]
+  assert len(zoo.metrics) == 15 and zoo.metrics is zoo.metrics
+  assert set(zoo.layers['architecture']) == {a.name for a in ARCHS.values()}
+  assert zoo.architecture(1) == ARCHS['u1']
+  assert len(zoo.digest) == 64
+
+
+def test_one_network_reads_nothing_of_the_others(copy):
+  """Only what it needs is left in the folder."""
+  shutil.rmtree(copy / 'snapshots' / 'u1')
+  shutil.rmtree(copy / 'snapshots' / 'u0' / '0')
+  shutil.rmtree(copy / 'units' / 'u1')
+  zoo = nws_jax.open_zoo(copy)
+  np.testing.assert_array_equal(zoo.vector(3, 2), vector_of(3, 2))
+  with pytest.raises(errors.Damaged, match='u0/0 is damaged: it is not there'):
+    zoo.vector(3, 0)
+
+
+def test_verify_reads_everything(path):
+  assert nws_jax.open_zoo(path).verify() == 13
+  assert nws_jax.open_zoo(path).verify([2, 7]) == 5
+
+
+def test_changed_weights_are_named(copy):
+  """Other weights in a healthy snapshot: only the digest can tell."""
+  weights_MxP = weights_of('u0', 1)
+  weights_MxP.view(np.uint32)[1, 1000] ^= 1
+  writer = snapshots.Writer()
+  writer.save(copy / 'snapshots' / 'u0' / '1',
+              vectors.to_variables(weights_MxP, ARCHS['u0']))
+  writer.wait()
+  zoo = nws_jax.open_zoo(copy)
+  for read in (lambda: zoo.vector(3, 1), zoo.verify,
+               lambda: zoo.vectors([0, 3, 7], [0, 1])):
+    with pytest.raises(errors.Damaged, match='unit u0, epoch 1, network 3'):
+      read()
+  np.testing.assert_array_equal(zoo.vector(7, 1), vector_of(7, 1))
+  assert zoo.verify([1, 2, 7]) == 7
+
+
+def test_no_flipped_byte_gives_other_weights(copy):
+  """Every larger file of a snapshot, at several places."""
+  files = sorted((copy / 'snapshots' / 'u0' / '2').rglob('d/*'))
+  noticed = 0
+  for file in files:
+    good = file.read_bytes()
+    for place in np.linspace(0, len(good) - 1, 5, dtype=int):
+      bad = bytearray(good)
+      bad[place] ^= 0xff
+      file.write_bytes(bad)
+      try:
+        found = nws_jax.open_zoo(copy).vectors([0, 3, 7], [2])[:, 0]
+        np.testing.assert_array_equal(found, weights_of('u0', 2))
+      except errors.Damaged:
+        noticed += 1
+    file.write_bytes(good)
+  assert noticed > 10
+  assert nws_jax.open_zoo(copy).verify() == 13
+
+
+@pytest.mark.parametrize('damage', ['{}', '{"digests": {}}', None])
+def test_lost_digests_are_damaged(copy, damage):
+  record = copy / 'units' / 'u0' / 'progress.json'
+  zoo = nws_jax.open_zoo(copy)
+  if damage:
+    record.write_text(damage)
+  else:
+    record.unlink()
+  with pytest.raises(errors.Damaged):
+    zoo.vector(0, 0)
+  assert zoo.vector(1, 0).any()
+
+
+def test_zoo_whose_run_goes_on(copy):
+  """What a run adds is there for who opens the zoo again."""
+  shutil.rmtree(copy / 'units' / 'u0')
+  folder.rebuild(copy)
+  zoo = nws_jax.open_zoo(copy)
+  assert list(zoo.members['id']) == [1, 2] and zoo.verify() == 4
+  write_unit(copy, 'u0')
+  folder.rebuild(copy)
+  assert zoo.verify([1, 2]) == 4
+  assert nws_jax.open_zoo(copy).verify() == 13
+
+
+def test_unit_names_in_the_table_do_not_lead_outside(copy):
+  text = (copy / 'members.csv').read_text().replace(',u0,', ',../u0,')
+  (copy / 'members.csv').write_text(text)
+  record = json.loads((copy / 'checksums.json').read_text())
+  record['tables']['members.csv'] = tables.hash_text(text)
+  (copy / 'checksums.json').write_text(json.dumps(record))
+  with pytest.raises(errors.Damaged, match="'../u0', which is no name"):
+    nws_jax.open_zoo(copy).vector(0, 0)
+
+
+def test_images_are_those_of_the_zoo(path):
+  images_NxHxWxC, labels_N = nws_jax.open_zoo(path).images('digits', 'test')
+  assert images_NxHxWxC.shape == (len(labels_N), 32, 32, 3)
+  assert images_NxHxWxC.dtype == np.uint8 and labels_N.dtype == np.int32
+
+
+def test_apply_is_the_network_itself(path):
+  from nws_jax.zoo import cnn
+  zoo = nws_jax.open_zoo(path)
+  images_NxHxWxC = zoo.images('digits', 'test')[0][:3]
+  logits_3x20 = zoo.apply(7, 2, images_NxHxWxC)
+  assert logits_3x20.shape == (3, 20) and logits_3x20.dtype == np.float32
+  np.testing.assert_array_equal(logits_3x20, cnn.predict(
+      ARCHS['u0'], 'tanh', vector_of(7, 2), images_NxHxWxC))
+  for other in (zoo.apply(7, 1, images_NxHxWxC),
+                zoo.apply(3, 2, images_NxHxWxC)):
+    assert not np.array_equal(logits_3x20, other)
+
+
+def test_config_without_its_keys_is_damaged(copy):
+  (copy / 'config.json').write_text('{}')
+  with pytest.raises(errors.Damaged, match="no 'dataset_source'"):
+    nws_jax.open_zoo(copy).images('digits', 'test')
