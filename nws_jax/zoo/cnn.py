@@ -9,7 +9,9 @@ import functools
 import math
 
 import jax
+import jax.extend
 import jax.numpy as jnp
+import numpy as np
 
 from nws_jax import space
 from nws_jax.store import vectors
@@ -22,56 +24,58 @@ KEEP = 0.5  # of dropout
 def init(key, initialization, arch):
   """Draws a network: float32 [P]. `key` is consumed.
 
-  Every value has a draw of its own, keyed by layer and coordinates, filter taps
-  counted from the centre: a narrower net is a part of a wider one but for its
-  fans.
+  Every value has a draw of its own, keyed by layer, tensor and coordinates,
+  filter taps counted from the centre: a narrower net is a part of a wider one
+  but for its fans.
   """
-  parts = {}
-  for n, layer in enumerate(vectors.layers(arch)):
-    kernel_key, scale_key = jax.random.split(jax.random.fold_in(key, n))
-    bias = jnp.zeros(layer.kernel[-1], jnp.float32)
-    part = {'kernel': _kernel(kernel_key, initialization, layer.kernel),
-            'bias': bias}
-    if layer.norm:
-      scale = 1 + 0.002 * jax.random.normal(
-          scale_key, bias.shape, bias.dtype)
-      part |= {'offset': bias, 'scale': scale, 'mean': bias,
-               'variance': jnp.ones_like(bias)}
-    parts[layer.name] = part
-  return vectors.join(parts, arch)
-
-
-def _kernel(key, initialization, shape):
-  """A kernel in the vector's order: [O, C, k, k] or [O, I]."""
-  axes = [jnp.arange(n) for n in shape[::-1]]
-  if len(shape) == 4:
-    axes = [axes[0], axes[1]] + [jnp.arange(k) - k // 2 for k in shape[:2]]
-  bits = _bits(key, axes)
+  where_2xP, fan_sum_P, kind_P = _plan(arch)
+  words = jax.extend.random.threefry_2x32(
+      jax.random.key_data(key), jnp.asarray(where_2xP).reshape(-1))
+  bits = words.reshape(2, -1)[0] ^ words.reshape(2, -1)[1]
   # 23 bits and half a step: strictly between 0 and 1, exactly representable.
-  uniform = (bits >> 9).astype(jnp.float32) * 2.0 ** -23 + 2.0 ** -24
-  area = math.prod(shape[:-2])
-  fan_sum = area * (shape[-2] + shape[-1])
-  limit = math.sqrt(6 / fan_sum)
-  # Truncated at two nominal deviations, not corrected for what that takes off:
-  # TensorFlow 1's rule (recipe, section 4).
-  std = math.sqrt(2 / fan_sum)
+  u = (bits >> 9).astype(jnp.float32) * 2.0 ** -23 + 2.0 ** -24
+  # Glorot normal is truncated at two nominal deviations and not corrected for
+  # what that takes off: TensorFlow 1's rule (recipe, section 4).
   edge = 0.5 * (1 + math.erf(-2 / math.sqrt(2)))
-  return jax.lax.switch(initialization, (
-      lambda u: jnp.full_like(u, 0.1),
-      jax.scipy.special.ndtri,
-      lambda u: limit * (2 * u - 1),
-      lambda u: std * jax.scipy.special.ndtri(edge + (1 - 2 * edge) * u),
-  ), uniform)
+  truncated = jax.scipy.special.ndtri(edge + (1 - 2 * edge) * u)
+  normal = jax.scipy.special.ndtri(u)
+  kernel = jnp.select([initialization == n for n in range(4)], [
+      jnp.full_like(u, 0.1),
+      normal,
+      jnp.sqrt(6 / fan_sum_P) * (2 * u - 1),
+      jnp.sqrt(2 / fan_sum_P) * truncated])
+  return jnp.select(
+      [kind_P == 0, kind_P == 1, kind_P == 2],
+      [kernel, 1 + 0.002 * normal, jnp.ones_like(u)], 0.0)
 
 
-def _bits(key, axes):
-  """uint32, one draw for every combination of coordinates."""
-  def draw(key, *rest):
-    if not rest:
-      return jax.random.bits(key)
-    return jax.vmap(lambda a: draw(jax.random.fold_in(key, a), *rest[1:]))(
-        rest[0])
-  return draw(key, *axes)
+_KINDS = {'kernel': 0, 'scale': 1, 'variance': 2}
+
+
+@functools.lru_cache(maxsize=None)
+def _plan(arch):
+  """What `init` knows of every value: (coordinates uint32 [2, P], fans [P],
+  kind [P])."""
+  places, fans, kinds = [], [], []
+  names = [layer.name for layer in vectors.layers(arch)]
+  for s in vectors.spans(arch):
+    at = np.indices(s.published).reshape(len(s.published), -1)
+    out, into = at[0], at[1] if len(at) > 1 else 0 * at[0]
+    tap = 0 * out
+    if len(at) == 4:
+      r = s.published[-1] // 2
+      tap = (at[2] - r + 128) << 8 | (at[3] - r + 128)
+    layer = names.index(s.layer) << 4 | list(_ORDER).index(s.tensor)
+    places.append([layer << 24 | out, into << 16 | tap])
+    area = math.prod(s.published[2:])
+    fans.append(np.full(out.shape, area * sum(s.published[:2])))
+    kinds.append(np.full(out.shape, _KINDS.get(s.tensor, 3)))
+  return (np.concatenate(places, axis=1).astype(np.uint32),
+          np.concatenate(fans).astype(np.float32),
+          np.concatenate(kinds).astype(np.int8))
+
+
+_ORDER = ('kernel', 'bias', 'offset', 'scale', 'mean', 'variance')
 
 
 def activate(x, index):

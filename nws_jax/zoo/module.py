@@ -1,0 +1,52 @@
+"""The same network as a plain Flax module, for who loads a snapshot.
+
+  Cnn(arch, 'relu').apply(zoo.variables(id, epoch), images / 255)
+
+Training uses `cnn.apply`, which says the same in a faster form; a test holds
+the two together.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from nws_jax import space
+from nws_jax.store import vectors
+from nws_jax.zoo import cnn
+
+ACTIVATIONS = dict(zip(
+    space.ACTIVATIONS, (nn.relu, nn.elu, nn.sigmoid, jnp.tanh)))
+
+
+class Cnn(nn.Module):
+  """[B, 32, 32, 3] in [0, 1] -> logits [B, 20] (recipe, section 3)."""
+  arch: space.Architecture
+  activation: str
+  dropout: float = 1 - cnn.KEEP
+
+  @nn.compact
+  def __call__(self, x, train=False):
+    activate = ACTIVATIONS[self.activation]
+
+    def normalize(x, name):
+      return nn.BatchNorm(not train, momentum=cnn.MOMENTUM,
+                          epsilon=cnn.EPSILON, use_fast_variance=False,
+                          name=f'{name}_bn')(x)
+
+    for layer in vectors.layers(self.arch):
+      out = layer.kernel[-1]
+      if len(layer.kernel) == 4:
+        x = nn.Conv(out, layer.kernel[:2], name=layer.name,
+                    precision=jax.lax.Precision.HIGHEST)(x)
+        x = activate(normalize(x, layer.name) if layer.norm else x)
+        if layer.pool:
+          x = nn.max_pool(x, (2, 2), (2, 2))
+        continue
+      x = x.reshape(x.shape[0], -1)
+      x = nn.Dense(out, name=layer.name,
+                   precision=jax.lax.Precision.HIGHEST)(x)
+      if layer.name != 'output':
+        x = activate(x)
+        x = normalize(x, layer.name) if layer.norm else x
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+    return x
