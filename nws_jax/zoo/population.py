@@ -28,8 +28,12 @@ class Program(NamedTuple):
   place: callable  # puts a NumPy tree with an axis M on the devices
 
 
+def platform():
+  return jax.default_backend()
+
+
 def default_form():
-  return 'map' if jax.default_backend() == 'cpu' else 'vmap'
+  return 'map' if platform() == 'cpu' else 'vmap'
 
 
 def build(static, data, seed, form, devices=None):

@@ -79,10 +79,10 @@ def pack(sets, test_part):
 
   Test images are put in an order whose first `test_part` are spread evenly.
   """
-  kept, valid, order = [], [], []
+  valid, order = [], []
+  kept = [n // space.NUM_CLASSES for n in images_an_epoch(sets)]
   for s in sets:
     counts = np.bincount(s.train_labels, minlength=space.NUM_CLASSES)
-    kept.append(int(_cut(counts).min()))
     valid.append(int((counts - _cut(counts)).sum()))
     n = len(s.test_labels)
     part = np.unique(np.linspace(0, n - 1, min(test_part, n)).astype(int))
@@ -99,6 +99,13 @@ def pack(sets, test_part):
       join(s.test_labels[o] for s, o in zip(sets, order)),
       starts(test_count), ints([min(test_part, n) for n in test_count]),
       ints(test_count))
+
+
+def images_an_epoch(sets):
+  """Balanced training images of each set: what one epoch shows."""
+  return [int(_cut(np.bincount(
+      s.train_labels, minlength=space.NUM_CLASSES)).min()) * space.NUM_CLASSES
+          for s in sets]
 
 
 def _cut(counts):

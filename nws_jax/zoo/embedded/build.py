@@ -98,7 +98,7 @@ def digest(arrays):
 def _read(folder, file):
   path = archives.find(folder, file)
   if path is None:
-    raise errors.Wrong(f'{folder} has no {file} or {file}.gz.')
+    raise errors.Wrong(f'{folder} has no {file}, plain or gzipped.')
   return archives.read_idx(path)
 
 

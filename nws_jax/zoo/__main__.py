@@ -1,0 +1,52 @@
+"""Trains a population of CNNs and keeps the weights of every epoch.
+
+  python -m nws_jax.zoo --config=configs/zoo.py
+      192 small networks on Fashion-MNIST, MNIST and digits, in minutes
+  python -m nws_jax.zoo --config=configs/zoo.py:smoke --workdir=runs/smoke
+      a smaller one, in seconds
+  python -m nws_jax.zoo --config=configs/zoo.py --config.optimizer=adam \\
+      --config.learning_rate=0.001,0.01 --workdir=runs/adam
+      any key of the config file can be set; a property takes one value, or
+      several parted by commas, to draw from
+
+Interrupted, the same command goes on at the last finished epoch. What it
+writes is described in docs/contract.md; read it with
+nws_jax.open_zoo(workdir), or go on with: python -m nws_jax.meta --help
+"""
+
+import time
+
+from absl import flags
+from ml_collections import config_flags
+
+from nws_jax import cli, errors
+
+_CONFIG = config_flags.DEFINE_config_file(
+    'config', None, 'Config file and preset, as configs/zoo.py:smoke. Keys '
+    'are set by --config.key=value.')
+_WORKDIR = flags.DEFINE_string(
+    'workdir', 'runs/zoo', 'Folder of the zoo; made, or gone on with.')
+
+
+def main():
+  if _CONFIG.value is None:
+    raise errors.Wrong('--config is missing; try --config=configs/zoo.py.')
+  from nws_jax import api
+  from nws_jax.zoo import driver, progress, recipe, summary
+  begin = time.monotonic()
+  bar = progress.Bar()
+  try:
+    worked = driver.run(
+        recipe.from_config(_CONFIG.value), _WORKDIR.value, bar)
+  finally:
+    bar.close()
+  zoo = api.Zoo(_WORKDIR.value)
+  if not worked:
+    print(f'{_WORKDIR.value} is finished; there was nothing to do.\n')
+  print(summary.text(zoo.members))
+  print(f'{len(zoo.members)} networks, {len(zoo.metrics)} snapshots in '
+        f'{_WORKDIR.value} ({time.monotonic() - begin:.0f} s)')
+
+
+if __name__ == '__main__':
+  cli.run(main)

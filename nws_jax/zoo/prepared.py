@@ -1,0 +1,334 @@
+"""Full image sets on disk, as TensorFlow Datasets has them, without TensorFlow.
+
+  DATA_DIR/<name>/<version>/
+    <name>-<split>.array_record-*, dataset_info.json, features.json
+    nws_jax.npz     all of it as arrays: made once, for reading is slow
+
+Names, versions, features and the order of records are those of the official
+builders, whose `download_and_prepare` needs TensorFlow. It is needed neither
+for writing (images go in as PNG bytes) nor for reading. Of svhn_cropped and
+stl10, the parts that nothing here reads (extra, unlabelled) are left out.
+"""
+
+import contextlib
+import fcntl
+import glob
+import hashlib
+import io
+import json
+import os
+import shutil
+import sys
+import zipfile
+
+import numpy as np
+import tqdm
+
+from nws_jax import errors
+from nws_jax.zoo import archives
+
+VERSIONS = {
+    'mnist': '3.0.1',
+    'fashion_mnist': '3.0.1',
+    'cifar10': '3.0.2',
+    'svhn_cropped': '3.1.0',
+    'stl10': '1.0.0',
+}
+SPLITS = ('train', 'test')
+_FIELDS = archives.Archive._fields[:4]
+_CACHE = 'nws_jax.npz'
+
+
+def folder(name, data_dir=None):
+  """The folder of a set; None is TensorFlow Datasets' own default."""
+  root = (data_dir or os.environ.get('TFDS_DATA_DIR')
+          or os.path.join('~', 'tensorflow_datasets'))
+  return os.path.join(os.path.expanduser(root), name, VERSIONS[name])
+
+
+def exists(name, data_dir=None):
+  """Whether a set is prepared. Raises as `read` if what is there is unfit."""
+  path = folder(name, data_dir)
+  if not os.path.lexists(path):
+    return False
+  _count(path)
+  return True
+
+
+def read(name, data_dir=None):
+  """Reads a prepared set, from the second time on from its array file.
+
+  Returns:
+    archives.Archive, in the publisher's order, at the original size.
+
+  Raises:
+    errors.Wrong: it is not prepared, or in a format that needs TensorFlow.
+    errors.Damaged: its files are incomplete or corrupt.
+  """
+  path = folder(name, data_dir)
+  if not exists(name, data_dir):
+    raise errors.Wrong(
+        f'dataset {name!r} is not prepared: there is no {path}. Prepare it '
+        f'with: python -m nws_jax.data --prepare={name}'
+        + (f' --data_dir={data_dir}' if data_dir else ''))
+  return _read_folder(path, name)
+
+
+@contextlib.contextmanager
+def hold(name, data_dir=None):
+  """Keeps others from preparing the same set, and removes what is half-made."""
+  parent = os.path.dirname(folder(name, data_dir))
+  try:
+    os.makedirs(parent, exist_ok=True)
+    fd = os.open(parent, os.O_RDONLY)
+  except OSError as e:
+    raise errors.Wrong(f'{parent} cannot be used ({e.strerror}); give another '
+                       '--data_dir.') from e
+  try:
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # freed if we are killed
+  except BlockingIOError as e:
+    os.close(fd)
+    raise errors.Wrong(f'{name} is being prepared in {parent} by another '
+                       'process.') from e
+  try:
+    _clean(name, parent)
+    yield
+  finally:
+    _clean(name, parent)
+    os.close(fd)
+
+
+def write(name, archive, data_dir=None):
+  """Prepares a set from its publisher's archive; inside `hold`.
+
+  The set appears under its name once it was read back equal to `archive`.
+  """
+  path = folder(name, data_dir)
+  staging = _staging(os.path.dirname(path))
+  made = _write_records(name, archive, staging)
+  back = _read_folder(made, name)
+  if not all(np.array_equal(a, b) for a, b in zip(archive[:4], back[:4])):
+    raise errors.Damaged(f'{name} reads back other than it was written; this '
+                         'version of tensorflow-datasets cannot be used.')
+  os.rename(made, path)
+
+
+def list_published(name):
+  """{file: (address, size, SHA-256)} of a set's archives, as TFDS has them."""
+  urls = _import_tfds().builder_cls(name).url_infos
+  return {info.filename: (url, int(info.size), info.checksum)
+          for url, info in urls.items()
+          if info.filename in archives.FILES[name]}
+
+
+def download(name, data_dir=None, published=None):
+  """Downloads a set's archives with TFDS, checksums included; inside `hold`.
+
+  Args:
+    name: the set.
+    data_dir: as everywhere; archives are kept in its folder downloads/.
+    published: `list_published(name)`, or another table of that form.
+
+  Returns:
+    {file: path}
+  """
+  tfds = _import_tfds()
+  published = published or list_published(name)
+  root = os.path.dirname(os.path.dirname(folder(name, data_dir)))
+  downloads = os.path.join(root, 'downloads')
+  infos = {
+      url: tfds.core.download.checksums.UrlInfo(
+          size=tfds.core.utils.Size(size), checksum=sha256, filename=file)
+      for file, (url, size, sha256) in published.items()}
+  kept = {os.path.basename(p) for p in glob.glob(
+      os.path.join(glob.escape(downloads), '**', '*'), recursive=True)}
+  for file, (url, _, sha256) in published.items():
+    if tfds.core.download.resource.get_dl_fname(url, sha256) not in kept:
+      _probe(name, file, url)
+  manager = tfds.download.DownloadManager(
+      download_dir=downloads, dataset_name=name, url_infos=infos,
+      force_checksums_validation=True)
+  try:
+    paths = manager.download({f: url for f, (url, *_) in published.items()})
+  except Exception as e:  # of TFDS, requests, urllib3, promise
+    raise errors.Damaged(
+        f'download of {name} failed: {str(e).strip()}\nTry again, or download '
+        f'{", ".join(url for url, *_ in published.values())} by other means '
+        'and give their folder as --archives.') from e
+  return {file: os.fspath(path) for file, path in paths.items()}
+
+
+def show_progress(items, total, what):
+  """A progress bar on stderr; seldom renewed where nobody watches."""
+  watched = sys.stderr.isatty()
+  return tqdm.tqdm(items, total=total, desc=what, unit=' images',
+                   mininterval=0.1 if watched else 30)
+
+
+def _import_tfds():
+  try:
+    import tensorflow_datasets as tfds
+  except ImportError as e:
+    raise errors.Wrong('the full image sets need tensorflow-datasets: '
+                       f"pip install 'nws_jax[data]' ({e})") from e
+  return tfds
+
+
+def _probe(name, file, url):
+  """Fails at once where TFDS would try again for minutes."""
+  import requests
+  try:
+    with requests.get(url, stream=True, timeout=20) as response:
+      response.raise_for_status()
+  except requests.RequestException as e:
+    raise errors.Damaged(
+        f'{file} of {name} cannot be had from {url} '
+        f'({type(e).__name__}). Download it by other means into a folder DIR '
+        f'(or DIR/{name}) and add --archives=DIR.') from e
+
+
+def _staging(parent):
+  return os.path.join(parent, 'incomplete.nws_jax')
+
+
+def _clean(name, parent):
+  """Removes what an interrupted preparation left, our own only."""
+  shutil.rmtree(_staging(parent), ignore_errors=True)
+  downloads = os.path.join(os.path.dirname(parent), 'downloads', name)
+  for path in glob.glob(os.path.join(glob.escape(downloads), '*.tmp.*')):
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _write_records(set_name, archive, data_dir):
+  """Runs the official builder on our examples; returns the folder it made."""
+  tfds = _import_tfds()
+  official = tfds.builder_cls(set_name)
+
+  class Builder(official, skip_registration=True):
+    """The official one but for where its examples come from."""
+    name = set_name
+    VERSION = tfds.core.Version(VERSIONS[set_name])
+    pkg_dir_path = official.pkg_dir_path
+
+    def _split_generators(self, manager):
+      del manager  # nothing to download or extract
+      if archive.class_names:
+        self.info.features['label'].names = list(archive.class_names)
+      has_id = 'id' in self.info.features
+      return {split: _make_examples(set_name, archive, split, has_id, bar)
+              for split in SPLITS}
+
+  total = len(archive.train_labels) + len(archive.test_labels)
+  tfds.disable_progress_bar()  # ours counts images
+  try:
+    with (show_progress(None, total, f'{set_name}: writing') as bar,
+          contextlib.redirect_stdout(io.StringIO())):
+      builder = Builder(data_dir=data_dir, file_format='array_record')
+      builder.download_and_prepare()
+  except Exception as e:  # of TFDS and array_record, a full disk among them
+    raise errors.Damaged(
+        f'{set_name} could not be written to {data_dir}: {e}') from e
+  finally:
+    tfds.enable_progress_bar()
+  return os.fspath(builder.data_dir)
+
+
+def _make_examples(name, archive, split, has_id, bar):
+  """Yields (key, example); the key, which orders the records, is the index."""
+  images, labels = archive[2 * SPLITS.index(split):][:2]
+  digits = 6 if name == 'svhn_cropped' else 5
+  for i, (image, label) in enumerate(zip(images, labels)):
+    example = {'image': _to_png(image), 'label': int(label)}
+    if has_id:
+      example['id'] = f'{split}_{i:0{digits}d}'
+    bar.update()
+    yield i, example
+
+
+def _to_png(image_HxWxC):
+  from PIL import Image
+  buffer = io.BytesIO()
+  image = image_HxWxC[..., 0] if image_HxWxC.shape[-1] == 1 else image_HxWxC
+  Image.fromarray(np.ascontiguousarray(image)).save(buffer, 'PNG')
+  return buffer.getvalue()
+
+
+def _count(path):
+  """{split: number of images} of a prepared folder, if it can be read."""
+  info = os.path.join(path, 'dataset_info.json')
+  try:
+    with open(info, encoding='utf-8') as f:
+      info = json.load(f)
+    shards = {s['name']: [int(n) for n in s['shardLengths']]
+              for s in info['splits']}
+    form = info['fileFormat']
+    shards = {split: shards[split] for split in SPLITS}
+  except (OSError, ValueError, KeyError, TypeError) as e:
+    raise errors.Damaged(f'{path} is no whole prepared set ({e!r}); remove it '
+                         'and prepare the set again.') from e
+  if form != 'array_record':
+    raise errors.Wrong(f'{path} is in the format {form}, which needs '
+                       'TensorFlow; prepare the set in another --data_dir.')
+  for split, lengths in shards.items():
+    found = sum(f'-{split}.array_record-' in f for f in os.listdir(path))
+    if found != len(lengths):
+      raise errors.Damaged(
+          f'{path} has {found} of {len(lengths)} record files of {split}; '
+          'remove it and prepare the set again.')
+  return {split: sum(lengths) for split, lengths in shards.items()}
+
+
+def _read_folder(path, name):
+  """The arrays of a prepared folder, from its array file if that is good."""
+  counts = _count(path)
+  files = sorted(f for f in os.listdir(path) if '.array_record-' in f)
+  records = np.array(
+      [f'{f} {os.path.getsize(os.path.join(path, f))}' for f in files])
+  cache = os.path.join(path, _CACHE)
+  with contextlib.suppress(OSError, ValueError, KeyError, EOFError,
+                           zipfile.BadZipFile):
+    with np.load(cache, allow_pickle=False) as stored:
+      if np.array_equal(stored['records'], records):
+        return archives.Archive(*(stored[f] for f in _FIELDS))
+  arrays = []
+  for split in SPLITS:
+    arrays += _decode(path, name, split, counts[split])
+  with contextlib.suppress(OSError):  # a read-only folder: slower next time
+    _write_cache(cache, dict(zip(_FIELDS, arrays), records=records))
+  return archives.Archive(*arrays)
+
+
+def _write_cache(path, arrays):
+  """Writes an .npz aside, then renames it; reading checks its checksums."""
+  aside = f'{path}.{os.getpid()}'
+  try:
+    with open(aside, 'wb') as f:
+      np.savez(f, **arrays)
+    os.replace(aside, path)
+  finally:
+    with contextlib.suppress(OSError):
+      os.remove(aside)
+
+
+def _decode(path, name, split, num):
+  """(images, labels) of a split, put back into the publisher's order.
+
+  TFDS sorts records by the MD5 of the split's name and the key, which is the
+  index in the publisher's order.
+  """
+  tfds = _import_tfds()
+  order_N = np.argsort([
+      hashlib.md5(f'{split}{i}'.encode(), usedforsecurity=False).hexdigest()
+      for i in range(num)])
+  images, labels_N = None, np.zeros(num, np.uint8)
+  try:
+    source = tfds.builder_from_directory(path).as_data_source(split)
+    bar = show_progress(source, num, f'{name}: reading {split}')
+    for i, example in zip(order_N, bar, strict=True):
+      if images is None:
+        images = np.zeros((num, *example['image'].shape), np.uint8)
+      images[i], labels_N[i] = example['image'], example['label']
+  except Exception as e:  # of TFDS, array_record, PIL
+    raise errors.Damaged(f'{path}: the records of {split} are corrupt ({e}); '
+                         'remove it and prepare the set again.') from e
+  return images, labels_N

@@ -1,0 +1,33 @@
+"""What has to be set before jax starts: CPU devices, flags, the cache."""
+
+import os
+
+
+def start(devices=None):
+  """Sets jax up and returns how many devices share the networks.
+
+  On CPU every core becomes a device of its own: two devices use two cores
+  better than one device uses two threads, and it is the same program as on
+  several accelerators.
+
+  Args:
+    devices: CPU devices to emulate, as a plan has it; one a core if None.
+  """
+  if devices is None:
+    devices = len(os.sched_getaffinity(0)) if hasattr(
+        os, 'sched_getaffinity') else os.cpu_count() or 1
+  flags = os.environ.get('XLA_FLAGS', '')
+  if 'xla_cpu_multi_thread_eigen' not in flags:
+    os.environ['XLA_FLAGS'] = f'{flags} --xla_cpu_multi_thread_eigen=false'
+  import jax
+  jax.config.update('jax_num_cpu_devices', devices)
+  jax.config.update('jax_default_matmul_precision', 'highest')
+  if jax.config.jax_compilation_cache_dir is None:
+    jax.config.update('jax_compilation_cache_dir', cache_folder())
+  return len(jax.devices())
+
+
+def cache_folder():
+  """Where compiled programs are kept between runs."""
+  home = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
+  return os.path.join(home, 'nws_jax', 'programs')
