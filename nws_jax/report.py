@@ -25,6 +25,7 @@ _HEADLINE = flags.DEFINE_string(
 
 def main():
   zoo, meta = pathlib.Path(_ZOO.value), pathlib.Path(_META.value)
+  folder.check(zoo)
   if flags.FLAGS['meta'].present and not meta.is_dir():
     raise errors.Wrong(f'--meta={meta} is not a folder; give the --workdir of '
                        'python -m nws_jax.meta.')
@@ -32,10 +33,12 @@ def main():
     path = pathlib.Path(_HEADLINE.value)
     if path.suffix != '.png':
       raise errors.Wrong(f'--headline={path} is not a .png file name.')
+    _prepare(path.parent)
     _write(path, make_headline(zoo, meta))
     print(f'Headline picture: {path}')
     return
   out = pathlib.Path(_OUT.value)
+  _prepare(out)
   files = make_page(zoo, meta)
   for name, content in files.items():
     _write(out / name, content)
@@ -76,9 +79,19 @@ def _open(zoo):
           folder.read_checksums(zoo)['zoo'])
 
 
+def _prepare(path):
+  """Makes a folder, before anything is drawn; raises `Wrong` if it cannot."""
+  try:
+    path.mkdir(parents=True, exist_ok=True)
+  except OSError as e:
+    raise errors.Wrong(f'{path} cannot be made: {e.strerror}. Name another '
+                       'folder.') from e
+  if not os.access(path, os.W_OK):
+    raise errors.Wrong(f'{path} cannot be written to. Name another folder.')
+
+
 def _write(path, content):
   """Writes aside, then renames: a reader never sees half a file."""
-  path.parent.mkdir(parents=True, exist_ok=True)
   aside = path.with_name(f'.{path.name}.{os.getpid()}')
   aside.write_bytes(content)
   os.replace(aside, path)

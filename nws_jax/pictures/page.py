@@ -122,7 +122,7 @@ def _render_table(block, files):
     rows.append(f'<tr{new}>{first}' + ''.join(
         f'<td{kind[c]}>{v}</td>'
         for c, v in zip(frame.columns[1:], cells[1:])) + '</tr>')
-  return (f'<div class="scroll"><table><caption>{_escape(block.caption)}'
+  return (f'<div class="scroll table"><table><caption>{_escape(block.caption)}'
           f'</caption><thead><tr>{head}</tr></thead>'
           f'<tbody>{"".join(rows)}</tbody></table></div>')
 
@@ -131,8 +131,8 @@ def _render_picture(block, files):
   png = base64.b64encode(files[f'{block.name}.png']).decode()
   width = round(100 * block.figure.get_figwidth())
   height = round(100 * block.figure.get_figheight())
-  return (f'<figure><img src="data:image/png;base64,{png}" width="{width}" '
-          f'height="{height}" alt="{_escape(block.alt)}">'
+  return (f'<figure><div class="scroll"><img src="data:image/png;base64,{png}" '
+          f'width="{width}" height="{height}" alt="{_escape(block.alt)}"></div>'
           f'<figcaption>{_escape(block.caption)}</figcaption></figure>')
 
 
@@ -179,7 +179,8 @@ figcaption, caption { color: var(--soft); font-size: .9rem; line-height: 1.45;
   text-align: left; max-width: 46rem; }
 figcaption { margin-top: .5rem; }
 caption { padding-bottom: .5rem; }
-.scroll { overflow-x: auto; margin: 1.6rem 0; }
+.scroll { overflow-x: auto; }
+.table { margin: 2rem 0; }
 table { border-collapse: collapse; font-size: .875rem; line-height: 1.35;
   font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .8rem .3rem 0; text-align: left;
@@ -198,6 +199,7 @@ code { font-family: ui-monospace, "SF Mono", Menlo, Consolas,
   padding: .4rem 1rem; margin: 1.2rem 0; }
 .warn { background: var(--warn); border-radius: 6px; padding: .6rem 1rem;
   max-width: none; }
+@media screen and (max-width: 40rem) { img { max-width: none; } }
 @media print { body { padding: 0; max-width: none; font-size: 10pt; }
   nav { display: none; } figure, tr { break-inside: avoid; }
   h2 { break-after: avoid; } .scroll { overflow: visible; } }

@@ -12,6 +12,8 @@ from nws_jax.pictures import theme
 
 CHANCE = 1 / space.NUM_CLASSES
 NEAR = 2 * CHANCE  # a constant answer reaches 19.6 % on svhn_cropped
+SPLITS = ('train', 'valid', 'test')
+STATUSES = ('finished', 'stopped', 'diverged')
 
 
 def find_varying(members):
@@ -24,41 +26,41 @@ def find_chosen(members):
   return [n for n in find_varying(members) if not space.BY_NAME[n].continuous]
 
 
-def _summarize(rows):
-  accuracy = rows.test_accuracy
+def summarize_accuracy(members):
+  """One row for all, and one a value of each chosen property: how accurate."""
+  return _tabulate(members, _measure)
+
+
+def summarize_coverage(members):
+  """The same rows: networks in each split, and how their training ended."""
+  return _tabulate(members, _count)
+
+
+def _tabulate(members, describe):
+  rows = [{'property': 'all', 'value': '', **describe(members)}]
+  for name in find_chosen(members):
+    for value in theme.levels(name, members[name]):
+      rows.append({'property': name, 'value': value,
+                   **describe(members[members[name] == value])})
+  return pd.DataFrame(rows)
+
+
+def _measure(rows):
+  accuracy = rows.test_accuracy.dropna()
   return {
       'networks': len(rows),
-      **{s: int((rows.status == s).sum())
-         for s in ('finished', 'stopped', 'diverged')},
       'lower_quartile': accuracy.quantile(0.25),
       'median': accuracy.median(),
       'upper_quartile': accuracy.quantile(0.75),
       'best': accuracy.max(),
-      'near_chance': (accuracy.dropna() < NEAR).mean(),
+      'near_chance': (accuracy < NEAR).mean(),
   }
 
 
-def summarize_levels(members):
-  """One row a value of each chosen property, and a first row for all."""
-  rows = [{'property': 'all', 'value': '', **_summarize(members)}]
-  for name in find_chosen(members):
-    for value in theme.levels(name, members[name]):
-      rows.append({'property': name, 'value': value,
-                   **_summarize(members[members[name] == value])})
-  return pd.DataFrame(rows)
-
-
-def summarize_coverage(members):
-  """One row a value of each chosen property: networks in each split."""
-  rows = []
-  for name in find_chosen(members):
-    for value in theme.levels(name, members[name]):
-      split = members.split[members[name] == value]
-      rows.append({'property': name, 'value': value, 'networks': len(split),
-                   **{s: int((split == s).sum())
-                      for s in ('train', 'valid', 'test')}})
-  return pd.DataFrame(rows, columns=[
-      'property', 'value', 'networks', 'train', 'valid', 'test'])
+def _count(rows):
+  return {'networks': len(rows),
+          **{s: int((rows.split == s).sum()) for s in SPLITS},
+          **{s: int((rows.status == s).sum()) for s in STATUSES}}
 
 
 def cross(members, row, column):
@@ -73,18 +75,6 @@ def cross(members, row, column):
   last = members.groupby(column).test_accuracy.median().reindex(columns)
   values.loc['all'] = [*last, members.test_accuracy.median()]
   return values.rename_axis(row).reset_index()
-
-
-def count_status(members):
-  """Networks by status and data set; the last row holds the sums."""
-  counts = pd.crosstab(members.dataset, members.status)
-  counts = counts.reindex(
-      index=theme.levels('dataset', members.dataset),
-      columns=theme.levels('status', members.status))
-  counts['all'] = counts.sum(axis=1)
-  counts.loc['all'] = counts.sum()
-  return counts.rename_axis('dataset').rename_axis(
-      None, axis='columns').reset_index()
 
 
 def trace_curves(members, metrics, by=None):

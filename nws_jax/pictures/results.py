@@ -175,6 +175,7 @@ def _parse_ablation(path):
 def _read_json(path):
   try:
     data = json.loads(path.read_text(encoding='utf-8'))
+    json.dumps(data, ensure_ascii=False).encode()  # \ud800 is no character
   except (OSError, ValueError) as e:
     raise _damaged(path, str(e)) from None
   if not isinstance(data, dict):

@@ -35,15 +35,16 @@ def describe_population(members, metrics, source):
   if varying:
     blocks.append(page.Picture(
         'accuracy_by_property', 'Test accuracy by each property that varies: a '
-        'dot a network, a box from quartile to quartile with its median. '
-        'Lines over the learning rate: running medians.',
+        f'dot a network (at most {spread.DOTS:,}, drawn at random), a box from '
+        'quartile to quartile of all with their median. Lines over the '
+        'learning rate: running medians.',
         'Strip and box plots of test accuracy, one panel a property: '
         + ', '.join(map(theme.words, varying)) + '.',
         spread.draw_properties(members)))
   blocks.append(page.Table(
       'accuracy_by_value', 'Test accuracy by value. Near chance: below '
       f'{page.percent(population.NEAR)}.',
-      population.summarize_levels(members), _percents(
+      population.summarize_accuracy(members), _percents(
           'lower_quartile', 'median', 'upper_quartile', 'best', 'near_chance')))
   return page.Section('population', 'The population', blocks)
 
@@ -59,10 +60,10 @@ def describe_training(members, metrics):
           'first update.', f'Learning curves by {alt}.',
           spread.draw_curves(members, metrics, names),
           population.trace_curves(members, metrics)),
-      page.Table('status', 'How training ended: networks by data set.',
-                 population.count_status(members)),
-      page.Table('coverage', 'Coverage: networks with each value, and their '
-                 'split by setting.', population.summarize_coverage(members))]
+      page.Table(
+          'coverage', 'Coverage: networks with each value, on which side of '
+          'the split (drawn by setting), and how their training ended.',
+          population.summarize_coverage(members))]
   return page.Section('training', 'Training and coverage', blocks)
 
 
@@ -184,16 +185,19 @@ def _count(members, metrics, source):
   least, most = members.num_weights.min(), members.num_weights.max()
   weights = f'{least:,}' if least == most else f'{least:,} to {most:,}'
   kept = metrics.snapshot.count()
+  status = members.status.value_counts()
+  ended = ', '.join(f'{n:,} {s}' for s, n in status.items())
   architectures = _some(members.architecture.nunique(), 'architecture')
   return (
       f'{len(members):,} small convolutional networks of {architectures}, '
       f'trained on {_some(len(sets), "image set")} ({", ".join(sets)}; source: '
       f'{source}) with {_some(members.setting.nunique(), "setting")} drawn at '
-      f'random. A network has {weights} weights; {kept:,} snapshots were kept.')
+      f'random. {ended}. A network has {weights} weights; {kept:,} snapshots '
+      'were kept.')
 
 
 def _state_chance(members):
-  table = population.summarize_levels(members).dropna(subset='near_chance')
+  table = population.summarize_accuracy(members).dropna(subset='near_chance')
   share = table.near_chance.iloc[0] if len(table) else 0
   said = (f'{page.percent(share)} of the networks stayed near chance: below '
           f'{page.percent(population.NEAR)} on the test images, where guessing '

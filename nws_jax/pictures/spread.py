@@ -7,6 +7,8 @@ import numpy as np
 from nws_jax import space
 from nws_jax.pictures import population, theme
 
+DOTS = 2000  # as many as a panel can show
+
 
 def draw_histogram(members):
   """Networks by test accuracy, data sets stacked."""
@@ -47,7 +49,7 @@ def draw_strips(axes, members, name):
   rng = np.random.default_rng(0)  # the dots' places say nothing
   values = theme.levels(name, members[name])
   rows = members[members.test_accuracy.notna()]
-  place = rows[name].map({v: i for i, v in enumerate(values)}).to_numpy(float)
+  place = rows[name].map({v: i for i, v in enumerate(values)}).astype(float)
   _dot(axes, place + rng.uniform(-0.3, 0.3, len(rows)), rows)
   axes.boxplot(
       [rows.test_accuracy[rows[name] == v] for v in values],
@@ -118,10 +120,11 @@ def _draw_curve(axes, part, name, colour, *, band):
 
 def _dot(axes, x, rows):
   sets = theme.levels('dataset', rows.dataset)
-  colour = rows.dataset.map(theme.colours(sets)).tolist()
+  rows = rows.sample(min(len(rows), DOTS), random_state=0)
   small = len(rows) > 1000
-  axes.scatter(x, rows.test_accuracy, c=colour, s=4 if small else 14,
-               alpha=0.35 if small else 0.55, linewidths=0, zorder=2)
+  axes.scatter(x[rows.index], rows.test_accuracy, s=5 if small else 14,
+               c=rows.dataset.map(theme.colours(sets)).tolist(),
+               alpha=0.5 if small else 0.55, linewidths=0, zorder=2)
 
 
 def _name_sets(drawn, axes, members):

@@ -31,6 +31,7 @@ _STYLE = {
     'axes.grid': True,
     'grid.color': '#e6e6e6',
     'grid.linewidth': 0.8,
+    'text.parse_math': False,  # names come from files
     'text.color': INK,
     'axes.labelcolor': INK,
     'xtick.color': INK,

@@ -1,0 +1,83 @@
+import base64
+import html
+import html.parser
+
+import hypothesis
+import numpy as np
+import pandas as pd
+from hypothesis import strategies
+
+from nws_jax.pictures import page, theme
+
+_EVIL = '<script src="https://x.example/a.js">&"\'</script>'
+
+
+class _Outline(html.parser.HTMLParser):
+  """Tags of a page; fails where they do not close in order."""
+  _EMPTY = ('meta', 'img')
+
+  def __init__(self, text):
+    super().__init__()
+    self.open, self.seen, self.sources, self.data = [], [], [], ''
+    self.feed(text)
+    assert not self.open
+
+  def handle_starttag(self, tag, attrs):
+    self.seen.append(tag)
+    self.sources += [v for k, v in attrs if k in ('src', 'href')]
+    if tag not in self._EMPTY:
+      self.open.append(tag)
+
+  def handle_endtag(self, tag):
+    assert self.open.pop() == tag
+
+  def handle_data(self, data):
+    self.data += data
+
+
+def _build(text):
+  drawn = theme.figure(2, 1)
+  drawn.subplots().plot([0, 1])
+  frame = pd.DataFrame({text: [text, 'b'], 'n': [1234, np.nan],
+                        'b': [True, False]})
+  return page.build(text, text, [page.Section('s', text, [
+      page.Text(text), page.Warn(text), page.Command(text),
+      page.Missing(text, text), page.Table('t', text, frame),
+      page.Picture('p', text, text, drawn)])])
+
+
+def test_whatever_comes_from_files_is_text():
+  files = _build(_EVIL)
+  outline = _Outline(files['index.html'].decode())
+  assert 'script' not in outline.seen
+  assert outline.data.count(_EVIL) == 14
+  assert all(s.startswith(('#s', 'data:image/png;base64,'))
+             for s in outline.sources)
+
+
+@hypothesis.given(strategies.text(max_size=20))
+@hypothesis.settings(max_examples=20, deadline=None)
+def test_no_text_breaks_the_page(text):
+  plain = _Outline(_build('plain')['index.html'].decode()).seen
+  assert _Outline(_build(text)['index.html'].decode()).seen == plain
+
+
+@hypothesis.given(strategies.lists(strategies.text(), min_size=1, max_size=3))
+def test_names_of_files_stay_in_their_folder(parts):
+  name = page.slug(*parts)
+  assert not set(name) & set('/\\.\0') and page.slug(*parts) == name
+
+
+def test_files_hold_the_picture_of_the_page_and_plain_numbers():
+  files = _build('a')
+  assert set(files) == {'index.html', 'p.png', 't.csv'}
+  source, = [s for s in _Outline(files['index.html'].decode()).sources
+             if s.startswith('data:')]
+  assert base64.b64decode(source.partition(',')[2]) == files['p.png']
+  assert files['t.csv'] == b'a,n,b\na,1234.0,True\nb,,False\n'
+  assert '1,234' in files['index.html'].decode()
+
+
+def test_pictures_say_what_they_show():
+  text = _build('a')['index.html'].decode()
+  assert 'alt="a"' in text and 'width="200" height="100"' in text
