@@ -19,7 +19,6 @@ import json
 import os
 import shutil
 import sys
-import zipfile
 
 import numpy as np
 import tqdm
@@ -158,7 +157,7 @@ def download(name, data_dir=None, published=None):
   return {file: os.fspath(path) for file, path in paths.items()}
 
 
-def show_progress(items, total, what):
+def _show_progress(items, total, what):
   """A progress bar on stderr; seldom renewed where nobody watches."""
   watched = sys.stderr.isatty()
   return tqdm.tqdm(items, total=total, desc=what, unit=' images',
@@ -221,7 +220,7 @@ def _write_records(set_name, archive, data_dir):
   total = len(archive.train_labels) + len(archive.test_labels)
   tfds.disable_progress_bar()  # ours counts images
   try:
-    with (show_progress(None, total, f'{set_name}: writing') as bar,
+    with (_show_progress(None, total, f'{set_name}: writing') as bar,
           contextlib.redirect_stdout(io.StringIO())):
       builder = Builder(data_dir=data_dir, file_format='array_record')
       builder.download_and_prepare()
@@ -281,21 +280,29 @@ def _count(path):
 def _read_folder(path, name):
   """The arrays of a prepared folder, from its array file if that is good."""
   counts = _count(path)
-  files = sorted(f for f in os.listdir(path) if '.array_record-' in f)
-  records = np.array(
-      [f'{f} {os.path.getsize(os.path.join(path, f))}' for f in files])
+  of = _identify(path)
   cache = os.path.join(path, _CACHE)
-  with contextlib.suppress(OSError, ValueError, KeyError, EOFError,
-                           zipfile.BadZipFile):
-    with np.load(cache, allow_pickle=False) as stored:
-      if np.array_equal(stored['records'], records):
+  with contextlib.suppress(Exception):  # whatever a damaged file makes arise
+    with open(cache, 'rb') as f, np.load(f, allow_pickle=False) as stored:
+      if stored['of'] == of:
         return archives.Archive(*(stored[f] for f in _FIELDS))
   arrays = []
   for split in SPLITS:
     arrays += _decode(path, name, split, counts[split])
   with contextlib.suppress(OSError):  # a read-only folder: slower next time
-    _write_cache(cache, dict(zip(_FIELDS, arrays), records=records))
+    _write_cache(cache, dict(zip(_FIELDS, arrays), of=of))
   return archives.Archive(*arrays)
+
+
+def _identify(path):
+  """What tells the records of a folder from others: their info and sizes."""
+  with open(os.path.join(path, 'dataset_info.json'), 'rb') as f:
+    h = hashlib.sha256(f.read())
+  for file in sorted(os.listdir(path)):
+    if '.array_record-' in file:
+      size = os.path.getsize(os.path.join(path, file))
+      h.update(f'{file} {size} '.encode())
+  return h.hexdigest()
 
 
 def _write_cache(path, arrays):
@@ -323,7 +330,7 @@ def _decode(path, name, split, num):
   images, labels_N = None, np.zeros(num, np.uint8)
   try:
     source = tfds.builder_from_directory(path).as_data_source(split)
-    bar = show_progress(source, num, f'{name}: reading {split}')
+    bar = _show_progress(source, num, f'{name}: reading {split}')
     for i, example in zip(order_N, bar, strict=True):
       if images is None:
         images = np.zeros((num, *example['image'].shape), np.uint8)

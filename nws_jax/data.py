@@ -1,0 +1,105 @@
+"""Prepares the full image sets, for `config.dataset_source='tfds'`.
+
+  python -m nws_jax.data --prepare=mnist,fashion_mnist --archives=DIR
+
+They are put where TensorFlow Datasets has them, under its names and versions,
+without TensorFlow. The publishers' archives come from DIR (DIR/NAME is looked
+into first, for mnist and fashion_mnist use the same file names), or are
+downloaded. A set that is already prepared is skipped; what an interrupted run
+left is removed.
+"""
+
+import os
+import time
+
+from absl import flags
+
+from nws_jax import cli, errors
+from nws_jax.zoo import archives, prepared
+
+_PREPARE = flags.DEFINE_list(
+    'prepare', [], f'sets to prepare, of {", ".join(prepared.VERSIONS)}.')
+_ARCHIVES = flags.DEFINE_string(
+    'archives', None, "folder of the publishers' archives, named as "
+    'published; without it they are downloaded.')
+_DATA_DIR = flags.DEFINE_string(
+    'data_dir', None, 'where to put the sets; without it, where TensorFlow '
+    'Datasets does: $TFDS_DATA_DIR or ~/tensorflow_datasets.')
+
+
+def main():
+  prepare(_PREPARE.value, _ARCHIVES.value, _DATA_DIR.value)
+
+
+def prepare(names, archives_dir=None, data_dir=None, verify=None):
+  """Prepares sets, each from its archives, and says so on stdout.
+
+  Args:
+    names: of `prepared.VERSIONS`.
+    archives_dir: folder of the archives, None to download them.
+    data_dir: see `prepared.folder`.
+    verify: what compares an archive with its published checksum and raises
+      `errors.Damaged`; None is `verify_published`.
+
+  Raises:
+    errors.Wrong: unknown set, missing archive, unusable folder.
+    errors.Damaged: an archive is not the published one, a download failed, or
+      what lies in `data_dir` is no whole set.
+  """
+  known = ', '.join(prepared.VERSIONS)
+  if not names:
+    raise errors.Wrong(f'--prepare is empty; name sets of: {known}.')
+  for name in names:
+    if name not in prepared.VERSIONS:
+      raise errors.Wrong(f'--prepare={name} is not possible; allowed: {known}.')
+  todo = []
+  for name in dict.fromkeys(names):
+    if prepared.exists(name, data_dir):
+      print(f'{name}: already prepared in {prepared.folder(name, data_dir)}')
+    else:
+      todo.append(name)
+  found = {n: find(n, archives_dir) for n in todo} if archives_dir else {}
+  for name in todo:
+    start = time.monotonic()
+    with prepared.hold(name, data_dir):
+      paths = found.get(name) or prepared.download(name, data_dir)
+      for file, path in paths.items():
+        (verify or verify_published)(name, file, path)
+      archive = archives.read(name, paths)
+      prepared.write(name, archive, data_dir)
+    print(f'{name}: {len(archive.train_labels):,} training and '
+          f'{len(archive.test_labels):,} test images prepared in '
+          f'{prepared.folder(name, data_dir)} '
+          f'({time.monotonic() - start:.0f} s)', flush=True)
+
+
+def find(name, archives_dir):
+  """{file: path} of a set's archives in a folder, or in its folder `name`."""
+  if not os.path.isdir(archives_dir):
+    raise errors.Wrong(f'--archives={archives_dir} is no folder.')
+  paths = {}
+  for file in archives.FILES[name]:
+    paths[file] = (archives.find(os.path.join(archives_dir, name), file)
+                   or archives.find(archives_dir, file))
+  missing = [file for file, path in paths.items() if path is None]
+  if missing:
+    published = prepared.list_published(name)
+    raise errors.Wrong('\n'.join([
+        f'{archives_dir} lacks archives of {name}. Download and put there, or '
+        f'in {os.path.join(archives_dir, name)}:',
+        *(f'  {file}  from {published[file][0]}' for file in missing)]))
+  return paths
+
+
+def verify_published(name, file, path):
+  """Raises `errors.Damaged` unless an archive is the published one."""
+  sha256, expected = archives.hash_content(name, file, path)
+  url, _, archive_sha256 = prepared.list_published(name)[file]
+  if sha256 != (expected or archive_sha256):
+    raise errors.Damaged(
+        f'{path} is not the published {file} of {name}, its checksum differs: '
+        f'cut short, or another file. Get it again from {url}')
+
+
+if __name__ == '__main__':
+  cli.run(main)
