@@ -185,7 +185,7 @@ def test_no_flipped_byte_gives_other_weights(copy):
       except errors.Damaged:
         noticed += 1
     file.write_bytes(good)
-  assert noticed > 10
+  assert noticed > 5
   assert nws_jax.open_zoo(copy).verify() == 13
 
 

@@ -1,3 +1,4 @@
+import hashlib
 import os
 import shutil
 import subprocess
@@ -193,6 +194,8 @@ def test_digests_tell_networks_apart():
   digests = snapshots.digests(weights_MxP)
   assert len(set(digests)) == NUM_NETWORKS
   assert digests[3] == snapshots.digest(weights_MxP[3].astype('>f4'))
+  assert snapshots.digest(np.ones(2)) == hashlib.blake2b(
+      bytes.fromhex('0000803f' * 2), digest_size=8).hexdigest()
   weights_MxP.view(np.uint32)[3, 100] ^= 1  # one bit
   assert [a == b for a, b in zip(digests, snapshots.digests(weights_MxP))] == [
       True, True, True, False, True]
