@@ -110,11 +110,11 @@ class Zoo:
     """(uint8 [N, 32, 32, 3], int32 [N]) of a set, as the networks saw it."""
     from nws_jax.zoo import images
     try:
-      source, folder_ = self.config['dataset_source'], self.config['data_dir']
+      source, place = self.config['dataset_source'], self.config['data_dir']
     except KeyError as e:
       raise tables.damaged(
           os.path.join(self.path, 'config.json'), f'it has no {e}') from e
-    data = images.load(dataset, source, folder_)
+    data = images.load(dataset, source, place or None)
     splits = [f.removesuffix('_images') for f in data._fields
               if f.endswith('_images')]
     if split not in splits:

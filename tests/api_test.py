@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 import shutil
 
 import numpy as np
@@ -26,9 +27,11 @@ def vector_of(id, epoch):
   return weights_of(unit, epoch)[IDS[unit].index(id)]
 
 
-def write_unit(path, unit):
+def write_unit(path, unit, done=True, only=None):
+  """Commits a unit; its snapshots, or `only` one of them, first."""
   arch, writer = ARCHS[unit], snapshots.Writer()
-  for epoch in EPOCHS[unit]:
+  last = max(2, *EPOCHS[unit]) if done else max(EPOCHS[unit])
+  for epoch in EPOCHS[unit] if only is None else (only,):
     writer.save(folder.snapshot_path(path, unit, epoch),
                 vectors.to_variables(weights_of(unit, epoch), arch))
   writer.wait()
@@ -44,8 +47,8 @@ def write_unit(path, unit):
       {name: 0.5 for name in tables.METRICS} | {
           'id': id, 'epoch': epoch,
           'snapshot': epoch if epoch in EPOCHS[unit] else None}
-      for id in IDS[unit] for epoch in range(3)]
-  folder.commit(path, unit, 2, True, members, metrics, {
+      for id in IDS[unit] for epoch in range(last + 1)]
+  folder.commit(path, unit, last, done, members, metrics, {
       e: snapshots.digests(weights_of(unit, e)) for e in EPOCHS[unit]})
 
 
@@ -247,3 +250,48 @@ def test_config_without_its_keys_is_damaged(copy):
   (copy / 'config.json').write_text('{}')
   with pytest.raises(errors.Damaged, match="no 'dataset_source'"):
     nws_jax.open_zoo(copy).images('digits', 'test')
+
+
+ENDLESS = '''
+import sys
+sys.path.insert(0, sys.argv[2])
+import api_test
+from nws_jax.store import folder
+path, epoch = sys.argv[1], 0
+record = folder.progress(path, 'u0')
+api_test.EPOCHS['u0'] = tuple(range(record['epoch'] + 1)) if record else ()
+while True:
+  epoch = len(api_test.EPOCHS['u0'])
+  api_test.EPOCHS['u0'] += (epoch,)
+  api_test.write_unit(path, 'u0', done=False, only=epoch)
+  folder.rebuild(path)
+  print(epoch, flush=True)
+'''
+
+
+@pytest.mark.soak
+def test_killed_at_any_time_what_was_committed_stays(tmp_path):
+  """Kills a writer of epochs at random moments; each time it goes on."""
+  import random
+  import subprocess
+  import sys
+  import time
+  path = tmp_path / 'zoo'
+  path.mkdir()
+  (path / 'config.json').write_text('{}')
+  reached, draw = [], random.Random(0)
+  for _ in range(15):
+    child = subprocess.Popen(
+        [sys.executable, '-c', ENDLESS, path, os.path.dirname(__file__)],
+        stdout=subprocess.PIPE)
+    with child:
+      child.stdout.readline()  # one more epoch was committed
+      time.sleep(draw.uniform(0, 0.5))
+      child.kill()
+    record = folder.progress(path, 'u0')
+    reached.append(record['epoch'])
+    folder.rebuild(path)
+    zoo = nws_jax.open_zoo(path)
+    assert zoo.epochs(3) == tuple(range(record['epoch'] + 1))
+    assert zoo.verify() == 3 * (record['epoch'] + 1)
+  assert reached == sorted(set(reached)) and len(reached) == 15

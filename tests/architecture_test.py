@@ -43,7 +43,8 @@ class Module:
     self.early = _imports(_outside_functions(tree), names)
     last = name.rsplit('.', 1)[-1]
     self.command = (name.count('.') == 1 and name != 'nws_jax.space'
-                    or last in ('__main__', 'driver', 'claim')
+                    or last in ('__main__', 'driver', 'opening', 'ledger',
+                                'claim')
                     or re.search(r"^if __name__ == '__main__'", source, re.M))
 
 

@@ -70,7 +70,7 @@ def lock(zoo):
   with f:
     try:
       fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as e:
+    except BlockingIOError as e:
       f.seek(0)
       holder = f.read().strip() or 'another process'
       raise errors.Wrong(
@@ -161,16 +161,16 @@ def committed(zoo, unit):
     raise tables.damaged(unit_path(zoo, unit, 'progress.json'), 'it is missing')
   texts = {}
   for name, columns in _UNIT_TABLES.items():
-    path = unit_path(zoo, unit, name)
+    path, sha256 = unit_path(zoo, unit, name), record['tables'].get(name)
     text = tables.read_text(path)
-    tables.parse_csv(text, columns, path)
-    if name == 'metrics.csv':
-      head, *rows = text.splitlines(keepends=True)
-      text = head + ''.join(
-          r for r in rows if int(r.split(',')[1]) <= record['epoch'])
-    if (tables.hash_text(text) != record['tables'].get(name)
-        and (record['done'] or name == 'metrics.csv')):
-      raise tables.damaged(path, 'its checksum is wrong')
+    if tables.hash_text(text) != sha256:
+      frame = tables.parse_csv(text, columns, path)
+      if name == 'metrics.csv':
+        num_rows = int((frame['epoch'] <= record['epoch']).sum())
+        text = ''.join(text.splitlines(keepends=True)[:1 + num_rows])
+      if tables.hash_text(text) != sha256 and (
+          record['done'] or name == 'metrics.csv'):
+        raise tables.damaged(path, 'its checksum is wrong')
     texts[name] = text
   return texts
 
@@ -263,7 +263,7 @@ def check(zoo):
     raise errors.Wrong(f'{zoo} is no folder. {make}')
   if not os.path.exists(os.path.join(zoo, 'config.json')):
     raise errors.Wrong(f'{zoo} is not a zoo: it has no config.json. {make}')
-  if not units(zoo):
+  if not os.path.exists(os.path.join(zoo, 'checksums.json')):
     raise errors.Wrong(f'nothing in {zoo} is finished yet: wait for its run, '
                        'or start it again.')
 

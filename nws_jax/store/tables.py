@@ -192,5 +192,5 @@ def damaged(path, reason):
   lines = str(reason).strip().splitlines() or ['not readable']
   return errors.Damaged(
       f'{path} is damaged: {lines[0][:300].rstrip(".")}. Restore it from a '
-      'copy, or run the same zoo command again: it writes anew what can be, '
-      'and says what cannot.')
+      'copy; or delete it (of a unit: its folders under units/, snapshots/ and '
+      'state/) and run the same zoo command again: it makes what is missing.')
