@@ -15,7 +15,7 @@ import time
 from absl import flags
 
 from nws_jax import cli, errors
-from nws_jax.zoo import archives, prepared
+from nws_jax.zoo import archives, downloads, prepared
 
 _PREPARE = flags.DEFINE_list(
     'prepare', [], f'sets to prepare, of {", ".join(prepared.VERSIONS)}.')
@@ -62,7 +62,8 @@ def prepare(names, archives_dir=None, data_dir=None, verify=None):
   for name in todo:
     start = time.monotonic()
     with prepared.hold(name, data_dir):
-      paths = found.get(name) or prepared.download(name, data_dir)
+      paths = found.get(name) or downloads.download(
+          name, os.path.join(prepared.root(data_dir), 'downloads'))
       for file, path in paths.items():
         (verify or verify_published)(name, file, path)
       archive = archives.read(name, paths)
@@ -83,7 +84,7 @@ def find(name, archives_dir):
                    or archives.find(archives_dir, file))
   missing = [file for file, path in paths.items() if path is None]
   if missing:
-    published = prepared.list_published(name)
+    published = downloads.list_published(name)
     raise errors.Wrong('\n'.join([
         f'{archives_dir} lacks archives of {name}. Download and put there, or '
         f'in {os.path.join(archives_dir, name)}:',
@@ -94,7 +95,7 @@ def find(name, archives_dir):
 def verify_published(name, file, path):
   """Raises `errors.Damaged` unless an archive is the published one."""
   sha256, expected = archives.hash_content(name, file, path)
-  url, _, archive_sha256 = prepared.list_published(name)[file]
+  url, _, archive_sha256 = downloads.list_published(name)[file]
   if sha256 != (expected or archive_sha256):
     raise errors.Damaged(
         f'{path} is not the published {file} of {name}, its checksum differs: '

@@ -12,7 +12,6 @@ stl10, the parts that nothing here reads (extra, unlabelled) are left out.
 
 import contextlib
 import fcntl
-import glob
 import hashlib
 import io
 import json
@@ -24,7 +23,7 @@ import numpy as np
 import tqdm
 
 from nws_jax import errors
-from nws_jax.zoo import archives
+from nws_jax.zoo import archives, downloads
 
 VERSIONS = {
     'mnist': '3.0.1',
@@ -38,11 +37,16 @@ _FIELDS = archives.Archive._fields[:4]
 _CACHE = 'nws_jax.npz'
 
 
+def root(data_dir=None):
+  """The folder of all sets; None is TensorFlow Datasets' own default."""
+  return os.path.expanduser(
+      data_dir or os.environ.get('TFDS_DATA_DIR')
+      or os.path.join('~', 'tensorflow_datasets'))
+
+
 def folder(name, data_dir=None):
-  """The folder of a set; None is TensorFlow Datasets' own default."""
-  root = (data_dir or os.environ.get('TFDS_DATA_DIR')
-          or os.path.join('~', 'tensorflow_datasets'))
-  return os.path.join(os.path.expanduser(root), name, VERSIONS[name])
+  """The folder of a set."""
+  return os.path.join(root(data_dir), name, VERSIONS[name])
 
 
 def exists(name, data_dir=None):
@@ -83,6 +87,7 @@ def hold(name, data_dir=None):
   except OSError as e:
     raise errors.Wrong(f'{parent} cannot be used ({e.strerror}); give another '
                        '--data_dir.') from e
+  staging = _staging(parent)
   try:
     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # freed if we are killed
   except BlockingIOError as e:
@@ -90,10 +95,10 @@ def hold(name, data_dir=None):
     raise errors.Wrong(f'{name} is being prepared in {parent} by another '
                        'process.') from e
   try:
-    _clean(name, parent)
+    shutil.rmtree(staging, ignore_errors=True)
     yield
   finally:
-    _clean(name, parent)
+    shutil.rmtree(staging, ignore_errors=True)
     os.close(fd)
 
 
@@ -112,51 +117,6 @@ def write(name, archive, data_dir=None):
   os.rename(made, path)
 
 
-def list_published(name):
-  """{file: (address, size, SHA-256)} of a set's archives, as TFDS has them."""
-  urls = _import_tfds().builder_cls(name).url_infos
-  return {info.filename: (url, int(info.size), info.checksum)
-          for url, info in urls.items()
-          if info.filename in archives.FILES[name]}
-
-
-def download(name, data_dir=None, published=None):
-  """Downloads a set's archives with TFDS, checksums included; inside `hold`.
-
-  Args:
-    name: the set.
-    data_dir: as everywhere; archives are kept in its folder downloads/.
-    published: `list_published(name)`, or another table of that form.
-
-  Returns:
-    {file: path}
-  """
-  tfds = _import_tfds()
-  published = published or list_published(name)
-  root = os.path.dirname(os.path.dirname(folder(name, data_dir)))
-  downloads = os.path.join(root, 'downloads')
-  infos = {
-      url: tfds.core.download.checksums.UrlInfo(
-          size=tfds.core.utils.Size(size), checksum=sha256, filename=file)
-      for file, (url, size, sha256) in published.items()}
-  kept = {os.path.basename(p) for p in glob.glob(
-      os.path.join(glob.escape(downloads), '**', '*'), recursive=True)}
-  for file, (url, _, sha256) in published.items():
-    if tfds.core.download.resource.get_dl_fname(url, sha256) not in kept:
-      _probe(name, file, url)
-  manager = tfds.download.DownloadManager(
-      download_dir=downloads, dataset_name=name, url_infos=infos,
-      force_checksums_validation=True)
-  try:
-    paths = manager.download({f: url for f, (url, *_) in published.items()})
-  except Exception as e:  # of TFDS, requests, urllib3, promise
-    raise errors.Damaged(
-        f'download of {name} failed: {str(e).strip()}\nTry again, or download '
-        f'{", ".join(url for url, *_ in published.values())} by other means '
-        'and give their folder as --archives.') from e
-  return {file: os.fspath(path) for file, path in paths.items()}
-
-
 def _show_progress(items, total, what):
   """A progress bar on stderr; seldom renewed where nobody watches."""
   watched = sys.stderr.isatty()
@@ -164,43 +124,13 @@ def _show_progress(items, total, what):
                    mininterval=0.1 if watched else 30)
 
 
-def _import_tfds():
-  try:
-    import tensorflow_datasets as tfds
-  except ImportError as e:
-    raise errors.Wrong('the full image sets need tensorflow-datasets: '
-                       f"pip install 'nws_jax[data]' ({e})") from e
-  return tfds
-
-
-def _probe(name, file, url):
-  """Fails at once where TFDS would try again for minutes."""
-  import requests
-  try:
-    with requests.get(url, stream=True, timeout=20) as response:
-      response.raise_for_status()
-  except requests.RequestException as e:
-    raise errors.Damaged(
-        f'{file} of {name} cannot be had from {url} '
-        f'({type(e).__name__}). Download it by other means into a folder DIR '
-        f'(or DIR/{name}) and add --archives=DIR.') from e
-
-
 def _staging(parent):
   return os.path.join(parent, 'incomplete.nws_jax')
 
 
-def _clean(name, parent):
-  """Removes what an interrupted preparation left, our own only."""
-  shutil.rmtree(_staging(parent), ignore_errors=True)
-  downloads = os.path.join(os.path.dirname(parent), 'downloads', name)
-  for path in glob.glob(os.path.join(glob.escape(downloads), '*.tmp.*')):
-    shutil.rmtree(path, ignore_errors=True)
-
-
 def _write_records(set_name, archive, data_dir):
   """Runs the official builder on our examples; returns the folder it made."""
-  tfds = _import_tfds()
+  tfds = downloads.import_tfds()
   official = tfds.builder_cls(set_name)
 
   class Builder(official, skip_registration=True):
@@ -323,7 +253,7 @@ def _decode(path, name, split, num):
   TFDS sorts records by the MD5 of the split's name and the key, which is the
   index in the publisher's order.
   """
-  tfds = _import_tfds()
+  tfds = downloads.import_tfds()
   order_N = np.argsort([
       hashlib.md5(f'{split}{i}'.encode(), usedforsecurity=False).hexdigest()
       for i in range(num)])

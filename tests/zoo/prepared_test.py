@@ -1,20 +1,15 @@
 """Prepared sets: read back equal, whole or absent, readable by TFDS itself."""
 
-import contextlib
-import hashlib
-import http.server
 import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 
 import numpy as np
 import pytest
 
 from nws_jax import data, errors
-from nws_jax.zoo import archives, images, prepared
+from nws_jax.zoo import images, prepared
 
 
 def _prepare(name, tmp_path, publish, **kwargs):
@@ -238,77 +233,3 @@ def test_archives_of_a_read_only_set_still_read(tmp_path, publish,
   monkeypatch.setattr(np, 'savez', fail)
   np.testing.assert_array_equal(prepared.read('mnist', data_dir)[1], source[1])
   assert len(os.listdir(prepared.folder('mnist', data_dir))) == 4
-
-
-@contextlib.contextmanager
-def _serve(folder):
-  """Serves a folder on this machine; yields its address and the requests."""
-  asked = []
-
-  class Handler(http.server.SimpleHTTPRequestHandler):
-    def __init__(self, *args):
-      super().__init__(*args, directory=str(folder))
-
-    def log_message(self, *args):
-      asked.append(self.path)
-
-  with http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler) as server:
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-      yield f'http://127.0.0.1:{server.server_port}', asked
-    finally:
-      server.shutdown()
-      thread.join()
-
-
-def _describe(folder, name, address):
-  table = {}
-  for file in archives.FILES[name]:
-    content = (folder / file).read_bytes()
-    table[file] = (f'{address}/{file}', len(content),
-                   hashlib.sha256(content).hexdigest())
-  return table
-
-
-def test_download_checks_and_keeps_archives(tmp_path, publish, monkeypatch):
-  monkeypatch.setenv('NO_PROXY', '127.0.0.1')
-  publish('svhn_cropped', tmp_path / 'web')
-  data_dir = str(tmp_path / 'data')
-  with _serve(tmp_path / 'web') as (address, asked):
-    table = _describe(tmp_path / 'web', 'svhn_cropped', address)
-    for _ in range(2):
-      paths = prepared.download('svhn_cropped', data_dir, table)
-      for file, path in paths.items():
-        with open(path, 'rb') as f:
-          assert f.read() == (tmp_path / 'web' / file).read_bytes()
-    assert len(asked) == 4  # each probed and fetched once
-
-    file = 'test_32x32.mat'
-    wrong = table | {file: (*table[file][:2], '0' * 64)}
-    with (pytest.raises(errors.Damaged, match='checksum') as e,
-          prepared.hold('svhn_cropped', data_dir)):
-      prepared.download('svhn_cropped', data_dir, wrong)
-    assert file in str(e.value) and '--archives' in str(e.value)
-    assert not [p for p in (tmp_path / 'data' / 'downloads').rglob('*.tmp.*')]
-
-
-def test_an_unreachable_publisher_is_told_at_once(tmp_path, monkeypatch):
-  monkeypatch.setenv('NO_PROXY', '127.0.0.1')
-  start = time.monotonic()
-  with _serve(tmp_path) as (address, _):
-    for url in ('http://127.0.0.1:9/train.mat', f'{address}/no-such.mat'):
-      with pytest.raises(errors.Damaged) as e:
-        prepared.download('svhn_cropped', str(tmp_path / 'data'),
-                          {'train_32x32.mat': (url, 1, '0' * 64)})
-      for words in ('train_32x32.mat', url, '--archives=DIR'):
-        assert words in str(e.value)
-  assert time.monotonic() - start < 10
-
-
-def test_every_archive_has_a_public_address():
-  for name, files in archives.FILES.items():
-    table = prepared.list_published(name)
-    assert set(table) == set(files)
-    for url, size, sha256 in table.values():
-      assert url.startswith('http') and size > 4000 and len(sha256) == 64
