@@ -8,6 +8,7 @@ as PNG files too, and the numbers as CSV files.
 
 import os
 import pathlib
+import shlex
 
 from absl import flags
 
@@ -50,15 +51,18 @@ def make_page(zoo, meta):
   """{file name: bytes} of the page; see `nws_jax.pictures.page.build`."""
   from nws_jax.pictures import page, results, sections, theme  # slow to import
   members, metrics, config, digest = _open(zoo)
+  found, grids = results.read_results(meta), results.read_ablations(meta)
   with theme.style():
     return page.build(
         f'{len(members):,} networks, and what their weights tell',
         f'A report on {zoo}', [
-            sections.describe_population(members, metrics, '?'),
+            sections.describe_population(
+                members, metrics, config.get('dataset_source', 'unknown')),
             sections.describe_training(members, metrics),
-            sections.describe_readings(results.read_results(meta), digest),
-            sections.describe_ablations(results.read_ablations(meta), digest),
-            sections.describe_making(config, ['python -m nws_jax.zoo'])])
+            sections.describe_readings(found, digest),
+            sections.describe_ablations(grids, digest),
+            sections.describe_making(
+                config, _list_commands(zoo, meta, config, found + grids))])
 
 
 def make_headline(zoo, meta):
@@ -68,6 +72,27 @@ def make_headline(zoo, meta):
   with theme.style():
     return theme.to_png(headline.draw(
         members, results.read_results(meta), results.read_ablations(meta)))
+
+
+# What config.json tells beside the keys of a config, or what changes no draw.
+_NOT_ASKED = ('networks_per_program', 'revision', 'created')
+
+
+def _list_commands(zoo, meta, config, found):
+  """What to type to make the zoo, the results and this page again."""
+  keys = {k: v for k, v in config.items()
+          if not isinstance(v, dict) and v and k not in _NOT_ASKED}
+  for name, values in config.get('choices', {}).items():
+    key = 'datasets' if name == 'dataset' else name
+    keys[key] = ','.join(map(str, values))
+  make = [f'python -m nws_jax.zoo --config=configs/zoo.py --workdir={zoo}',
+          *(f'    --config.{k}={shlex.quote(str(v))}' for k, v in keys.items())]
+  read = [f'python -m nws_jax.meta --zoo={zoo} --workdir={meta} '
+          f'--target={f.target} --classifier={f.classifier}'
+          + (f' --ablate={",".join(f.axes)}' if hasattr(f, 'axes') else '')
+          for f in found]
+  return [' \\\n'.join(make), *dict.fromkeys(read),
+          f'python -m nws_jax.report --zoo={zoo} --meta={meta}']
 
 
 def _open(zoo):

@@ -42,10 +42,11 @@ def describe_population(members, metrics, source):
         + ', '.join(map(theme.words, varying)) + '.',
         spread.draw_properties(members)))
   blocks.append(page.Table(
-      'accuracy_by_value', 'Test accuracy by value. Near chance: below '
-      f'{page.percent(population.NEAR)}.',
+      'accuracy_by_value', 'Test accuracy by value. At chance: up to '
+      f'{page.percent(population.AT_CHANCE)}, where the 95 % interval of a '
+      'thousand images still holds guessing.',
       population.summarize_accuracy(members), _percents(
-          'lower_quartile', 'median', 'upper_quartile', 'best', 'near_chance')))
+          'lower_quartile', 'median', 'upper_quartile', 'best', 'at_chance')))
   return page.Section('population', 'The population', blocks)
 
 
@@ -57,7 +58,8 @@ def describe_training(members, metrics):
       page.Picture(
           'curves', 'Test accuracy by epoch: medians, and bands from quartile '
           'to quartile where they can be told apart. Epoch 0 is before the '
-          'first update.', f'Learning curves by {alt}.',
+          'first update; up to the last epoch only test_part images are '
+          'looked at.', f'Learning curves by {alt}.',
           spread.draw_curves(members, metrics, names),
           population.trace_curves(members, metrics)),
       page.Table(
@@ -161,7 +163,7 @@ def describe_making(config, commands):
                 'another device or version.'),
       page.Command('\n'.join(commands)),
       page.Table('config', 'The configuration, as the zoo keeps it in '
-                 'config.json.', rows)])
+                 'config.json.', rows, {'value': str})])
 
 
 def _flatten(part, prefix=''):
@@ -197,15 +199,15 @@ def _count(members, metrics, source):
 
 
 def _state_chance(members):
-  table = population.summarize_accuracy(members).dropna(subset='near_chance')
-  share = table.near_chance.iloc[0] if len(table) else 0
-  said = (f'{page.percent(share)} of the networks stayed near chance: below '
-          f'{page.percent(population.NEAR)} on the test images, where guessing '
-          f'gives {page.percent(population.CHANCE)}.')
-  if share and len(table) > 1:
-    worst = table.iloc[1:].sort_values('near_chance').iloc[-1]
-    said += (f' The most are among {theme.words(worst.property)} '
-             f'{theme.label(worst.value)}: {page.percent(worst.near_chance)}.')
+  first, *rest = population.summarize_accuracy(members).to_dict('records')
+  said = (f'Half of them reach {page.percent(first["median"])} or more on the '
+          f'test images; {page.percent(first["at_chance"])} stayed at chance, '
+          f'which is {page.percent(population.CHANCE)}.')
+  worst = max(rest, key=lambda r: r['at_chance'], default=first)
+  if worst['at_chance'] > first['at_chance']:
+    said += (f' The most are among {theme.words(worst["property"])} '
+             f'{theme.label(worst["value"])}: '
+             f'{page.percent(worst["at_chance"])}.')
   return said
 
 

@@ -22,6 +22,7 @@ def draw_histogram(members):
   _mark_chance(axes.axvline)
   axes.set(xlim=(0, 1), xlabel='test accuracy', ylabel='networks')
   theme.percent_axis(axes.xaxis)
+  axes.locator_params(axis='y', integer=True)
   axes.grid(axis='x', visible=False)
   drawn.legend(loc='outside upper left', ncols=7)
   return drawn

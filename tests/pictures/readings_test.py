@@ -47,6 +47,13 @@ def test_confusions_print_every_count():
   assert [t.get_text() for t in axes.get_xticklabels()] == ['off', 'on']
 
 
+def test_names_from_files_are_not_read_as_formulas():
+  found = [_result('$\\frac$', 0.7, 0.6, 0.8, 0.5, [[1, 0], [0, 1]])]
+  with theme.style():
+    for drawn in (readings.draw_confusions(found), readings.draw_all(found)):
+      assert theme.to_png(drawn)
+
+
 def test_scatter_holds_every_prediction():
   predictions = pd.DataFrame({'true': [1., 2, 3], 'predicted': [2., 1, 5]})
   drawn = readings.draw_scatter(
