@@ -207,8 +207,8 @@ def _merge(zoo):
       rows[name] += text.splitlines(keepends=True)[1:]
   texts = {}
   for name, columns in _UNIT_TABLES.items():
-    keys = 2 if name == 'metrics.csv' else 1  # id, epoch; id
-    rows[name].sort(key=lambda r: [int(x) for x in r.split(',', keys)[:keys]])
+    # By id; epochs are in order in every unit, and stay so.
+    rows[name].sort(key=lambda r: int(r[:r.index(',')]))
     texts[name] = ','.join(columns) + '\n' + ''.join(rows[name])
   texts['layers.csv'] = _layers(tables.parse_csv(
       texts['members.csv'], tables.MEMBERS, os.path.join(zoo, 'members.csv')))

@@ -33,12 +33,14 @@ def metric(id, epoch):
       'snapshot': epoch if epoch % 2 == 0 else None}
 
 
-def commit(zoo, unit, epoch, done=False, seconds=1.0):
+def commit(zoo, unit, epoch, done=False, mark='', of_members=(), of_metrics=()):
   folder.commit(
       zoo, unit, epoch, done,
-      [member(i, unit, epoch) | {'seconds': seconds} for i in IDS[unit]],
-      [metric(i, e) for i in IDS[unit] for e in range(epoch + 1)],
-      {e: [f'{i}-{e}' for i in IDS[unit]] for e in range(0, epoch + 1, 2)})
+      [member(i, unit, epoch) | dict(of_members) for i in IDS[unit]],
+      [metric(i, e) | dict(of_metrics)
+       for i in IDS[unit] for e in range(epoch + 1)],
+      {e: [f'{i}-{e}{mark}' for i in IDS[unit]]
+       for e in range(0, epoch + 1, 2)})
 
 
 @pytest.fixture
@@ -187,14 +189,17 @@ def test_killed_within_a_rebuild_all_tables_are_readable(
 
 
 def test_digest_leaves_times_out_and_nothing_else(zoo):
-  digest = folder.read_checksums(zoo)['zoo']
-  commit(zoo, 'u0', 3, seconds=2.0)
-  folder.rebuild(zoo)
-  assert folder.read_checksums(zoo)['zoo'] == digest
+  def digest_of(**kwargs):
+    commit(zoo, 'u0', 3, **kwargs)
+    folder.rebuild(zoo)
+    return folder.read_checksums(zoo)['zoo']
+  digest = digest_of()
+  assert digest_of(of_members={'seconds': 2.0}) == digest
   assert folder.read_table(zoo, 'members.csv')['seconds'][0] == 2
-  commit(zoo, 'u0', 4)
-  folder.rebuild(zoo)
-  assert folder.read_checksums(zoo)['zoo'] != digest
+  assert digest_of(done=True) == digest
+  others = {digest_of(of_members={'dataset': 'x'}), digest_of(mark='x'),
+            digest_of(of_metrics={'test_loss': 2.0})}
+  assert len(others | {digest}) == 4
 
 
 def test_what_is_no_zoo_is_wrong(tmp_path):
