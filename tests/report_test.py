@@ -178,23 +178,25 @@ def test_numbers_of_the_page_are_those_of_the_tables(zoo, meta):
 
 
 @pytest.mark.filterwarnings('ignore:.*load_module:DeprecationWarning')
-def test_the_command_shown_asks_for_the_same_zoo():
-  config = flags.FlagValues()
-  given = config_flags.DEFINE_config_file('config', flag_values=config)
-  config(['', f'--config={_ROOT}/configs/zoo.py', '--config.networks=31',
-          '--config.batch_size=16,64', '--config.learning_rate=0.001',
-          '--config.augmentation=True', '--config.data_dir=/a b'])
-  asked = recipe.from_config(given.value)
+def test_the_command_shown_asks_for_the_same_zoo(monkeypatch):
+  def ask(*args):
+    args = ['', f'--config={_ROOT}/configs/zoo.py', *args]
+    monkeypatch.setattr(sys, 'argv', args)  # ml_collections looks there
+    values = flags.FlagValues()
+    config = config_flags.DEFINE_config_file('config', flag_values=values)
+    values(args)
+    return recipe.from_config(config.value)
+
+  asked = ask('--config.networks=31', '--config.batch_size=16,64',
+              '--config.learning_rate=0.001', '--config.augmentation=True',
+              '--config.data_dir=/a b')
+  assert asked != ask()
   record = {**asked.record(), 'images': {'digits': '0'}, 'versions': {},
             'revision': 'abc', 'created': '2026'}
   shown = report._list_commands(
       pathlib.Path('runs/zoo'), pathlib.Path('runs/meta'), record, [])[0]
-  again = flags.FlagValues()
-  given = config_flags.DEFINE_config_file('config', flag_values=again)
   command = shlex.split(shown.replace('\\\n', ''))
-  again([''] + [x.replace('=configs', f'={_ROOT}/configs') for x in command
-                if x.startswith('--config')])
-  assert recipe.from_config(given.value) == asked
+  assert ask(*(x for x in command if x.startswith('--config.'))) == asked
 
 
 def test_what_is_missing_names_the_command_that_makes_it(zoo, tmp_path):
