@@ -131,7 +131,7 @@ def tabulate_confusions(found):
   """One row a cell of every confusion matrix."""
   return pd.DataFrame([
       {'property': r.target, 'classifier': r.classifier, 'true': true,
-       'predicted': predicted, 'networks': r.data['confusion'][i][j]}
+       'predicted': predicted, 'networks': int(r.data['confusion'][i][j])}
       for r in found if not r.regression
       for i, true in enumerate(r.data['classes'])
       for j, predicted in enumerate(r.data['classes'])])
@@ -149,10 +149,14 @@ def _parse(path):
       if [len(row) for row in data['confusion']] != [size] * size:
         raise ValueError(f'confusion is not {size} x {size}')
     low, high = main['interval']
-    measure = Measure(_number(main), float(low), float(high), chance)
-    return Result(data['target'], str(data['classifier']), measure,
-                  path.parent, path.stat().st_mtime, data['zoo']['digest'],
-                  data)
+    result = Result(
+        str(data['target']), str(data['classifier']),
+        Measure(_number(main), float(low), float(high), chance), path.parent,
+        path.stat().st_mtime, str(data['zoo']['digest']), data)
+    tabulate([result], result.regression)  # all that will be shown is there
+    tabulate_controls([result])
+    tabulate_confusions([result])
+    return result
   except KeyError as e:
     raise _damaged(path, f'has no {e.args[0]!r}') from None
   except (TypeError, ValueError, AttributeError) as e:
@@ -166,8 +170,9 @@ def _parse_ablation(path):
   if not axes:
     raise _damaged(path, f'has no column of {", ".join(_AXES)}')
   try:
-    return Ablation(about['target'], str(about['classifier']), axes, cells,
-                    path.parent, path.stat().st_mtime, about['zoo']['digest'])
+    return Ablation(str(about['target']), str(about['classifier']), axes, cells,
+                    path.parent, path.stat().st_mtime,
+                    str(about['zoo']['digest']))
   except (KeyError, TypeError) as e:
     raise _damaged(path.with_suffix('.json'), f'has no {e}') from None
 
@@ -213,8 +218,9 @@ def _number(part):
 
 
 def _interval(part):
-  return part.get('interval', (math.nan,) * 2) if isinstance(
-      part, dict) else (math.nan,) * 2
+  given = part.get('interval') if isinstance(part, dict) else None
+  low, high = given or (math.nan, math.nan)
+  return float(low), float(high)
 
 
 def name_result(result):

@@ -212,13 +212,13 @@ def _state_chance(members):
 
 
 def _sum_up(kept):
-  best = {}
-  for r in kept:
-    if r.target not in best or r.main.value > best[r.target].main.value:
-      best[r.target] = r
-  above = [theme.words(r.target) for r in best.values() if r.main.above]
-  below = [theme.words(r.target) for r in best.values() if not r.main.above]
-  said = f'Read above chance: {", ".join(above) or "none"}.'
+  best, _ = results.keep_first(kept, lambda r: r.target)  # is sorted by gain
+  above = [f'{theme.words(r.target)} (R² {r.main.value:.2f})' if r.regression
+           else f'{theme.words(r.target)} ({page.percent(r.main.value)}; '
+           f'guessing: {page.percent(r.main.chance)})'
+           for r in best if r.main.above]
+  below = [theme.words(r.target) for r in best if not r.main.above]
+  said = f'Read above chance: {", ".join(above) or "nothing"}.'
   return said + (f' Not above chance: {", ".join(below)}.' if below else '')
 
 

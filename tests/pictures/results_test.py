@@ -80,6 +80,9 @@ def test_tables_hold_what_the_files_hold(tmp_path):
     (json.dumps(_result(confusion=[[1]])), 'confusion'),
     (json.dumps(_result(per_network=3)), 'result.json'),
     (json.dumps(_result(zoo={})), 'digest'),
+    (json.dumps(_result(controls=[1])), 'list'),
+    (json.dumps(_result(per_window='x')), 'float'),
+    (json.dumps(_result(confusion=[[1, 'x'], [2, 3]])), 'int'),
     (json.dumps(_result(chance='many')), 'many'),
 ])
 def test_a_damaged_result_is_named(tmp_path, text, said):

@@ -59,3 +59,12 @@ def test_one_network_alone_can_be_drawn(members, metrics):
                 spread.draw_curves(one, metrics[metrics.id == 0], [])):
     assert theme.to_png(drawn) == theme.to_png(drawn)
   assert isinstance(population.summarize_coverage(one), pd.DataFrame)
+
+
+def test_networks_that_all_diverged_can_be_drawn(members, metrics):
+  lost = members.assign(test_accuracy=np.nan, status='diverged')
+  gone = metrics.assign(test_accuracy=np.nan)
+  for drawn in (spread.draw_histogram(lost), spread.draw_properties(lost),
+                spread.draw_curves(lost, gone, ['optimizer'])):
+    assert theme.to_png(drawn)
+  assert population.summarize_accuracy(lost)['median'].isna().all()
