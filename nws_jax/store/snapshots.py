@@ -86,9 +86,9 @@ def restore(path, like):
   restore_args = jax.tree.map(
       lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)
   try:
-    tree = ocp.PyTreeCheckpointHandler(**_FORMAT).restore(
-        _epath(path), args=ocp.args.PyTreeRestore(
-            item=like, restore_args=restore_args))
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(**_FORMAT)) as reader:
+      tree = reader.restore(path, args=ocp.args.PyTreeRestore(
+          item=like, restore_args=restore_args))
   except Exception as e:  # of any kind: what is damaged is not known
     raise _unreadable(path, e) from e
   for new, old in zip(jax.tree.leaves(tree), jax.tree.leaves(like)):
@@ -153,7 +153,7 @@ def digests(vectors_MxP):
 
 
 def _open_leaf(path, span, context):
-  base = 'file://' + os.path.abspath(path) + '/'
+  base = {'driver': 'file', 'path': os.path.abspath(path) + '/'}
   leaf = '.'.join(vectors.leaf_name(span)) + '/'
   return ts.open(
       {'driver': 'zarr3',
@@ -176,11 +176,6 @@ def _import_orbax():
 
 def _is_ours(record):
   return '/orbax/' not in record.pathname.replace(os.sep, '/')
-
-
-def _epath(path):
-  from etils import epath  # comes with Orbax, which takes nothing else here
-  return epath.Path(path)
 
 
 def _check_room(path, num_bytes):

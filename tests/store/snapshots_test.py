@@ -151,6 +151,14 @@ def test_several_saves_at_once(tmp_path):
         make_vectors(seed)[[1]])
 
 
+def test_folders_of_any_name(tmp_path):
+  path = tmp_path / 'my zoo #1?50%20é' / '0'
+  save(path, vectors.to_variables(make_vectors(), ARCH))
+  np.testing.assert_array_equal(
+      snapshots.read_vectors(path, ARCH, [1]), make_vectors()[[1]])
+  snapshots.restore(path, vectors.to_variables(make_vectors(), ARCH))
+
+
 def test_saved_again_replaces(tmp_path):
   for seed in (0, 1):
     save(tmp_path / '0', vectors.to_variables(make_vectors(seed), ARCH))
