@@ -46,8 +46,8 @@ def _warp(images, tx, ty, r, z, hx, hy):
   r, hx, hy = (jnp.deg2rad(a)[:, None] for a in (r, hx, hy))
   z = z[:, None]
   pixel = jnp.arange(SIZE * SIZE)
-  x = (pixel % SIZE - CENTRE) + tx[:, None]
-  y = (pixel // SIZE - CENTRE) + ty[:, None]
+  x = (pixel % SIZE - CENTRE)[None] + tx[:, None]
+  y = (pixel // SIZE - CENTRE)[None] + ty[:, None]
   u = CENTRE + z / jnp.cos(hx) * (jnp.cos(hx - r) * x + jnp.sin(hx - r) * y)
   v = CENTRE + z / jnp.cos(hy) * (jnp.sin(hy + r) * x + jnp.cos(hy + r) * y)
   # One gather fetches the three bytes of a pixel, packed into a word.
@@ -80,7 +80,7 @@ def _recolour(channels, colour):
 
 def _turn_hue(rgb, delta):
   """Turns the hue by `delta` of the circle; least and greatest value stay."""
-  low, high, spread = _extent(rgb)
+  high, spread = _extent(rgb)
   r, g, b = rgb
   safe = jnp.where(spread > 0, spread, 1)
   sixth = jnp.where(high == r, (g - b) / safe, jnp.where(
@@ -94,7 +94,7 @@ def _turn_hue(rgb, delta):
 
 def _saturate(rgb, factor):
   """Multiplies the saturation of HSV, bounded to [0, 1]; hue and value stay."""
-  low, high, spread = _extent(rgb)
+  high, spread = _extent(rgb)
   s = jnp.where(high > 0, spread / jnp.where(high > 0, high, 1), 0)
   ratio = jnp.where(
       s > 0, jnp.clip(s * factor, 0, 1) / jnp.where(s > 0, s, 1), 0)
@@ -102,6 +102,7 @@ def _saturate(rgb, factor):
 
 
 def _extent(rgb):
+  """(greatest value, greatest minus least) of every pixel."""
   low = jnp.minimum(jnp.minimum(*rgb[:2]), rgb[2])
   high = jnp.maximum(jnp.maximum(*rgb[:2]), rgb[2])
-  return low, high, high - low
+  return high, high - low

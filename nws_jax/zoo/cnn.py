@@ -44,12 +44,12 @@ def init(key, initialization, arch):
       normal,
       jnp.sqrt(6 / fan_sum_P) * (2 * u - 1),
       jnp.sqrt(2 / fan_sum_P) * truncated])
-  return jnp.select(
-      [kind_P == 0, kind_P == 1, kind_P == 2],
-      [kernel, 1 + 0.002 * normal, jnp.ones_like(u)], 0.0)
+  return jnp.where(kind_P == 0, kernel, jnp.where(
+      kind_P == 1, 1 + 0.002 * normal, jnp.where(kind_P == 2, 1.0, 0.0)))
 
 
-_KINDS = {'kernel': 0, 'scale': 1, 'variance': 2}
+_TENSORS = ('kernel', 'bias', 'offset', 'scale', 'mean', 'variance')
+_KINDS = {'kernel': 0, 'scale': 1, 'variance': 2}  # all others start at 0
 
 
 @functools.lru_cache(maxsize=None)
@@ -65,7 +65,7 @@ def _plan(arch):
     if len(at) == 4:
       r = s.published[-1] // 2
       tap = (at[2] - r + 128) << 8 | (at[3] - r + 128)
-    layer = names.index(s.layer) << 4 | list(_ORDER).index(s.tensor)
+    layer = names.index(s.layer) << 4 | _TENSORS.index(s.tensor)
     places.append([layer << 24 | out, into << 16 | tap])
     area = math.prod(s.published[2:])
     fans.append(np.full(out.shape, area * sum(s.published[:2])))
@@ -73,9 +73,6 @@ def _plan(arch):
   return (np.concatenate(places, axis=1).astype(np.uint32),
           np.concatenate(fans).astype(np.float32),
           np.concatenate(kinds).astype(np.int8))
-
-
-_ORDER = ('kernel', 'bias', 'offset', 'scale', 'mean', 'variance')
 
 
 def activate(x, index):
@@ -107,12 +104,13 @@ def _activate_bwd(residuals, dy):
 _activate.defvjp(_activate_fwd, _activate_bwd)
 
 
-def apply(vector_P, x_BxHxWC, activation, arch, dropout_key=None,
+def apply(parts, x_BxHxWC, activation, arch, dropout_key=None,
           batch_statistics=False):
   """Runs the network.
 
   Args:
-    vector_P: the network.
+    parts: the network, as `vectors.split` gives it. (Not the vector itself: the
+      gradient of a slice is a vector of zeros with a few values in it.)
     x_BxHxWC: images in [0, 1], [B, 32, 96].
     activation: index of the activation.
     arch: `space.Architecture`.
@@ -123,8 +121,7 @@ def apply(vector_P, x_BxHxWC, activation, arch, dropout_key=None,
     logits [B, 20]; {layer: (mean, variance)} of the batch, empty where the
     running statistics were used.
   """
-  parts, batch = vectors.split(vector_P, arch), {}
-  x, width = x_BxHxWC, 32
+  x, width, batch = x_BxHxWC, 32, {}
   normalize = functools.partial(
       _normalize, batch=batch if batch_statistics else None)
   for n, layer in enumerate(vectors.layers(arch)):
@@ -137,7 +134,7 @@ def apply(vector_P, x_BxHxWC, activation, arch, dropout_key=None,
         # Batch norm takes the bias off again: only the running mean knows it.
         x = normalize(x, part, layer.name, shift=part['bias'])
       else:
-        x += jnp.tile(part['bias'], width)
+        x += _rows(jnp.tile(part['bias'], width), x.ndim)
       if layer.pool:
         # Every activation is monotone, so pooling first gives the same values
         # at a quarter of the cost.
@@ -146,7 +143,7 @@ def apply(vector_P, x_BxHxWC, activation, arch, dropout_key=None,
     else:
       x = x.reshape(x.shape[0], -1)
       x = jax.lax.dot_general(x, part['kernel'], (((1,), (1,)), ((), ())))
-      x += part['bias']
+      x += _rows(part['bias'], x.ndim)
       if layer.name != 'output':
         x = activate(x, activation)
         if layer.norm:
@@ -164,8 +161,13 @@ def _normalize(x, part, name, batch, shift=0.0):
   c = part['scale'].shape[0]
   repeats = x.shape[-1] // c
   axes, count = tuple(range(x.ndim - 1)), x.size // c
-  fold = lambda v: v.reshape(repeats, c).sum(0) / count
-  spread = lambda v: jnp.tile(v, repeats)
+
+  def fold(sums):
+    return sums.reshape(repeats, c).sum(0) / count
+
+  def spread(values_C):
+    return _rows(jnp.tile(values_C, repeats), x.ndim)
+
   if batch is None:
     mean, variance = part['mean'] - shift, part['variance']
     centred = x - spread(mean)
@@ -178,26 +180,32 @@ def _normalize(x, part, name, batch, shift=0.0):
   return centred * spread(scale) + spread(part['offset'])
 
 
+def _rows(vector, rank):
+  return vector.reshape((1,) * (rank - 1) + (-1,))
+
+
 def _dropout(key, x_BxF):
   # Drawn feature by feature: a prefix of the draws of a wider layer.
   keep = jax.random.bernoulli(key, KEEP, x_BxF.shape[::-1]).T
   return jnp.where(keep, x_BxF / KEEP, 0)
 
 
-def update_running(vector_P, batch, arch):
-  """[P] with the running statistics moved towards those of the batch."""
-  parts = vectors.split(vector_P, arch)
-  for name, statistics in batch.items():
-    for tensor, new in zip(vectors.RUNNING, statistics):
-      old = parts[name][tensor]
-      parts[name][tensor] = MOMENTUM * old + (1 - MOMENTUM) * new
-  return vectors.join(parts, arch)
+def update_running(parts, batch):
+  """{layer: {tensor: array}} of the running statistics, moved to the batch's.
+
+  Args:
+    parts: the network, as `vectors.split` gives it.
+    batch: {layer: (mean, variance)} that `apply` returned.
+  """
+  return {name: {tensor: MOMENTUM * parts[name][tensor] + (1 - MOMENTUM) * new
+                 for tensor, new in zip(vectors.RUNNING, statistics)}
+          for name, statistics in batch.items()}
 
 
 @functools.partial(jax.jit, static_argnames='arch')
 def _predict(vector_P, images, activation, arch):
   x = images.astype(jnp.float32).reshape(images.shape[0], 32, 96) / 255
-  return apply(vector_P, x, activation, arch)[0]
+  return apply(vectors.split(vector_P, arch), x, activation, arch)[0]
 
 
 def predict(arch, activation, vector_P, images_NxHxWxC):

@@ -36,7 +36,10 @@ def init(vector_P, optimizer):
 def update(gradient_P, slots, optimizer, learning_rate, step):
   """(what to add to the weights [P], slots); `step` counts from 0."""
   dtype = gradient_P.dtype
-  pick = lambda table: jnp.asarray(table, dtype)[optimizer]
+
+  def pick(table):
+    return jnp.asarray(table, dtype)[optimizer]
+
   b2 = pick(_B2)
   m = pick(_B1) * slots.m_P + pick(_C) * gradient_P
   s = b2 * slots.s_P + (1 - b2) * jnp.square(gradient_P)

@@ -22,22 +22,22 @@ class Unit(NamedTuple):
 
 class Plan(NamedTuple):
   """How a population is run; decides, with the recipe, every bit of it."""
-  platform: str  # cpu, gpu, tpu
-  form: str  # how networks are mapped: population.FORMS
+  platform: str  # cpu, gpu or tpu
+  form: str  # how networks are mapped: 'map' or 'vmap' (population.py)
   devices: int
   units: tuple
 
 
-def make(rows, platform, form, devices, width=0):
+def make(rows, platform, devices, width=0):
   """Plans a population.
 
   Args:
     rows: `recipe.rows`.
     platform: what it will run on.
-    form: one of `population.FORMS`.
     devices: how many share the networks of a unit.
     width: most networks in a unit; 0 chooses.
   """
+  form = 'map' if platform == 'cpu' else 'vmap'
   groups = {}
   for row in rows:
     groups.setdefault(space.group(row), []).append(row['id'])

@@ -17,7 +17,6 @@ from jax.sharding import NamedSharding, PartitionSpec
 from nws_jax.zoo import train
 
 AXIS = 'networks'
-FORMS = ('map', 'vmap')
 
 
 class Program(NamedTuple):
@@ -26,14 +25,7 @@ class Program(NamedTuple):
   epoch: callable  # (networks, state, epoch, full) -> state, metrics
   measure: callable  # (networks, state, full) -> metrics
   place: callable  # puts a NumPy tree with an axis M on the devices
-
-
-def platform():
-  return jax.default_backend()
-
-
-def default_form():
-  return 'map' if platform() == 'cpu' else 'vmap'
+  images: callable  # (networks) -> images that one epoch shows them
 
 
 def build(static, data, seed, form, devices=None):
@@ -79,14 +71,20 @@ def build(static, data, seed, form, devices=None):
                       donate_argnums=1)
   run_measure = jax.jit(shard(
       measure, in_specs=(axis, axis, whole, whole), out_specs=axis))
-  place = lambda tree: jax.device_put(tree, mine)
   return Program(
       run_init,
       lambda networks, state, number, full: run_epoch(
           networks, state, data, np.int32(number), np.bool_(full)),
       lambda networks, state, full: run_measure(
           networks, state, data, np.bool_(full)),
-      place)
+      lambda tree: jax.device_put(tree, mine),
+      functools.partial(_images, data, static.batch_size))
+
+
+def _images(data, batch_size, networks):
+  steps = train.steps_an_epoch(
+      np.asarray(data.a_class_S)[networks.dataset], batch_size)
+  return int((steps * networks.active).sum()) * batch_size
 
 
 def over(fn, form):

@@ -4,7 +4,7 @@ import os
 
 
 def start(devices=None):
-  """Sets jax up and returns how many devices share the networks.
+  """Sets jax up: (platform, how many devices share the networks).
 
   On CPU every core becomes a device of its own: two devices use two cores
   better than one device uses two threads, and it is the same program as on
@@ -24,7 +24,7 @@ def start(devices=None):
   jax.config.update('jax_default_matmul_precision', 'highest')
   if jax.config.jax_compilation_cache_dir is None:
     jax.config.update('jax_compilation_cache_dir', cache_folder())
-  return len(jax.devices())
+  return jax.default_backend(), len(jax.devices())
 
 
 def cache_folder():

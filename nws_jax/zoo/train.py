@@ -4,7 +4,6 @@ Every draw is keyed by what it is for: network = fold_in(root, id), then a
 stream, then the epoch or step. No width, slot, order or restart changes one.
 """
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -13,7 +12,7 @@ import numpy as np
 
 from nws_jax import space
 from nws_jax.store import vectors
-from nws_jax.zoo import augment, cnn, optim
+from nws_jax.zoo import augment, cnn, images, optim
 
 _INIT, _SPLIT, _EPOCH, _AUGMENT, _DROPOUT = range(5)  # streams of a network
 _NOBODY = 255  # label of what pads a set
@@ -79,38 +78,30 @@ def pack(sets, test_part):
 
   Test images are put in an order whose first `test_part` are spread evenly.
   """
-  valid, order = [], []
-  kept = [n // space.NUM_CLASSES for n in images_an_epoch(sets)]
+  sets, valid, order = list(sets), [], []
   for s in sets:
     counts = np.bincount(s.train_labels, minlength=space.NUM_CLASSES)
-    valid.append(int((counts - _cut(counts)).sum()))
+    valid.append(int((counts - images.cut(counts)).sum()))
     n = len(s.test_labels)
     part = np.unique(np.linspace(0, n - 1, min(test_part, n)).astype(int))
     order.append(np.concatenate([part, np.setdiff1d(np.arange(n), part)]))
-  starts = lambda counts: np.cumsum([0, *counts[:-1]]).astype(np.int32)
-  count = [len(s.train_labels) for s in sets]
-  test_count = [len(s.test_labels) for s in sets]
-  ints = lambda x: np.asarray(x, np.int32)
-  join = lambda xs: np.concatenate(list(xs))
+  count = np.asarray([len(s.train_labels) for s in sets], np.int32)
+  test_count = np.asarray([len(s.test_labels) for s in sets], np.int32)
   return Data(
-      join(s.train_images for s in sets), join(s.train_labels for s in sets),
-      starts(count), ints(count), ints(kept), ints(valid),
-      join(s.test_images[o] for s, o in zip(sets, order)),
-      join(s.test_labels[o] for s, o in zip(sets, order)),
-      starts(test_count), ints([min(test_part, n) for n in test_count]),
-      ints(test_count))
-
-
-def images_an_epoch(sets):
-  """Balanced training images of each set: what one epoch shows."""
-  return [int(_cut(np.bincount(
-      s.train_labels, minlength=space.NUM_CLASSES)).min()) * space.NUM_CLASSES
-          for s in sets]
-
-
-def _cut(counts):
-  """How many of each class are for training: nine in ten."""
-  return counts * 9 // 10
+      images_NxHxWxC=np.concatenate([s.train_images for s in sets]),
+      labels_N=np.concatenate([s.train_labels for s in sets]),
+      start_S=np.cumsum(count, dtype=np.int32) - count,
+      count_S=count,
+      a_class_S=np.asarray(
+          [images.an_epoch(s) // space.NUM_CLASSES for s in sets], np.int32),
+      valid_S=np.asarray(valid, np.int32),
+      test_images_NxHxWxC=np.concatenate(
+          [s.test_images[o] for s, o in zip(sets, order)]),
+      test_labels_N=np.concatenate(
+          [s.test_labels[o] for s, o in zip(sets, order)]),
+      test_start_S=np.cumsum(test_count, dtype=np.int32) - test_count,
+      test_part_S=np.minimum(test_count, test_part),
+      test_count_S=test_count)
 
 
 def steps_an_epoch(a_class, batch_size):
@@ -142,9 +133,9 @@ def make(static, longest):
     rate = (network.learning_rate * static.lr_decay ** (epoch - 1)).astype(
         static.dtype)
 
-    def loss_fn(vector, x, labels, key):
+    def loss_fn(parts, x, labels, key):
       logits, batch = cnn.apply(
-          vector, x, network.activation, arch, key, batch_statistics=True)
+          parts, x, network.activation, arch, key, batch_statistics=True)
       loss = _cross_entropy(logits, labels).mean()
       return loss, (batch, (logits.argmax(-1) == labels).mean())
 
@@ -154,14 +145,17 @@ def make(static, longest):
       x = _prepare(seed_key, network, state.step, data.images_NxHxWxC[index],
                    static.dtype)
       key = jax.random.fold_in(_key(seed_key, network, _DROPOUT), state.step)
+      parts = vectors.split(state.vector_P, arch)
       (loss, (batch, accuracy)), gradient = jax.value_and_grad(
-          loss_fn, has_aux=True)(
-              state.vector_P, x, data.labels_N[index], key)
+          loss_fn, has_aux=True)(parts, x, data.labels_N[index], key)
+      # Running statistics have no gradient: their places take new values.
+      for name, new in cnn.update_running(parts, batch).items():
+        gradient[name] |= new
+      new_P = vectors.join(gradient, arch)
       delta, slots = optim.update(
-          gradient, state.slots, network.optimizer, rate, state.step)
-      vector = jnp.where(
-          running, cnn.update_running(state.vector_P, batch, arch),
-          state.vector_P + delta)
+          jnp.where(running, 0, new_P), state.slots, network.optimizer, rate,
+          state.step)
+      vector = jnp.where(running, new_P, state.vector_P + delta)
       new = State(vector, slots, state.step + 1, state.diverged)
       good = jnp.isfinite(loss) & jnp.isfinite(vector).all()
       # A network that leaves the finite numbers stays where it last was.
@@ -190,14 +184,15 @@ def make(static, longest):
         *_measure(network, state, data.test_images_NxHxWxC,
                   data.test_labels_N, test, count))
 
-  def _measure(network, state, images, labels, index_N, count):
+  def _measure(network, state, pixels, labels, index_N, count):
     n = static.eval_batch
     index_N = jnp.pad(index_N, (0, n))  # the last batch is masked, not cut
+    parts = vectors.split(state.vector_P, arch)
 
     def body(i, sums):
       index = jax.lax.dynamic_slice(index_N, (i * n,), (n,))
       logits, _ = cnn.apply(
-          state.vector_P, augment.scale(images[index], static.dtype),
+          parts, augment.scale(pixels[index], static.dtype),
           network.activation, arch,
           batch_statistics=static.eval_bn == 'batch')
       mine = i * n + jnp.arange(n) < count
@@ -222,12 +217,12 @@ def _cross_entropy(logits_BxK, labels_B):
   return jax.nn.logsumexp(logits_BxK, axis=-1) - chosen
 
 
-def _prepare(seed_key, network, step, images, dtype):
+def _prepare(seed_key, network, step, pixels, dtype):
   key = jax.random.fold_in(_key(seed_key, network, _AUGMENT), step)
   return jax.lax.cond(
       network.augmentation,
-      lambda: augment.augment(key, images, dtype),
-      lambda: augment.scale(images, dtype))
+      lambda: augment.augment(key, pixels, dtype),
+      lambda: augment.scale(pixels, dtype))
 
 
 def _split(seed_key, network, data, longest):
@@ -238,7 +233,7 @@ def _split(seed_key, network, data, longest):
   labels = jnp.where(own, data.labels_N[index], _NOBODY)
   labels, _, index = jax.lax.sort((labels, u, index), num_keys=2)
   rank, counts = _rank(labels)
-  cut = _cut(counts)[jnp.minimum(labels, space.NUM_CLASSES - 1)]
+  cut = images.cut(counts)[jnp.minimum(labels, space.NUM_CLASSES - 1)]
   is_train = (rank < cut) | (labels == _NOBODY)  # padding is not validation
   return index, is_train
 

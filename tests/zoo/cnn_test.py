@@ -45,11 +45,14 @@ def test_same_as_the_flax_module(arch, activation):
   @jax.jit
   def ours(vector, x):
     rows = x.reshape(len(x), 32, 96)
-    by_running, none = cnn.apply(vector, rows, index, arch)
+    parts = vectors.split(vector, arch)
+    by_running, none = cnn.apply(parts, rows, index, arch)
     assert not none
     by_batch, batch = cnn.apply(
-        vector, rows, index, arch, batch_statistics=True)
-    new = cnn.update_running(vector, batch, arch)
+        parts, rows, index, arch, batch_statistics=True)
+    for name, new in cnn.update_running(parts, batch).items():
+      parts[name] |= new
+    new = vectors.join(parts, arch)
     return by_running, by_batch, vectors.to_variables(new, arch)
 
   @jax.jit
@@ -74,7 +77,8 @@ def test_gradients_are_those_of_the_flax_module(arch, activation):
 
   def ours(vector):
     rows = jnp.asarray(x.reshape(len(x), 32, 96))
-    logits, _ = cnn.apply(vector, rows, index, arch, batch_statistics=True)
+    logits, _ = cnn.apply(vectors.split(vector, arch), rows, index, arch,
+                          batch_statistics=True)
     return jax.nn.log_softmax(logits)[jnp.arange(len(x)), labels].sum()
 
   def theirs(vector):
