@@ -155,6 +155,13 @@ def test_verify_reads_everything(path):
   assert nws_jax.open_zoo(path).verify([2, 7]) == 5
 
 
+def test_verify_reads_the_units_tables(copy):
+  path = copy / 'units' / 'u0' / 'members.csv'
+  path.write_text(path.read_text().replace('word', 'sword'))
+  with pytest.raises(errors.Damaged, match='u0/members.csv is damaged'):
+    nws_jax.open_zoo(copy).verify()
+
+
 def test_changed_weights_are_named(copy):
   """Other weights in a healthy snapshot: only the digest can tell."""
   weights_MxP = weights_of('u0', 1)
