@@ -51,6 +51,7 @@ def make_page(zoo, meta):
   """{file name: bytes} of the page; see `nws_jax.pictures.page.build`."""
   from nws_jax.pictures import page, results, sections, theme  # slow to import
   members, metrics, config, digest = _open(zoo)
+  read = _command('meta', zoo=zoo, workdir=meta)
   found, grids = results.read_results(meta), results.read_ablations(meta)
   with theme.style():
     return page.build(
@@ -59,8 +60,8 @@ def make_page(zoo, meta):
             sections.describe_population(
                 members, metrics, config.get('dataset_source', 'unknown')),
             sections.describe_training(members, metrics),
-            sections.describe_readings(found, digest),
-            sections.describe_ablations(grids, digest),
+            sections.describe_readings(found, digest, read),
+            sections.describe_ablations(grids, digest, read),
             sections.describe_making(
                 config, _list_commands(zoo, meta, config, found + grids))])
 
@@ -80,19 +81,25 @@ _NOT_ASKED = ('networks_per_program', 'revision', 'created')
 
 def _list_commands(zoo, meta, config, found):
   """What to type to make the zoo, the results and this page again."""
-  keys = {k: v for k, v in config.items()
-          if not isinstance(v, dict) and v and k not in _NOT_ASKED}
+  keys = {f'config.{k}': v for k, v in config.items()
+          if not isinstance(v, dict) and v not in ('', None)
+          and k not in _NOT_ASKED}
   for name, values in config.get('choices', {}).items():
     key = 'datasets' if name == 'dataset' else name
-    keys[key] = ','.join(map(str, values))
-  make = [f'python -m nws_jax.zoo --config=configs/zoo.py --workdir={zoo}',
-          *(f'    --config.{k}={shlex.quote(str(v))}' for k, v in keys.items())]
-  read = [f'python -m nws_jax.meta --zoo={zoo} --workdir={meta} '
-          f'--target={f.target} --classifier={f.classifier}'
-          + (f' --ablate={",".join(f.axes)}' if hasattr(f, 'axes') else '')
-          for f in found]
-  return [' \\\n'.join(make), *dict.fromkeys(read),
-          f'python -m nws_jax.report --zoo={zoo} --meta={meta}']
+    keys[f'config.{key}'] = ','.join(map(str, values))
+  read = [_command('meta', zoo=zoo, workdir=meta, target=f.target,
+                   classifier=f.classifier,
+                   **({'ablate': ','.join(f.axes)} if hasattr(f, 'axes')
+                      else {})) for f in found]
+  return [_command('zoo', config='configs/zoo.py', workdir=zoo, **keys),
+          *dict.fromkeys(read), _command('report', zoo=zoo, meta=meta)]
+
+
+def _command(module, **given):
+  """A command line; one flag a line if they are many."""
+  return (' \\\n    ' if len(given) > 9 else ' ').join(
+      [f'python -m nws_jax.{module}',
+       *(f'--{k}={shlex.quote(str(v))}' for k, v in given.items())])
 
 
 def _open(zoo):

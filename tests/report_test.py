@@ -140,7 +140,7 @@ def test_the_command_writes_one_page_with_all_of_it(zoo, meta, tmp_path):
   assert done.stderr == '' and str(out / 'index.html') in done.stdout
   assert len(done.stdout.splitlines()) == 1
   text = (out / 'index.html').read_text()
-  assert 'python -m nws_jax.meta --target=optimizer --ablate' not in text
+  assert 'class="missing"' not in text
   assert 'read from another zoo' not in text
   assert '<b>embedded' not in text and '&lt;b&gt;embedded' in text
   assert not re.search(r'(src|href)="(?!#|data:)', text)
@@ -189,7 +189,7 @@ def test_the_command_shown_asks_for_the_same_zoo(monkeypatch):
 
   asked = ask('--config.networks=31', '--config.batch_size=16,64',
               '--config.learning_rate=0.001', '--config.augmentation=True',
-              '--config.data_dir=/a b')
+              '--config.data_dir=/a b', '--config.seed=0')
   assert asked != ask()
   record = {**asked.record(), 'images': {'digits': '0'}, 'versions': {},
             'revision': 'abc', 'created': '2026'}
@@ -201,8 +201,9 @@ def test_the_command_shown_asks_for_the_same_zoo(monkeypatch):
 
 def test_what_is_missing_names_the_command_that_makes_it(zoo, tmp_path):
   text = report.make_page(zoo, tmp_path / 'none')['index.html'].decode()
-  assert 'python -m nws_jax.meta --target=optimizer</code>' in text
-  assert '--ablate=layer,epoch</code>' in text
+  command = f'python -m nws_jax.meta --zoo={zoo} --workdir={tmp_path / "none"}'
+  assert f'{command} --target=optimizer</code>' in text
+  assert f'{command} --target=optimizer --ablate=layer,epoch</code>' in text
 
 
 def test_results_of_another_zoo_are_shown_with_a_warning(zoo, meta):

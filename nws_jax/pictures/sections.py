@@ -69,18 +69,16 @@ def describe_training(members, metrics):
   return page.Section('training', 'Training and coverage', blocks)
 
 
-def describe_readings(found, digest):
+def describe_readings(found, digest, command):
   """The section on what meta-classifiers read from the weights."""
-  blocks = []
+  title = 'What the weights tell'
   if not found:
-    blocks.append(page.Missing(
+    return page.Section('readings', title, [page.Missing(
         'No property has been read from these weights yet. Make a result:',
-        'python -m nws_jax.meta --target=optimizer'))
-    return page.Section('readings', 'What the weights tell', blocks)
+        f'{command} --target=optimizer')])
   kept, older = results.keep_first(found, lambda r: (r.target, r.classifier))
   kept = results.sort_by_gain(kept)
-  blocks += _warn(kept, digest)
-  blocks += [page.Text(_sum_up(kept)), page.Picture(
+  blocks = _warn(kept, digest) + [page.Text(_sum_up(kept)), page.Picture(
       'readings', 'What can be read: filled above chance, hollow where the '
       '95 % interval holds chance.', 'Forest plot of the values in the next '
       'table.', readings.draw_all(kept))]
@@ -102,8 +100,8 @@ def describe_readings(found, digest):
     blocks.append(page.Table(
         'controls', 'Controls: what must come out at chance.', controls,
         _percents('value', 'low', 'high', 'chance')))
-  return page.Section('readings', 'What the weights tell',
-                      blocks + _detail(kept) + _list(older))
+  return page.Section(
+      'readings', title, blocks + _detail(kept) + _list(older))
 
 
 def _detail(kept):
@@ -128,13 +126,13 @@ def _detail(kept):
   return blocks
 
 
-def describe_ablations(found, digest):
+def describe_ablations(found, digest, command):
   """The section on where and when a property can be read."""
   title = 'Where and when'
   if not found:
     return page.Section('ablations', title, [page.Missing(
         'No grid over layers and epochs has been made yet. Make one:',
-        'python -m nws_jax.meta --target=optimizer --ablate=layer,epoch')])
+        f'{command} --target=optimizer --ablate=layer,epoch')])
   kept, older = results.keep_first(
       found, lambda a: (a.target, a.classifier, a.axes))
   blocks = _warn(kept, digest)

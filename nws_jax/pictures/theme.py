@@ -67,13 +67,13 @@ def to_png(drawn):
 
 
 def levels(name, values):
-  """The distinct values of a property, in the order of the table of space."""
-  present = set(values)
-  if name not in space.BY_NAME:
-    return sorted(present, key=str)
+  """The distinct values of a property: words in the order of its choices."""
+  present = sorted(set(values))
+  if not any(isinstance(v, str) for v in present):
+    return present
   choices = space.SETS if name == 'dataset' else space.BY_NAME[name].choices
-  known = [c for c in choices if c in present]
-  return known + sorted(present - set(known))
+  return [c for c in choices if c in present] + [
+      v for v in present if v not in choices]
 
 
 def colours(values):

@@ -25,6 +25,13 @@ def test_strips_show_each_network_at_its_value_and_the_tables_medians(members):
   np.testing.assert_allclose(drawn, medians)
 
 
+def test_values_stand_in_the_order_of_the_table_and_numbers_in_theirs():
+  assert theme.levels('batch_size', [64, 8, 32, 64]) == [8, 32, 64]
+  assert theme.levels('dataset', ['digits', 'new', 'mnist']) == [
+      'mnist', 'digits', 'new']
+  assert theme.levels('augmentation', [True, False]) == [False, True]
+
+
 def test_every_varying_property_has_its_panel(members):
   panels = spread.draw_properties(members).axes
   titles = [a.get_title(loc='left') or a.get_title() for a in panels]
