@@ -3,7 +3,7 @@
   python -m nws_jax.zoo --config=configs/zoo.py
       192 networks on three small real image sets
   python -m nws_jax.zoo --config=configs/zoo.py:smoke --workdir=/tmp/zoo
-      96 networks for two epochs: a look at how it goes
+      80 networks of two optimizers and two batch sizes, two epochs
 
 A property's key lists the values it is drawn from; one value fixes it:
 `--config.batch_size=32`, `--config.optimizer=adam,momentum`,
@@ -48,10 +48,14 @@ def _default():
 
 def _smoke():
   c = _default()
-  c.networks = 96
+  c.networks = 80
   c.epochs = 2
-  c.datasets = ('digits', 'mnist')
+  c.datasets = ('digits',)
   c.batch_size = (32, 128)
+  c.augmentation = (False,)
+  c.optimizer = ('adam', 'momentum')
+  c.activation = ('relu',)
+  c.initialization = ('glorot_uniform',)
   return c
 
 

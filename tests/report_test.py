@@ -58,7 +58,7 @@ def zoo(tmp_path_factory):
   folder.commit(path, 'u0', 2, True, members, metrics, {})
   folder.rebuild(path)
   (path / 'config.json').write_text(json.dumps(
-      {'config': {'seed': 0, 'dataset_source': '<b>embedded</b>'}}))
+      {'seed': 0, 'dataset_source': '<b>embedded</b>'}))
   return path
 
 

@@ -212,5 +212,5 @@ def predict(arch, activation, vector_P, images_NxHxWxC):
   """Logits float32 [N, 20] of uint8 images, by the running statistics."""
   index = space.ACTIVATIONS.index(activation)
   logits = [_predict(vector_P, images_NxHxWxC[n:n + 500], index, arch)
-            for n in range(0, len(images_NxHxWxC), 500)]
+            for n in range(0, max(1, len(images_NxHxWxC)), 500)]
   return jnp.concatenate(logits)

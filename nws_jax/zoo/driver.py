@@ -75,6 +75,7 @@ def _train(workdir, recipe, plan, rows, sets, bar):
 
 def _train_unit(ledger, program, networks_M, epochs, bar):
   """Trains one unit from where it stands to its last epoch."""
+  active = networks_M.active
   networks_M = program.place(networks_M)
   state = program.init(networks_M)
   last, state = ledger.resume(state)
@@ -90,7 +91,7 @@ def _train_unit(ledger, program, networks_M, epochs, bar):
     except KeyboardInterrupt:
       ledger.write()
       raise
-    bar.advance(program.images(networks_M))
+    bar.advance(int(active.sum()), program.images(networks_M))
   ledger.write()
 
 

@@ -20,7 +20,8 @@ def start(devices=None):
   if 'xla_cpu_multi_thread_eigen' not in flags:
     os.environ['XLA_FLAGS'] = f'{flags} --xla_cpu_multi_thread_eigen=false'
   import jax
-  jax.config.update('jax_num_cpu_devices', devices)
+  if jax.config.jax_num_cpu_devices != devices:
+    jax.config.update('jax_num_cpu_devices', devices)
   jax.config.update('jax_default_matmul_precision', 'highest')
   if jax.config.jax_compilation_cache_dir is None:
     jax.config.update('jax_compilation_cache_dir', cache_folder())

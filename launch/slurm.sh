@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+#SBATCH --job-name=nws_jax
+#SBATCH --gres=gpu:1
+#SBATCH --cpus-per-task=8
+#SBATCH --time=12:00:00
+#SBATCH --requeue
+#SBATCH --signal=B:TERM@120
+# One job, one zoo: sbatch launch/slurm.sh runs/fixed configs/zoo.py
+# Requeued or submitted again, it goes on at the last finished epoch.
+set -euo pipefail
+workdir=${1:-runs/zoo} config=${2:-configs/zoo.py}
+. .venv/bin/activate
+exec srun python -m nws_jax.zoo --config="$config" --workdir="$workdir"

@@ -1,0 +1,87 @@
+import importlib.util
+import os
+
+import pytest
+
+from nws_jax import errors, space
+from nws_jax.zoo import plan, recipe
+
+CONFIG = os.path.join(os.path.dirname(__file__), '..', '..', 'configs',
+                      'zoo.py')
+
+
+def get_config(preset='default', **changes):
+  spec = importlib.util.spec_from_file_location('zoo_config', CONFIG)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  config = module.get_config(preset)
+  config.update(changes)
+  return config
+
+
+def test_smoke_has_five_networks_of_every_class_in_each_split():
+  r = recipe.from_config(get_config('smoke'))
+  rows = recipe.rows(r)
+  for name in ('batch_size', 'optimizer'):
+    for fold in range(5):
+      for level in dict(r.choices)[name]:
+        assert sum(row['fold'] == fold and row[name] == level
+                   for row in rows) >= 5, (name, level, fold)
+
+
+def test_a_row_does_not_depend_on_how_many_there_are():
+  few = recipe.rows(recipe.from_config(get_config(networks=5)))
+  many = recipe.rows(recipe.from_config(get_config(networks=50)))
+  assert many[:5] == few and many[5] not in few
+
+
+def test_replicates_share_their_setting_and_side():
+  rows = recipe.rows(recipe.from_config(get_config(replicates=3)))
+  names = ['setting', 'split', 'fold'] + [p.name for p in space.PROPERTIES]
+  for first, other in zip(rows[::3], rows[2::3]):
+    assert [first[n] for n in names] == [other[n] for n in names]
+    assert (first['replicate'], other['replicate']) == (0, 2)
+
+
+@pytest.mark.parametrize('changes, said', [
+    ({'datasets': ('imagenet',)}, 'imagenet'),
+    ({'learning_rate': (0.0,)}, 'learning_rate'),
+    ({'learning_rate': (float('nan'),)}, 'learning_rate'),
+    ({'networks': 0}, 'networks=0'),
+    ({'epochs': -1}, 'epochs=-1'),
+    ({'lr_decay': 0.0}, 'lr_decay'),
+    ({'eval_bn': 'none'}, 'running, batch'),
+    ({'precision': 'bf16'}, 'float32'),
+    ({'networks_per_program': '-3'}, 'auto'),
+    ({'dataset_source': 'web'}, 'embedded, tfds'),
+])
+def test_impossible_configs_are_named(changes, said):
+  with pytest.raises(errors.Wrong, match=said):
+    recipe.from_config(get_config(**changes))
+
+
+def test_unknown_preset_names_those_there_are():
+  with pytest.raises(errors.Wrong, match='smoke'):
+    get_config('smok')
+
+
+def test_words_from_the_command_line():
+  """ml_collections reads `--config.optimizer=adam,momentum` as one word."""
+  r = recipe.from_config(get_config(optimizer=('adam,momentum',)))
+  assert dict(r.choices)['optimizer'] == ('adam', 'momentum')
+
+
+@pytest.mark.parametrize('width, devices', [(0, 1), (7, 2), (1000, 3)])
+def test_a_plan_holds_every_network_once(tmp_path, width, devices):
+  rows = recipe.rows(recipe.from_config(get_config()))
+  made = plan.make(rows, 'cpu', devices, width)
+  ids = [i for u in made.units for i in u.ids]
+  assert sorted(ids) == list(range(192))
+  assert len({u.name for u in made.units}) == len(made.units)
+  for u in made.units:
+    assert list(u.ids) == sorted(u.ids)
+    assert len(u.ids) <= u.width and u.width % devices == 0
+    assert {space.group(rows[i]) for i in u.ids} == {(u.arch, u.batch_size)}
+  path = str(tmp_path / 'plan.json')
+  plan.write(path, made)
+  assert plan.read(path) == made
