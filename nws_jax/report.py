@@ -67,12 +67,13 @@ def make_page(zoo, meta):
 
 
 def make_headline(zoo, meta):
-  """PNG bytes of the picture with the main results."""
+  """PNG bytes of the picture with the main results, of this zoo alone."""
   from nws_jax.pictures import headline, results, theme  # slow to import
-  members, _, _, _ = _open(zoo)
+  members, _, _, digest = _open(zoo)
+  found, grids = ([f for f in read(meta) if f.digest == digest] for read in (
+      results.read_results, results.read_ablations))
   with theme.style():
-    return theme.to_png(headline.draw(
-        members, results.read_results(meta), results.read_ablations(meta)))
+    return theme.to_png(headline.draw(members, found, grids))
 
 
 # What config.json tells beside the keys of a config, or what changes no draw.

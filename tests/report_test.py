@@ -257,4 +257,10 @@ def test_the_headline_is_one_picture_with_or_without_results(
               f'--headline={path}')
   assert done.returncode == 0, done.stderr
   assert str(path) in done.stdout and path.read_bytes()[:4] == b'\x89PNG'
-  assert report.make_headline(zoo, tmp_path / 'none') != path.read_bytes()
+  bare = report.make_headline(zoo, tmp_path / 'none')
+  assert bare != path.read_bytes()
+  for name in ('optimizer/a/result.json', 'learning_rate/a/result.json',
+               'optimizer/b/ablation.json'):
+    data = json.loads((meta / name).read_text())
+    (meta / name).write_text(json.dumps({**data, 'zoo': {'digest': 'other'}}))
+  assert report.make_headline(zoo, meta) == bare

@@ -16,7 +16,7 @@ def draw(members, found, ablations):
   middle.set_title('What their weights tell')
   kept, _ = results.keep_first(found, lambda r: (r.target, r.classifier))
   if kept:
-    middle.legend(handles=readings.draw_forest(middle, kept), loc='lower right')
+    middle.legend(handles=readings.draw_forest(middle, kept), loc='best')
     middle.set_xlabel('accuracy per network, 95 % interval')
   else:
     _leave(middle, 'python -m nws_jax.meta\n--target=optimizer')
