@@ -30,7 +30,7 @@ def tile(width, filter_size, channels, out_channels):
   (32, 16, 8) is a multiple of 8.
   """
   del filter_size, channels, out_channels
-  return min(width, 8)
+  return min(width, 4)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))

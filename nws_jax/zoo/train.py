@@ -198,7 +198,7 @@ def make(static, longest):
       mine = i * n + jnp.arange(n) < count
       loss = jnp.where(mine, _cross_entropy(logits, labels[index]), 0)
       right = mine & (logits.argmax(-1) == labels[index])
-      return sums[0] + loss.sum(), sums[1] + right.sum()
+      return sums[0] + loss.sum(), sums[1] + right.sum(dtype=jnp.int32)
 
     rounds = jnp.where(network.active, -(-count // n), 0)
     loss, right = jax.lax.fori_loop(
