@@ -81,10 +81,30 @@ def _help(main):
   return '\n'.join(lines)
 
 
+def config(flag):
+  """The config a flag names.
+
+  Raises:
+    errors.Wrong: it names none, or one that cannot be read.
+  """
+  if flag.value is None:
+    raise errors.Wrong('--config is missing; name a file and preset, as '
+                       '--config=configs/zoo.py:smoke.')
+  try:
+    flag.value.keys()
+  except OSError as e:  # ml_collections keeps it until the value is used
+    from ml_collections import config_flags
+    path = config_flags.get_config_filename(flags.FLAGS[flag.name])
+    raise errors.Wrong(f'--config={path}: there is no such file.') from e
+  return flag.value
+
+
 def _reason(error):
-  """The last line of what a flag parser raised, without its traceback."""
+  """One line of what a flag parser raised, without its traceback."""
   if isinstance(error.__cause__, errors.Wrong):
     return str(error.__cause__)
+  if isinstance(error, (AttributeError, KeyError)):  # of a locked config
+    return 'the config has no key ' + '. '.join(str(error.args[0]).split('\n'))
   lines = [x.strip() for x in str(error).splitlines() if x.strip()]
   text = lines[-1] if lines else type(error).__name__
   for prefix in ('nws_jax.errors.Wrong: ', 'ValueError: ', 'KeyError: '):

@@ -19,7 +19,7 @@ import time
 from absl import flags
 from ml_collections import config_flags
 
-from nws_jax import cli, errors
+from nws_jax import cli
 
 _CONFIG = config_flags.DEFINE_config_file(
     'config', None, 'Config file and preset, as configs/zoo.py:smoke. Keys '
@@ -29,15 +29,14 @@ _WORKDIR = flags.DEFINE_string(
 
 
 def main():
-  if _CONFIG.value is None:
-    raise errors.Wrong('--config is missing; try --config=configs/zoo.py.')
+  config = cli.config(_CONFIG)
   from nws_jax import api
   from nws_jax.zoo import driver, progress, recipe, summary
   begin = time.monotonic()
   bar = progress.Bar()
   try:
     worked = driver.run(
-        recipe.from_config(_CONFIG.value), _WORKDIR.value, bar)
+        recipe.from_config(config), _WORKDIR.value, bar)
   finally:
     bar.close()
   zoo = api.Zoo(_WORKDIR.value)

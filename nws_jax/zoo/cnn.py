@@ -127,8 +127,7 @@ def apply(parts, x_BxHxWC, activation, arch, dropout_key=None,
   for n, layer in enumerate(vectors.layers(arch)):
     part = parts[layer.name]
     if len(layer.kernel) == 4:
-      k, _, c, out = layer.kernel
-      t = conv.tile(width, k, c, out)
+      out, t = layer.kernel[-1], conv.tile(width)
       x = conv.conv(x, part['kernel'], t, layer.pool)
       if layer.norm:
         # Batch norm takes the bias off again: only the running mean knows it.

@@ -1,0 +1,78 @@
+"""What the commands say when they are misused, in real processes."""
+
+import concurrent.futures
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ZOO = ('nws_jax.zoo', '--config=configs/zoo.py:smoke')
+
+
+def call(module, *args):
+  return subprocess.run([sys.executable, '-m', module, *args], cwd=ROOT,
+                        capture_output=True, text=True)
+
+
+WRONG = [  # arguments, what the message must name
+    (('nws_jax.zoo',), ['--config', 'configs/zoo.py']),
+    (('nws_jax.zoo', '--config=configs/none.py'), ['none.py']),
+    (('nws_jax.zoo', '--config=configs/zoo.py:huge'), ['huge', 'smoke']),
+    ((*ZOO, '--confi.seed=1'), ['confi.seed']),
+    ((*ZOO, '--config.sed=1'), ['sed']),
+    ((*ZOO, '--config.seed=one'), ['seed', 'one']),
+    ((*ZOO, '--config.datasets=imagenet'), ['imagenet', 'fashion_mnist']),
+    ((*ZOO, '--config.datasets=cifar10'), ['cifar10', 'tfds']),
+    ((*ZOO, '--config.learning_rate=0'), ['learning_rate', 'above 0']),
+    ((*ZOO, '--config.learning_rate=nan'), ['learning_rate', 'above 0']),
+    ((*ZOO, '--config.batch_size=4096'), ['4096', 'digits']),
+    ((*ZOO, '--config.networks=0'), ['networks=0']),
+    ((*ZOO, '--workdir=pyproject.toml'), ['pyproject.toml', 'file']),
+    ((*ZOO, '--workdir=tests'), ['tests', 'not a zoo']),
+    ((*ZOO, '--workdir=/proc/none'), ['/proc/none']),
+    ((*ZOO, 'extra'), ['extra']),
+]
+
+
+@pytest.fixture(scope='module')
+def answers():
+  with concurrent.futures.ThreadPoolExecutor(3) as pool:
+    return dict(zip((args for args, _ in WRONG), pool.map(
+        lambda case: call(*case[0]), WRONG)))
+
+
+@pytest.mark.parametrize('args, names', WRONG, ids=lambda x: ' '.join(x))
+def test_a_wrong_request_ends_with_one_message_and_2(answers, args, names):
+  done = answers[args]
+  assert done.returncode == 2, done.stderr
+  assert not done.stdout and 'Traceback' not in done.stderr
+  lines = done.stderr.strip().splitlines()
+  assert len(lines) == 1 and lines[0].startswith('nws_jax.zoo: '), lines
+  for name in names:
+    assert name in lines[0]
+
+
+@pytest.mark.parametrize('module', ('zoo', 'meta', 'report', 'data'))
+def test_help_teaches_and_is_quick(module):
+  seconds = []
+  for _ in range(2):  # the first may write byte code
+    begin = time.monotonic()
+    done = call(f'nws_jax.{module}', '--help')
+    seconds.append(time.monotonic() - begin)
+  assert done.returncode == 0 and not done.stderr
+  assert f'python -m nws_jax.{module}' in done.stdout
+  assert '--workdir' in done.stdout or '--out' in done.stdout or (
+      '--data_dir' in done.stdout)
+  assert min(seconds) < 2
+
+
+def test_a_zoo_in_use_is_left_alone(tmp_path):
+  from nws_jax.store import folder
+  workdir = str(tmp_path / 'zoo')
+  with folder.lock(workdir):
+    done = call(*ZOO, f'--workdir={workdir}')
+  assert done.returncode == 2 and str(os.getpid()) in done.stderr
+  assert os.listdir(workdir) == ['lock']
