@@ -6,6 +6,7 @@ everything they raise while flags are read becomes one line and exit code 2.
 """
 
 import os
+import re
 import signal
 import sys
 
@@ -104,7 +105,9 @@ def _reason(error):
   if isinstance(error.__cause__, errors.Wrong):
     return str(error.__cause__)
   if isinstance(error, (AttributeError, KeyError)):  # of a locked config
-    return 'the config has no key ' + '. '.join(str(error.args[0]).split('\n'))
+    key, *near = re.findall(r'(?:Did you mean "|^\W*)(\w+)', str(error))
+    return f'the config has no key {key!r}.' + ''.join(
+        f' Did you mean {n!r}?' for n in near)
   lines = [x.strip() for x in str(error).splitlines() if x.strip()]
   text = lines[-1] if lines else type(error).__name__
   for prefix in ('nws_jax.errors.Wrong: ', 'ValueError: ', 'KeyError: '):
