@@ -9,6 +9,8 @@ def text(members):
   """A few lines for a terminal, of a zoo's members (DataFrame)."""
   lines = []
   for name in ('dataset', 'initialization'):
+    if name != 'dataset' and members[name].nunique() == 1:
+      continue
     lines += [_line(name, 'networks', 'diverged', 'at chance', 'median',
                     'quartiles')]
     groups = [*members.groupby(name), ('all', members)]
