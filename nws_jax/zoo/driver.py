@@ -60,13 +60,14 @@ def _train(workdir, recipe, plan, rows, sets, bar):
   programs = {}
   for unit in left:
     static = train.Static(unit.arch, unit.batch_size, recipe.lr_decay,
-                          recipe.eval_bn, 250, recipe.precision)
+                          recipe.eval_bn, 250, recipe.early_stopping,
+                          recipe.precision)
     if static not in programs:
       programs = {static: population.build(
           static, data, recipe.seed, plan.form)}
     bar.note(unit.name)
     mine = [rows[i] for i in unit.ids]
-    _train_unit(ledger.Ledger(workdir, unit, mine, recipe.epochs),
+    _train_unit(ledger.Ledger(workdir, unit, mine),
                 programs[static], networks(mine, list(sets), unit.width),
                 recipe.epochs, bar)
     folder.rebuild(workdir)
@@ -78,21 +79,25 @@ def _train_unit(ledger, program, networks_M, epochs, bar):
   active = networks_M.active
   networks_M = program.place(networks_M)
   state = program.init(networks_M)
-  last, state = ledger.resume(state)
+  epoch, state = ledger.resume(state)
   state = program.place(state)
-  if last is None:
-    last = 0
-    ledger.take(0, state, program.measure(networks_M, state, False))
-  for epoch in range(last + 1, epochs + 1):
-    state, metrics = program.epoch(networks_M, state, epoch, epoch == epochs)
+  if epoch is None:
+    epoch = 0
+    state, metrics = program.measure(networks_M, state, False)
+    ledger.take(epoch, state, metrics)
+  running = True
+  while running:
+    epoch += 1
+    state, metrics = program.epoch(networks_M, state, epoch)
     try:
       ledger.write()  # while the device trains
-      ledger.take(epoch, state, metrics)
+      running = ledger.take(epoch, state, metrics) and epoch < epochs
     except KeyboardInterrupt:
       ledger.write()
       raise
     bar.advance(int(active.sum()), program.images(networks_M))
-  ledger.write()
+  bar.skip(int(active.sum()) * (epochs - epoch))  # all were stopped early
+  ledger.finish(program.measure(networks_M, state, True)[1])
 
 
 def networks(rows, names, width):

@@ -19,9 +19,8 @@ _FIGURES = ('train_loss', 'train_accuracy', 'valid_loss', 'valid_accuracy',
 class Ledger:
   """Writes the epochs of one unit; `take` fast, `write` at leisure."""
 
-  def __init__(self, workdir, unit, rows, epochs):
-    self._workdir, self._unit = workdir, unit
-    self._rows, self._epochs = rows, epochs
+  def __init__(self, workdir, unit, rows):
+    self._workdir, self._unit, self._rows = workdir, unit, rows
     self._metrics, self._digests = [], {}
     self._taken, self._writer = None, snapshots.Writer()
     self._seconds, self._clock = 0.0, time.monotonic()
@@ -47,11 +46,28 @@ class Ledger:
         stored, jax.device_get(state))
 
   def take(self, epoch, state, metrics):
-    """Waits for an epoch and copies it from the device."""
-    self._taken = epoch, self._first(state), self._first(metrics)
+    """Waits for an epoch and copies it from the device.
 
-  def write(self):
-    """Writes what was taken and commits it once it is durable."""
+    Returns:
+      Whether any network is still to be trained.
+    """
+    state = self._first(state)
+    self._taken = epoch, state, self._first(metrics)
+    return bool(((state.stopped < 0) & (state.diverged < 0)).any())
+
+  def finish(self, metrics):
+    """Writes the epoch taken as the last, with test figures in full."""
+    final = self._first(metrics)
+    self.write({'test_loss': final.test_loss,
+                'test_accuracy': final.test_accuracy})
+
+  def write(self, final=None):
+    """Writes what was taken and commits it once it is durable.
+
+    Args:
+      final: {figure: [M]} that replace those of each network's last
+        evaluation; nothing follows.
+    """
     if self._taken is None:
       return
     (epoch, state, metrics), self._taken = self._taken, None
@@ -61,11 +77,14 @@ class Ledger:
         vectors.to_variables(state.vector_P, self._unit.arch))
     self._writer.save(folder.state_path(zoo, unit, epoch), state)
     self._digests[epoch] = snapshots.digests(state.vector_P)
-    figures = list(self._figures(epoch, state, metrics))
-    self._metrics += figures
+    self._metrics += self._figures(epoch, state, metrics)
+    last = {m['id']: m for m in self._metrics}
+    for name, values in (final or {}).items():
+      for row, value in zip(self._rows, values):
+        last[row['id']][name] = float(value)
     self._writer.wait()
-    done = epoch == self._epochs
-    folder.commit(zoo, unit, epoch, done, self._members(state, figures, done),
+    done = final is not None
+    folder.commit(zoo, unit, epoch, done, self._members(state, last, done),
                   self._metrics, self._digests)
     for old in ([epoch] if done else []) + [epoch - 1] * (epoch > 0):
       shutil.rmtree(folder.state_path(zoo, unit, old), ignore_errors=True)
@@ -75,20 +94,24 @@ class Ledger:
     return jax.tree.map(lambda x: np.array(x)[:len(self._rows)], tree)
 
   def _figures(self, epoch, state, metrics):
-    for n, row in enumerate(self._rows):
-      yield {'id': row['id'], 'epoch': epoch, 'step': int(state.step[n]),
-             'snapshot': epoch,
-             **{name: float(m[n]) for name, m in zip(_FIGURES, metrics)}}
+    """Rows of metrics.csv; none for a network that was stopped before."""
+    return [
+        {'id': row['id'], 'epoch': epoch, 'step': int(state.step[n]),
+         'snapshot': epoch,
+         **{name: float(m[n]) for name, m in zip(_FIGURES, metrics)}}
+        for n, row in enumerate(self._rows)
+        if not 0 <= state.stopped[n] < epoch]
 
-  def _members(self, state, figures, done):
+  def _members(self, state, last, done):
     now = time.monotonic()
     self._seconds, self._clock = self._seconds + now - self._clock, now
-    for n, (row, last) in enumerate(zip(self._rows, figures)):
-      diverged = int(state.diverged[n])
-      status = 'finished' if done else 'running'
-      yield {**row, 'unit': self._unit.name,
-             'status': status if diverged < 0 else 'diverged',
-             'evaluations': len(self._digests), 'last_step': last['step'],
+    for n, row in enumerate(self._rows):
+      figures, diverged = last[row['id']], int(state.diverged[n])
+      status = ('diverged' if diverged >= 0 else
+                'stopped' if state.stopped[n] >= 0 else
+                'finished' if done else 'running')
+      yield {**row, 'unit': self._unit.name, 'status': status,
+             'evaluations': figures['epoch'] + 1, 'last_step': figures['step'],
              'seconds': self._seconds / len(self._rows),
              'diverged_epoch': None if diverged < 0 else diverged,
-             **{k: last[k] for k in _FIGURES if k.endswith('accuracy')}}
+             **{k: figures[k] for k in _FIGURES if k.endswith('accuracy')}}

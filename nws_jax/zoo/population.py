@@ -20,10 +20,10 @@ AXIS = 'networks'
 
 
 class Program(NamedTuple):
-  """Compiled functions over M networks; `state` is donated to `epoch`."""
+  """Compiled functions over M networks; `state` is donated to all of them."""
   init: callable  # (networks) -> state
-  epoch: callable  # (networks, state, epoch, full) -> state, metrics
-  measure: callable  # (networks, state, full) -> metrics
+  epoch: callable  # (networks, state, epoch) -> state, metrics
+  measure: callable  # (networks, state, full) -> state, metrics: epoch 0
   place: callable  # puts a NumPy tree with an axis M on the devices
   images: callable  # (networks) -> images that one epoch shows them
 
@@ -47,18 +47,20 @@ def build(static, data, seed, form, devices=None):
   longest = int(max(data.count_S.max(), data.test_count_S.max()))
   init, fit, evaluate = train.make(static, longest)
 
-  def epoch(networks, state, data, number, full):
+  def epoch(networks, state, data, number):
     def one(network, state):
       state, loss, accuracy = fit(key, network, state, data, number)
-      return state, train.Metrics(
-          loss, accuracy, *evaluate(key, network, state, data, full))
+      metrics = train.Metrics(
+          loss, accuracy, *evaluate(key, network, state, data, False))
+      return train.watch(state, metrics, number, static.patience), metrics
     return over(one, form)(networks, state)
 
   def measure(networks, state, data, full):
     def one(network, state):
       nothing = jnp.full((), jnp.nan, static.dtype)
-      return train.Metrics(
+      metrics = train.Metrics(
           nothing, nothing, *evaluate(key, network, state, data, full))
+      return train.watch(state, metrics, 0, static.patience), metrics
     return over(one, form)(networks, state)
 
   axis, whole = PartitionSpec(AXIS), PartitionSpec()
@@ -67,14 +69,15 @@ def build(static, data, seed, form, devices=None):
       over(lambda network: init(key, network), form),
       in_specs=axis, out_specs=axis))
   run_epoch = jax.jit(shard(
-      epoch, in_specs=(axis, axis, whole, whole, whole), out_specs=axis),
+      epoch, in_specs=(axis, axis, whole, whole), out_specs=axis),
                       donate_argnums=1)
   run_measure = jax.jit(shard(
-      measure, in_specs=(axis, axis, whole, whole), out_specs=axis))
+      measure, in_specs=(axis, axis, whole, whole), out_specs=axis),
+                        donate_argnums=1)
   return Program(
       run_init,
-      lambda networks, state, number, full: run_epoch(
-          networks, state, data, np.int32(number), np.bool_(full)),
+      lambda networks, state, number: run_epoch(
+          networks, state, data, np.int32(number)),
       lambda networks, state, full: run_measure(
           networks, state, data, np.bool_(full)),
       lambda tree: jax.device_put(tree, mine),

@@ -31,6 +31,12 @@ class Bar:
     self._show()
     self._bar.update(networks)
 
+  def skip(self, epochs):
+    """Epochs of networks that need not be trained."""
+    self._done += epochs
+    self._show()
+    self._bar.update(epochs)
+
   def note(self, text):
     self._unit = text
     self._show()

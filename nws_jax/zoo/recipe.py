@@ -21,6 +21,7 @@ class Recipe:
   dataset_source: str
   data_dir: str
   lr_decay: float
+  early_stopping: int  # validation drops that stop a network; 0: none
   eval_bn: str
   precision: str
   test_part: int
@@ -74,6 +75,7 @@ def from_config(config):
       replicates=whole('replicates', 1), epochs=whole('epochs', 1, 100_000),
       dataset_source=word('dataset_source', SOURCES),
       data_dir=config.data_dir, lr_decay=decay,
+      early_stopping=whole('early_stopping', 0),
       eval_bn=word('eval_bn', EVAL_BN),
       precision=word('precision', PRECISIONS), test_part=whole('test_part', 1),
       networks_per_program=0 if width == 'auto' else int(width),

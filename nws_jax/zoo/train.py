@@ -12,7 +12,7 @@ import numpy as np
 
 from nws_jax import space
 from nws_jax.store import vectors
-from nws_jax.zoo import augment, cnn, images, optim
+from nws_jax.zoo import augment, cnn, images, optim, stopping
 
 _INIT, _SPLIT, _EPOCH, _AUGMENT, _DROPOUT = range(5)  # streams of a network
 _NOBODY = 255  # label of what pads a set
@@ -25,6 +25,7 @@ class Static(NamedTuple):
   lr_decay: float  # factor an epoch
   eval_bn: str  # 'running' or 'batch'
   eval_batch: int
+  patience: int  # of early stopping; 0: never
   dtype: str
 
 
@@ -46,6 +47,8 @@ class State(NamedTuple):
   slots: optim.Slots
   step: jnp.ndarray  # updates made
   diverged: jnp.ndarray  # epoch in which the network was frozen, or -1
+  stopped: jnp.ndarray  # epoch after which it was stopped early, or -1
+  watch: stopping.Watch
 
 
 class Data(NamedTuple):
@@ -123,13 +126,14 @@ def make(static, longest):
     key = jax.random.fold_in(_key(seed_key, network, _INIT), 0)
     vector = cnn.init(key, network.initialization, arch).astype(static.dtype)
     return State(vector, optim.init(vector, network.optimizer),
-                 jnp.int32(0), jnp.int32(-1))
+                 jnp.int32(0), jnp.int32(-1), jnp.int32(-1), stopping.init())
 
   def train(seed_key, network, state, data, epoch):
     """One epoch: (state, mean loss, mean accuracy)."""
     order = _epoch_order(seed_key, network, data, epoch, longest)
     a_class = data.a_class_S[network.dataset]
-    steps = jnp.where(network.active, steps_an_epoch(a_class, size), 0)
+    steps = jnp.where(is_running(network, state),
+                      steps_an_epoch(a_class, size), 0)
     rate = (network.learning_rate * static.lr_decay ** (epoch - 1)).astype(
         static.dtype)
 
@@ -156,7 +160,7 @@ def make(static, longest):
           jnp.where(running, 0, new_P), state.slots, network.optimizer, rate,
           state.step)
       vector = jnp.where(running, new_P, state.vector_P + delta)
-      new = State(vector, slots, state.step + 1, state.diverged)
+      new = state._replace(vector_P=vector, slots=slots, step=state.step + 1)
       good = jnp.isfinite(loss) & jnp.isfinite(vector).all()
       # A network that leaves the finite numbers stays where it last was.
       frozen = state._replace(diverged=jnp.int32(epoch))
@@ -206,6 +210,19 @@ def make(static, longest):
     return loss / count, right / count
 
   return init, train, evaluate
+
+
+def is_running(network, state):
+  """Whether a network is still to be trained."""
+  return network.active & (state.stopped < 0) & (state.diverged < 0)
+
+
+def watch(state, metrics, epoch, patience):
+  """The state after an evaluation was looked at; see `stopping`."""
+  new, stop = stopping.update(state.watch, metrics.valid_accuracy, patience)
+  stop &= (state.stopped < 0) & (state.diverged < 0)
+  return state._replace(
+      watch=new, stopped=jnp.where(stop, jnp.int32(epoch), state.stopped))
 
 
 def _key(seed_key, network, stream):

@@ -59,7 +59,7 @@ def test_pooling_after_halves(t):
 def test_a_compiled_training_step_holds_no_convolution(form):
   """Mapped over networks it would become a grouped one, the slow form."""
   arch = space.Architecture(5, 4, 2, 4, 16)
-  static = train.Static(arch, 4, 0.96, 'running', 4, 'float32')
+  static = train.Static(arch, 4, 0.96, 'running', 4, 0, 'float32')
   init, fit, _ = train.make(static, 30)
   n = np.arange(2, dtype=np.int32)
   networks = train.Network(n, 0 * n, n * 1e-3, n > 0, n, n, n, n >= 0)

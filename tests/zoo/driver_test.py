@@ -29,7 +29,7 @@ CHOICES = {
 def make_recipe(**changes):
   return recipe.Recipe(**{**dict(
       seed=3, networks=5, replicates=1, epochs=3, dataset_source='embedded',
-      data_dir='', lr_decay=0.96, eval_bn='running', precision='float32',
+      data_dir='', lr_decay=0.96, early_stopping=0, eval_bn='running', precision='float32',
       test_part=100, networks_per_program=2,
       choices=tuple(CHOICES.items())), **changes})
 
@@ -44,6 +44,9 @@ class Silent:
     self.done = done
 
   def note(self, text):
+    pass
+
+  def skip(self, epochs):
     pass
 
   def advance(self, networks, images):
@@ -194,3 +197,29 @@ def test_a_damaged_state_is_named(tmp_path):
   shutil.rmtree(folder.state_path(path, unit, epoch))
   with pytest.raises(errors.Damaged, match='state'):
     driver.run(make_recipe(), path, Silent())
+
+
+def test_early_stopping_freezes_and_resumes(tmp_path):
+  stopping = make_recipe(networks=2, epochs=26, early_stopping=1, choices=tuple(
+      {**CHOICES, 'batch_size': (128,), 'learning_rate': (0.02, 0.05)}.items()))
+  a, b = str(tmp_path / 'a'), str(tmp_path / 'b')
+  assert driver.run(stopping, a, Silent())
+  zoo = nws_jax.open_zoo(a)
+  assert 'stopped' in set(zoo.members['status'])
+  for member in zoo.members.to_dict('records'):
+    rows = zoo.metrics[zoo.metrics['id'] == member['id']]
+    last = member['evaluations'] - 1
+    assert rows['epoch'].tolist() == list(range(last + 1))
+    assert zoo.epochs(member['id']) == tuple(range(last + 1))
+    if member['status'] == 'stopped':
+      assert 20 <= member['evaluations'] < 27
+      drop = rows['valid_accuracy'].diff().iloc[-1]
+      assert drop < 0
+    images, labels = zoo.images(member['dataset'], 'test')
+    logits = zoo.apply(member['id'], last, images)
+    accuracy = (logits.argmax(-1) == labels).mean()
+    assert abs(accuracy - member['test_accuracy']) < 1e-6
+  with pytest.raises(KeyboardInterrupt):
+    driver.run(stopping, b, Silent(21))
+  assert driver.run(stopping, b, Silent())
+  assert nws_jax.open_zoo(b).digest == zoo.digest

@@ -33,7 +33,7 @@ def make_networks(m=4, dtype=np.float32):
 
 @functools.lru_cache(maxsize=None)
 def build(form='map', dtype='float32', devices=2):
-  static = train.Static(ARCH, 16, 0.96, 'running', 25, dtype)
+  static = train.Static(ARCH, 16, 0.96, 'running', 25, 0, dtype)
   return population.build(
       static, make_data(), 7, form, jax.devices()[:devices])
 
@@ -42,7 +42,7 @@ def run(program, networks, epochs=1):
   placed = program.place(networks)
   state = program.init(placed)
   for epoch in range(1, epochs + 1):
-    state, metrics = program.epoch(placed, state, epoch, False)
+    state, metrics = program.epoch(placed, state, epoch)
   return jax.device_get((state, metrics))
 
 
@@ -115,7 +115,7 @@ def test_one_step_agrees_in_float32():
   networks = make_networks()
   data = make_data()
   one = data._replace(a_class_S=np.full(2, 2, np.int32))  # 20 images: one step
-  static = train.Static(ARCH, 16, 0.96, 'running', 25, 'float32')
+  static = train.Static(ARCH, 16, 0.96, 'running', 25, 0, 'float32')
   results = []
   for form, devices in (('map', 2), ('vmap', 2)):
     program = population.build(static, one, 7, form, jax.devices()[:devices])
@@ -173,7 +173,8 @@ def test_evaluation_looks_at_every_image_once():
   placed = program.place(networks)
   state = program.init(placed)
   for full, counts in ((False, data.test_part_S), (True, data.test_count_S)):
-    metrics = jax.device_get(program.measure(placed, state, full))
+    state, metrics = program.measure(placed, state, full)
+    metrics = jax.device_get(metrics)
     for m in range(2):
       right = metrics.test_accuracy[m] * counts[m]
       assert abs(right - round(float(right))) < 1e-3
