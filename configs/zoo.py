@@ -3,7 +3,7 @@
   python -m nws_jax.zoo --config=configs/zoo.py
       192 networks on three small real image sets
   python -m nws_jax.zoo --config=configs/zoo.py:smoke --workdir=/tmp/zoo
-      80 networks of two optimizers and two batch sizes, two epochs
+      100 networks of two optimizers and two batch sizes, two epochs
 
 A property's key lists the values it is drawn from; one value fixes it:
 `--config.batch_size=32`, `--config.optimizer=adam,momentum`,
@@ -20,6 +20,7 @@ def _default():
   c.seed = 0  # every draw follows from it and the network's id
   c.networks = 192
   c.replicates = 1  # networks of each setting, which differ in their draws
+  c.sampling = 'balanced'  # or 'independent', as published
   c.epochs = 10
   c.networks_per_program = 'auto'
 
@@ -49,7 +50,7 @@ def _default():
 
 def _smoke():
   c = _default()
-  c.networks = 80
+  c.networks = 100
   c.epochs = 2
   c.datasets = ('digits',)
   c.batch_size = (32, 128)

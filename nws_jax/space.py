@@ -121,27 +121,46 @@ _BOUNDS = {
 }
 
 
-def sample(seed, setting, choices):
+SAMPLINGS = ('independent', 'balanced')
+
+
+def sample(seed, setting, choices, sampling='independent'):
   """Draws one setting: a dict of the thirteen properties.
 
-  Independent and uniform, as published. A setting depends on (seed, setting)
-  alone, and each property has its own draw, so that restricting one changes
-  no other.
+  A setting depends on (seed, setting) alone, and each property has its own
+  draw, so that restricting one changes no other.
 
   Args:
     seed: root seed of the population.
     setting: index of the setting.
     choices: {property: tuple of choices}, (low, high) if continuous.
+    sampling: 'independent' and uniform, as published; or 'balanced': every
+      level of a property once in each aligned block of settings, in an order of
+      its own, and continuous ones evenly spread.
   """
-  u = np.random.default_rng([seed, setting]).random(len(PROPERTIES))
   row = {}
-  for p, u_p in zip(PROPERTIES, u):
+  published = np.random.default_rng([seed, setting]).random(len(PROPERTIES))
+  for n, p in enumerate(PROPERTIES):
     c = choices[p.name]
-    if p.continuous:
-      row[p.name] = float(c[0] + u_p * (c[-1] - c[0]))
-    else:
-      row[p.name] = c[int(u_p * len(c))]
+    u = published[n] if sampling == 'independent' else _balance(
+        [seed, n, 0xba1a], setting, 0 if p.continuous else len(c))
+    row[p.name] = (float(c[0] + u * (c[-1] - c[0])) if p.continuous
+                   else c[int(u * len(c))])
   return row
+
+
+def _balance(key, setting, levels):
+  """A number in [0, 1) that takes each level equally often; 0: is continuous.
+
+  Continuous ones follow the radical inverse in base 2, the first dimension of
+  Sobol's sequence, with all bits flipped by one random word.
+  """
+  if levels:
+    block, slot = divmod(setting, levels)
+    order = np.random.default_rng([*key, block]).permutation(levels)
+    return (order[slot] + 0.5) / levels
+  word = int(np.random.default_rng(key).integers(2 ** 32))
+  return (int(f'{setting:032b}'[::-1], 2) ^ word) / 2 ** 32
 
 
 _FOLDS = 5

@@ -17,6 +17,7 @@ class Recipe:
   seed: int
   networks: int
   replicates: int
+  sampling: str  # of `space.SAMPLINGS`
   epochs: int
   dataset_source: str
   data_dir: str
@@ -72,7 +73,8 @@ def from_config(config):
                        'allowed: auto, or a whole number from 1.')
   return Recipe(
       seed=whole('seed', 0), networks=whole('networks', 1),
-      replicates=whole('replicates', 1), epochs=whole('epochs', 1, 100_000),
+      replicates=whole('replicates', 1),
+      sampling=word('sampling', space.SAMPLINGS), epochs=whole('epochs', 1, 100_000),
       dataset_source=word('dataset_source', SOURCES),
       data_dir=config.data_dir, lr_decay=decay,
       early_stopping=whole('early_stopping', 0),
@@ -99,7 +101,7 @@ def rows(recipe):
   choices, result = dict(recipe.choices), []
   for id in range(recipe.networks):
     setting, replicate = divmod(id, recipe.replicates)
-    row = space.sample(recipe.seed, setting, choices)
+    row = space.sample(recipe.seed, setting, choices, recipe.sampling)
     split, fold = space.side(recipe.seed, setting)
     arch = space.architecture(row)
     result.append({

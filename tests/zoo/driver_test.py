@@ -28,8 +28,9 @@ CHOICES = {
 
 def make_recipe(**changes):
   return recipe.Recipe(**{**dict(
-      seed=3, networks=5, replicates=1, epochs=3, dataset_source='embedded',
-      data_dir='', lr_decay=0.96, early_stopping=0, eval_bn='running', precision='float32',
+      seed=3, networks=5, replicates=1, sampling='balanced', epochs=3,
+      dataset_source='embedded', data_dir='', lr_decay=0.96, early_stopping=0,
+      eval_bn='running', precision='float32',
       test_part=100, networks_per_program=2,
       choices=tuple(CHOICES.items())), **changes})
 
