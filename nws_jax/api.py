@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from nws_jax import errors, space
+from nws_jax import errors
 from nws_jax.store import folder, snapshots, tables, vectors
 
 
@@ -24,7 +24,7 @@ class Zoo:
   def __init__(self, path):
     self.path = os.fspath(path)
     folder.check(self.path)
-    self._digests = {}  # unit -> {epoch: digest of each network}
+    self._digests = {}  # unit -> {snapshot: digest of each network}
 
   @functools.cached_property
   def config(self):
@@ -53,11 +53,11 @@ class Zoo:
   def epochs(self, id):
     """The epochs of which a network's weights are kept, ascending."""
     self._member(id)
-    return self._kept.get(int(id), ())
+    return tuple(self._kept.get(int(id), ()))
 
   def architecture(self, id):
-    """A network's `space.Architecture`."""
-    return space.architecture(self._member(id))
+    """A network's `space.Architecture`; `vectors.Flat` if it is not known."""
+    return vectors.architecture(self._member(id))
 
   def vector(self, id, epoch):
     """A network's weights after an epoch, float32 [P], digest checked."""
@@ -82,19 +82,21 @@ class Zoo:
     for id in ids:
       self._check_epochs(id, epochs)
     values_NxExL = np.empty((len(ids), len(epochs), stop - start), np.float32)
-    places = {}  # unit -> [(position in ids, row in the unit)]
+    places = {}  # (unit, snapshot) -> [(place in ids, in epochs, row in unit)]
     for i, id in enumerate(ids):
       unit, row = self._place(id)
-      places.setdefault(unit, []).append((i, row))
-    for unit, pairs in places.items():
-      index, rows = map(list, zip(*pairs))
       for e, epoch in enumerate(epochs):
-        values_NxExL[index, e] = self._read(unit, epoch, rows, start, stop)
+        snapshot = unit, self._kept[id][epoch]
+        places.setdefault(snapshot, []).append((i, e, row))
+    for (unit, number), some in places.items():
+      i, e, rows = map(list, zip(*some))
+      values_NxExL[i, e] = self._read(unit, number, rows, start, stop)
     return values_NxExL
 
   def variables(self, id, epoch):
     """A network as Flax variables: {'params': ..., 'batch_stats': ...}."""
-    return vectors.to_variables(self.vector(id, epoch), self.architecture(id))
+    arch = self._check_layers(id)
+    return vectors.to_variables(self.vector(id, epoch), arch)
 
   def apply(self, id, epoch, images_uint8):
     """Logits float32 [N, 20] of images uint8 [N, 32, 32, 3].
@@ -103,12 +105,16 @@ class Zoo:
     """
     from nws_jax.zoo import cnn
     return np.asarray(cnn.predict(
-        self.architecture(id), self._member(id)['activation'],
+        self._check_layers(id), self._member(id)['activation'],
         self.vector(id, epoch), images_uint8))
 
   def images(self, dataset, split):
     """(uint8 [N, 32, 32, 3], int32 [N]) of a set, as the networks saw it."""
     from nws_jax.zoo import images
+    if 'converted_from' in self.config:
+      raise errors.Wrong(f'{self.path} was converted from another format, '
+                         'which does not tell the images its networks saw: '
+                         'load them with nws_jax.zoo.images.load.')
     try:
       source, place = self.config['dataset_source'], self.config['data_dir']
     except KeyError as e:
@@ -138,10 +144,11 @@ class Zoo:
       ids = self.members['id']
     places, count = {}, 0
     for id in map(int, ids):
-      for epoch in self.epochs(id):
-        places.setdefault((self._place(id)[0], epoch), []).append(id)
-    for (_, epoch), some in places.items():
-      count += len(self.vectors(some, [epoch]))
+      unit, row = self._place(id)
+      for number in self._kept.get(id, {}).values():
+        places.setdefault((unit, number), []).append(row)
+    for (unit, number), rows in places.items():
+      count += len(self._read(unit, number, rows))
     return count
 
   def _member(self, id):
@@ -158,9 +165,13 @@ class Zoo:
 
   @functools.cached_property
   def _kept(self):
+    """{id: {epoch: snapshot}}, epochs ascending."""
     kept = self.metrics[self.metrics['snapshot'].notna()]
-    return {id: tuple(sorted(epochs)) for id, epochs in
-            kept.groupby('id')['epoch'].apply(list).items()}
+    result = {}
+    for id, epoch, number in sorted(
+        zip(kept['id'], kept['epoch'], kept['snapshot'])):
+      result.setdefault(id, {})[epoch] = int(number)
+    return result
 
   @functools.cached_property
   def _units(self):
@@ -188,31 +199,40 @@ class Zoo:
     return stop
 
   def _check_epochs(self, id, epochs):
-    kept = self.epochs(id)
+    kept = self._kept.get(id, {})
     missing = [e for e in epochs if e not in kept]
     if missing:
       raise errors.Wrong(f'no weights of network {id} after epoch '
                          f'{missing[0]} are kept; kept: '
                          f'{", ".join(map(str, kept)) or "none"}.')
 
-  def _read(self, unit, epoch, rows, start, stop):
+  def _check_layers(self, id):
+    """Returns the network's architecture, which must be known."""
+    arch = self.architecture(id)
+    if isinstance(arch, vectors.Flat):
+      raise errors.Wrong(f'the architecture of network {id} is not known: it '
+                         'is a vector and no more. Use vector or vectors.')
+    return arch
+
+  def _read(self, unit, number, rows, start=0, stop=None):
     arch = self.architecture(self._units[unit][0])
-    path = folder.snapshot_path(self.path, unit, epoch)
+    path = folder.snapshot_path(self.path, unit, number)
     values_RxL = snapshots.read_vectors(path, arch, rows, start, stop)
-    if (start, stop) == (0, vectors.num_weights(arch)):
-      self._check_digests(unit, epoch, rows, values_RxL)
+    if start == 0 and stop in (None, vectors.num_weights(arch)):
+      self._check_digests(unit, number, rows, values_RxL)
     return values_RxL
 
-  def _check_digests(self, unit, epoch, rows, vectors_RxP):
-    if epoch not in self._digests.get(unit, {}):  # a run may have gone on
+  def _check_digests(self, unit, number, rows, vectors_RxP):
+    if number not in self._digests.get(unit, {}):  # a run may have gone on
       record = folder.progress(self.path, unit) or {'digests': {}}
       self._digests[unit] = record['digests']
-    digests = self._digests[unit].get(epoch, [])
+    digests = self._digests[unit].get(number, [])
     for row, vector_P in zip(rows, vectors_RxP):
       if digests[row:row + 1] != [snapshots.digest(vector_P)]:
         raise errors.Damaged(
-            f'unit {unit}, epoch {epoch}, network {self._units[unit][row]}: '
+            f'unit {unit}, snapshot {number}, network '
+            f'{self._units[unit][row]}: '
             'the weights are not those that were written (wrong digest). '
-            f'Restore {folder.snapshot_path(self.path, unit, epoch)} from a '
+            f'Restore {folder.snapshot_path(self.path, unit, number)} from a '
             'copy, or delete the unit\'s folders under units/, snapshots/ and '
             'state/ and run the same zoo command again.')

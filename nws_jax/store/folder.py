@@ -2,12 +2,13 @@
 
   config.json  plan.json  members.csv  metrics.csv  layers.csv  checksums.json
   units/<unit>/             tables and commit record of one unit of networks
-  snapshots/<unit>/<epoch>/ variables of its networks, in ascending id
+  snapshots/<unit>/<number>/ variables of its networks, in ascending id
   state/<unit>/<epoch>/     the trainer's state after that epoch
 
 A unit is what is trained together: networks of one architecture. Row m of its
-snapshots is row m of its members.csv. `progress.json` is written last: what it
-does not name did not happen.
+snapshots is row m of its members.csv, and metrics.csv tells after which epoch
+of a network each was taken. `progress.json` is written last: what it does not
+name did not happen.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ import os
 import re
 import socket
 
-from nws_jax import errors, space
+from nws_jax import errors
 from nws_jax.store import tables, vectors
 
 _UNIT_TABLES = {
@@ -30,9 +31,9 @@ def unit_path(zoo, unit, *names):
   return _inside(zoo, 'units', unit, *names)
 
 
-def snapshot_path(zoo, unit, epoch):
-  """Folder of a unit's snapshot after an epoch."""
-  return _inside(zoo, 'snapshots', unit, str(int(epoch)))
+def snapshot_path(zoo, unit, number):
+  """Folder of a unit's snapshot: the number that metrics.csv gives it."""
+  return _inside(zoo, 'snapshots', unit, str(int(number)))
 
 
 def state_path(zoo, unit, epoch):
@@ -97,7 +98,7 @@ def commit(zoo, unit, epoch, done, members, metrics, digests):
     done: nothing will follow.
     members: rows of its networks (`tables.MEMBERS`), in ascending id.
     metrics: rows of all its evaluations so far (`tables.METRICS`).
-    digests: {epoch: digests of its networks}, of every snapshot kept.
+    digests: {snapshot: digests of its networks}, of every one kept.
   """
   os.makedirs(unit_path(zoo, unit), exist_ok=True)
   texts = {
@@ -111,7 +112,7 @@ def commit(zoo, unit, epoch, done, members, metrics, digests):
   tables.write_json(unit_path(zoo, unit, 'progress.json'), {
       'epoch': int(epoch), 'done': bool(done),
       'tables': {k: tables.hash_text(t) for k, t in texts.items()},
-      'digests': {str(int(e)): list(d) for e, d in digests.items()}})
+      'digests': {str(int(n)): list(d) for n, d in digests.items()}})
 
 
 def units(zoo):
@@ -128,7 +129,7 @@ def progress(zoo, unit):
 
   Returns:
     {'epoch': int, 'done': bool, 'tables': {name: sha256},
-    'digests': {epoch: [digest of each network]}}
+    'digests': {snapshot: [digest of each network]}}
 
   Raises:
     Damaged: it is not readable.
@@ -140,8 +141,8 @@ def progress(zoo, unit):
   try:
     return {'epoch': int(record['epoch']), 'done': bool(record['done']),
             'tables': {k: str(v) for k, v in record['tables'].items()},
-            'digests': {int(e): [str(d) for d in ds]
-                        for e, ds in record['digests'].items()}}
+            'digests': {int(n): [str(d) for d in ds]
+                        for n, ds in record['digests'].items()}}
   except (KeyError, TypeError, ValueError, AttributeError) as e:
     raise tables.damaged(path, f'it is no commit record ({e!r})') from e
 
@@ -217,7 +218,7 @@ def _merge(zoo):
 
 def _layers(members):
   """Text of layers.csv: every tensor of every architecture."""
-  archs = {row['architecture']: space.architecture(row) for row in
+  archs = {row['architecture']: vectors.architecture(row) for row in
            members.drop_duplicates('architecture').to_dict('records')}
   return tables.to_csv(
       ({'architecture': name, 'layer': s.layer, 'tensor': s.tensor,
@@ -236,9 +237,9 @@ def _digest(texts, snapshots):
 
 
 def _hash_digests(zoo, unit):
-  """{epoch: one digest of a unit's networks}, as checksums.json keeps it."""
-  return {str(e): tables.hash_text(' '.join(digests))
-          for e, digests in sorted(progress(zoo, unit)['digests'].items())}
+  """{snapshot: one digest of a unit's networks}, as checksums.json has it."""
+  return {str(n): tables.hash_text(' '.join(digests))
+          for n, digests in sorted(progress(zoo, unit)['digests'].items())}
 
 
 def verify(zoo):
@@ -250,7 +251,7 @@ def verify(zoo):
   for unit, written in read_checksums(zoo)['snapshots'].items():
     committed(zoo, unit)
     found = _hash_digests(zoo, unit)
-    if any(found.get(epoch) != digest for epoch, digest in written.items()):
+    if any(found.get(n) != digest for n, digest in written.items()):
       raise tables.damaged(unit_path(zoo, unit, 'progress.json'),
                            'its digests are not those in checksums.json')
 

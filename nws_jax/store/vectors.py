@@ -21,6 +21,7 @@ _FLAX = {  # tensor -> (collection, module suffix, Flax name)
     'scale': ('params', '_bn', 'scale'),
     'mean': ('batch_stats', '_bn', 'mean'),
     'variance': ('batch_stats', '_bn', 'var'),
+    'values': ('params', '', 'values'),
 }
 RUNNING = ('mean', 'variance')
 
@@ -50,6 +51,26 @@ class Span(NamedTuple):
     return self.shape[::-1]
 
 
+class Flat(NamedTuple):
+  """In the place of an architecture that is not known: two parts, no layers.
+
+  Networks that others trained may be such; they are vectors and no more.
+  """
+  num_conv: int  # values of the convolution part, which comes first
+  num_weights: int
+
+  @property
+  def name(self):
+    return f'flat-{self.num_conv}-{self.num_weights}'
+
+
+def architecture(row):
+  """The architecture of a zoo's member, or its `Flat`."""
+  if row['architecture'].startswith('flat-'):
+    return Flat(int(row['num_weights_conv']), int(row['num_weights']))
+  return space.architecture(row)
+
+
 @functools.lru_cache(maxsize=None)
 def layers(arch):
   """The layers of an architecture, input to output (recipe, section 3)."""
@@ -72,6 +93,10 @@ def layers(arch):
 @functools.lru_cache(maxsize=None)
 def spans(arch):
   """Every tensor's `Span`, in the order of the vector."""
+  if isinstance(arch, Flat):
+    ends = {'conv': (0, arch.num_conv), 'fc': (arch.num_conv, arch.num_weights)}
+    return tuple(Span(part, 'values', a, b, (b - a,))
+                 for part, (a, b) in ends.items() if a < b)
   result, start = [], 0
   for layer in layers(arch):
     for tensor in ('kernel', 'bias') + (_NORM if layer.norm else ()):
@@ -87,7 +112,8 @@ def num_weights(arch):
 
 
 def num_weights_conv(arch):
-  return max(s.stop for s in spans(arch) if s.layer.startswith('conv'))
+  return max((s.stop for s in spans(arch) if s.layer.startswith('conv')),
+             default=0)
 
 
 @functools.lru_cache(maxsize=None)
