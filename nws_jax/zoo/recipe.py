@@ -74,7 +74,8 @@ def from_config(config):
   return Recipe(
       seed=whole('seed', 0), networks=whole('networks', 1),
       replicates=whole('replicates', 1),
-      sampling=word('sampling', space.SAMPLINGS), epochs=whole('epochs', 1, 100_000),
+      sampling=word('sampling', space.SAMPLINGS),
+      epochs=whole('epochs', 1, 100_000),
       dataset_source=word('dataset_source', SOURCES),
       data_dir=config.data_dir, lr_decay=decay,
       early_stopping=whole('early_stopping', 0),

@@ -221,6 +221,6 @@ def test_early_stopping_freezes_and_resumes(tmp_path):
     accuracy = (logits.argmax(-1) == labels).mean()
     assert abs(accuracy - member['test_accuracy']) < 1e-6
   with pytest.raises(KeyboardInterrupt):
-    driver.run(stopping, b, Silent(21))
+    driver.run(stopping, b, Silent(15))
   assert driver.run(stopping, b, Silent())
   assert nws_jax.open_zoo(b).digest == zoo.digest
