@@ -1,0 +1,73 @@
+"""How a property is read from the weights.
+
+  python -m nws_jax.meta --target=optimizer
+      the fast classifier on whole vectors (published CNN where there is a GPU)
+  python -m nws_jax.meta --target=optimizer --config=configs/meta.py:published
+      the published CNN on windows of 5,000 weights of the last snapshot
+  python -m nws_jax.meta --target=optimizer --config=configs/meta.py:smoke
+      a look at how it goes: a few steps
+"""
+
+import ml_collections
+
+from nws_jax import errors
+
+
+def _default():
+  c = ml_collections.ConfigDict()
+  c.seed = 0  # every draw follows from it
+  # Weights a window holds. 0: the whole vector where all networks share an
+  # architecture of at most 40,000 weights, else 5,000.
+  c.window = 0
+  c.epochs = 'last'  # snapshots: last, all, one epoch, or first:last of them
+  c.classifier = 'auto'  # fast, cnn; auto is fast on CPU and cnn elsewhere
+
+  # Who is read.
+  c.diverged = False  # whether diverged networks are read too
+  c.min_accuracy = 0.0  # leaves out networks below this test accuracy
+  c.balance = False  # as many networks of every class, the first ones by id
+
+  # Training of the meta-classifier: Adam, stopped by the validation networks.
+  c.learning_rate = 1e-3
+  c.batch_size = 64
+  c.steps = 600  # updates at most; 0 if passes tell
+  c.passes = 0  # times that every training snapshot is used; 0 if steps tell
+  c.round_steps = 10  # updates between two looks at the validation networks
+  c.patience = 10  # such looks without a better loss, then it stops
+  c.windows_drawn = 16  # of each snapshot to train fast on; cnn draws anew
+
+  # Deciding and its intervals.
+  c.windows_per_network = 16  # evenly spaced ones, of each snapshot
+  c.bootstrap = 1000  # resamples of the settings
+  c.permutations = 0  # trained again on shuffled labels: a control
+  return c
+
+
+def _smoke():
+  c = _default()
+  c.classifier = 'fast'
+  c.steps = 60
+  c.bootstrap = 100
+  c.permutations = 1
+  return c
+
+
+def _published():
+  c = _default()
+  c.classifier = 'cnn'
+  c.window = 5000
+  c.balance = True
+  c.steps, c.passes = 0, 50
+  c.patience = 1_000_000  # it was not stopped early
+  c.windows_per_network = 64
+  return c
+
+
+PRESETS = {'default': _default, 'smoke': _smoke, 'published': _published}
+
+
+def get_config(preset='default'):
+  if preset not in PRESETS:
+    raise errors.Wrong(f'configs/meta.py has no preset {preset!r}; there are '
+                       f'{", ".join(PRESETS)}.')
+  return PRESETS[preset]()

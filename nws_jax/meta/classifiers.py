@@ -1,0 +1,145 @@
+"""Meta-classifiers as Flax modules: the published 1-D CNNs, and a fast one.
+
+Each is an (init, apply) pair for `fit`; all keep running statistics, or what
+they took from the training windows, and use them at test time, so that a
+window's score does not depend on its neighbours in a batch.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from nws_jax.meta import fit, settings
+
+SMALL_UP_TO = 40_000  # longest window of the smaller published CNN
+CNN_SHORTEST = 16  # what its poolings leave at least one position of
+_POOL = 0
+
+
+def plan_cnn(length):
+  """Channels of each convolution; 0 is a pooling (recipe, section 12)."""
+  if length > SMALL_UP_TO:
+    return (8, 0, 16, 0, 32, 0, 64, 0) + 5 * (128, 0) + (
+        128, 256, 0, 256, 256, 0, 256, 256, 0)
+  layers, length = [8, 0, 16, 0, 32, 64, 0, 128, 256], length // 8
+  for _ in range(6):
+    if length > 50:
+      layers, length = layers + [_POOL], length // 2
+    layers.append(256)
+  return tuple(layers) + (_POOL,)
+
+
+def count_flops(length, outputs):
+  """Multiplications and additions of one window through the published CNN."""
+  flops, into = 0, 1
+  for out in plan_cnn(length):
+    if out == _POOL:
+      length //= 2
+    else:
+      flops, into = flops + 2 * 5 * length * into * out, out
+  into *= length
+  for out in _HEAD + (outputs,):
+    flops, into = flops + 2 * into * out, out
+  return flops
+
+
+_HEAD = (1024, 1024, 1024, 1024, 64)
+
+
+class _Conv(nn.Module):
+  """Width 5, stride 1, SAME, as five shifts and one dot.
+
+  Under vmap over models a convolution primitive would become a grouped one,
+  which is slow on most backends; a dot stays a batched dot.
+  """
+  channels: int
+
+  @nn.compact
+  def __call__(self, x_BxLxC):
+    kernel = self.param('kernel', nn.initializers.glorot_normal(),
+                        (5, x_BxLxC.shape[-1], self.channels))
+    bias_O = self.param('bias', nn.initializers.zeros, (self.channels,))
+    length = x_BxLxC.shape[1]
+    padded = jnp.pad(x_BxLxC, ((0, 0), (2, 2), (0, 0)))
+    shifts = [padded[:, i:i + length] for i in range(5)]
+    return jnp.concatenate(shifts, -1) @ kernel.reshape(
+        -1, self.channels) + bias_O[None, None]
+
+
+class Cnn(nn.Module):
+  """The published classifier of windows [B, L]; its form follows from L.
+
+  Glorot-normal kernels, convolution -> ReLU -> batch norm; dense layers are
+  followed by dropout too. Released code: docs/recipe.md, section 12. Unlike
+  there, stored statistics are used at test time for both forms.
+  """
+  outputs: int
+
+  @nn.compact
+  def __call__(self, windows_BxL, train):
+    # Scales start around 1 as in TensorLayer 1.x (recipe, section 5).
+    norm = functools.partial(
+        nn.BatchNorm, momentum=0.9, epsilon=1e-5,
+        use_running_average=not train,
+        scale_init=lambda key, shape, dtype=jnp.float32: (
+            1 + 0.002 * jax.random.normal(key, shape, dtype)))
+    dense = functools.partial(
+        nn.Dense, kernel_init=nn.initializers.glorot_normal())
+    x = windows_BxL[:, :, None]
+    for channels in plan_cnn(windows_BxL.shape[1]):
+      if channels == _POOL:
+        x = nn.max_pool(x, (2,), (2,))
+      else:
+        x = norm()(nn.relu(_Conv(channels)(x)))
+    x = x.reshape(x.shape[0], -1)
+    for width in _HEAD:
+      x = norm()(nn.relu(dense(width)(x)))
+      x = nn.Dropout(0.5, deterministic=not train)(x)
+    return dense(self.outputs)(x)
+
+
+class Fast(nn.Module):
+  """A small perceptron on `features.describe`, encoded piecewise linearly.
+
+  Each feature becomes `bins` numbers that tell how far it lies through each
+  interval between quantiles of the training windows, which makes features of
+  any scale comparable and lets a small network resolve fine differences
+  (Gorishniy et al., arXiv 2203.05556). What a window lacks is all zero.
+  """
+  outputs: int
+  hidden: int = 32
+  bins: int = 6
+
+  @nn.compact
+  def __call__(self, features_BxF, train):
+    knots = self.variable(
+        'encoder', 'knots', lambda: jnp.nanquantile(
+            features_BxF, jnp.linspace(0, 1, self.bins + 1), axis=0)).value
+    low, high = knots[None, :-1], knots[None, 1:]
+    x = (features_BxF[:, None] - low) / jnp.maximum(high - low, 1e-9)
+    x = 2 * jnp.clip(x, 0, 1) - 1
+    x = jnp.where(jnp.isfinite(x), x, 0).reshape(x.shape[0], -1)
+    x = nn.Dropout(0.3, deterministic=not train)(x)
+    x = nn.relu(nn.Dense(self.hidden)(x))
+    x = nn.Dropout(0.5, deterministic=not train)(x)
+    return nn.Dense(self.outputs)(x)
+
+
+def make(name, outputs):
+  """The (init, apply) pair of a classifier, as `fit.Classifier`."""
+  module = {settings.CNN: Cnn, settings.FAST: Fast}[name](outputs)
+
+  def init(key, inputs):
+    return dict(module.init(key, inputs, train=False))
+
+  def apply(variables, inputs, key):
+    if key is None:
+      return module.apply(variables, inputs, train=False), variables
+    outputs, changed = module.apply(
+        variables, inputs, train=True, rngs={'dropout': key},
+        mutable=['batch_stats'])
+    return outputs, {**variables, **changed}
+
+  return fit.Classifier(init, apply)

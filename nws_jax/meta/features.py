@@ -1,0 +1,61 @@
+"""What the fast classifier looks at: how the values of each part are spread.
+
+A window is described part by part: a part is a tensor where the layout is
+known, or a stretch of the window. The description has no parameters, so it is
+computed once for each window and not at every step.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_LEVELS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
+_TINY = 1e-12
+PER_PART = 6 + len(_LEVELS)
+
+
+def describe(window_L, part_L, parts):
+  """Statistics of each part of one window: [parts * PER_PART].
+
+  Mean, logarithms of the standard deviation, the mean modulus and the mean
+  fourth power of the standardised values, mean log modulus, skewness, and
+  seven quantiles. NaN where the window holds nothing of a part.
+
+  Args:
+    window_L: consecutive weights.
+    part_L: the part of each, ascending, 0 to parts - 1.
+    parts: how many there can be.
+  """
+  def sums(values_L):
+    return jax.ops.segment_sum(
+        values_L, part_L, parts, indices_are_sorted=True)
+
+  count = sums(jnp.ones_like(window_L))
+  some = jnp.maximum(count, 1)
+  mean = sums(window_L) / some
+  centred_L = window_L - mean[part_L]
+  deviation = jnp.sqrt(sums(centred_L**2) / some + _TINY**2)
+  scaled_L = centred_L / deviation[part_L]
+  modulus_L = jnp.abs(window_L)
+  columns = [
+      mean, jnp.log(deviation), jnp.log(sums(modulus_L) / some + _TINY),
+      jnp.log(sums(scaled_L**4) / some + _TINY),
+      sums(jnp.log(modulus_L + _TINY)) / some, sums(scaled_L**3) / some]
+  quantiles = _find_quantiles(window_L, part_L, count)
+  described = jnp.concatenate([jnp.stack(columns, 1), quantiles], 1)
+  return jnp.where(count[:, None] > 0, described, jnp.nan).ravel()
+
+
+def _find_quantiles(window_L, part_L, count):
+  """Linear quantiles within each part: [parts, levels]."""
+  _, ordered_L = jax.lax.sort((part_L, window_L), num_keys=2)
+  count = count.astype(jnp.int32)
+  first = jnp.cumsum(count) - count
+  at = np.array(_LEVELS)[None] * jnp.maximum(count - 1, 0)[:, None]
+  below = jnp.floor(at).astype(jnp.int32)
+  share = at - below
+  last = window_L.size - 1
+  low = ordered_L[jnp.minimum(first[:, None] + below, last)]
+  high = ordered_L[jnp.minimum(first[:, None] + jnp.ceil(at).astype(jnp.int32),
+                               last)]
+  return low + share * (high - low)

@@ -1,0 +1,192 @@
+"""Trains a meta-classifier, written for ONE and mapped over many.
+
+A model is a pytree of its own data (a `Task`: labels, sides, epochs), so that
+folds, cells of a grid and permuted labels all train in one program. What the
+inputs are is a `View`'s business: windows, or fixed features of them.
+"""
+
+from typing import Callable, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from nws_jax import errors
+
+
+class Plan(NamedTuple):
+  """How long and how fast; static."""
+  steps: int  # at most
+  round_steps: int  # between two looks at the validation networks
+  patience: int  # rounds without a better validation loss
+  batch: int
+  learning_rate: float
+  span: int  # snapshots of a network that are used
+
+
+class Task(NamedTuple):
+  """One model's own data. Rows are padded; the first `n` of a side count."""
+  labels_M: jax.Array  # int32 classes, or float32 standardised targets
+  first: jax.Array  # its first snapshot; the last is first + span - 1
+  train_N: jax.Array
+  trains: jax.Array
+  valid_N: jax.Array
+  valids: jax.Array
+  test_N: jax.Array
+
+
+class View(NamedTuple):
+  """How a classifier sees a network, from what all models share."""
+  pick: Callable  # (shared, key, m_B, e_B) -> one random input of each
+  grid: Callable  # (shared, m, e) -> the evenly spaced inputs [S, ...]
+
+
+class Classifier(NamedTuple):
+  """A pair of pure functions."""
+  init: Callable  # (key, inputs) -> variables; inputs are of the train side
+  apply: Callable  # (variables, inputs, key or None) -> outputs, variables
+
+
+class State(NamedTuple):
+  variables: dict
+  moments: optax.OptState
+  best: dict
+  best_loss: jax.Array
+  waited: jax.Array  # rounds since the best
+  step: jax.Array
+
+
+_LOOKS = 8  # windows of a validation network, the same in every round
+
+
+def measure_loss(outputs_BxO, labels_B):
+  """Cross-entropy of classes, or the squared error of a target: [B]."""
+  if jnp.issubdtype(labels_B.dtype, jnp.integer):
+    return optax.softmax_cross_entropy_with_integer_labels(
+        outputs_BxO, labels_B)
+  predicted_B = outputs_BxO[:, 0]
+  # The released code subtracted [B] from [B, 1] (docs/recipe.md, section 13).
+  assert predicted_B.shape == labels_B.shape
+  return (predicted_B - labels_B)**2
+
+
+def make_fit(classifier, view, plan):
+  """Functions of one model: start, advance by a round, predict.
+
+  start(shared, task, key) -> State; advance(shared, task, key, state) ->
+  State, a stopped one unchanged; predict(shared, task, variables) ->
+  outputs [N, span, S, O] of the test networks. Adam, as published.
+  """
+  tx = optax.adam(plan.learning_rate)
+
+  def start(shared, task, key):
+    draw_key, init_key = jax.random.split(key)
+    m_N = task.train_N
+    inputs = view.pick(
+        shared, draw_key, m_N, task.first + jnp.arange(m_N.size) % plan.span)
+    variables = classifier.init(init_key, inputs)
+    return State(variables, tx.init(variables['params']), variables,
+                 jnp.float32(jnp.inf), jnp.int32(0), jnp.int32(0))
+
+  def draw(shared, task, key):
+    row_key, epoch_key, window_key = jax.random.split(key, 3)
+    m_B = task.train_N[jax.random.randint(
+        row_key, (plan.batch,), 0, task.trains)]
+    e_B = task.first + jax.random.randint(
+        epoch_key, (plan.batch,), 0, plan.span)
+    return view.pick(shared, window_key, m_B, e_B), task.labels_M[m_B]
+
+  def update(shared, task, key, state):
+    draw_key, apply_key = jax.random.split(jax.random.fold_in(key, state.step))
+    inputs, labels_B = draw(shared, task, draw_key)
+
+    def loss(params):
+      outputs_BxO, rest = classifier.apply(
+          {**state.variables, 'params': params}, inputs, apply_key)
+      return measure_loss(outputs_BxO, labels_B).mean(), rest
+
+    grads, rest = jax.grad(loss, has_aux=True)(state.variables['params'])
+    updates, moments = tx.update(grads, state.moments)
+    params = optax.apply_updates(state.variables['params'], updates)
+    return state._replace(variables={**rest, 'params': params},
+                          moments=moments, step=state.step + 1)
+
+  def validate(shared, task, key, variables):
+    def look(at):
+      m, n = at
+      keys = jax.random.split(jax.random.fold_in(key, n))
+      e_W = task.first + jax.random.randint(keys[0], (_LOOKS,), 0, plan.span)
+      m_W = jnp.full(_LOOKS, m)
+      outputs, _ = classifier.apply(
+          variables, view.pick(shared, keys[1], m_W, e_W), None)
+      return measure_loss(outputs, task.labels_M[m_W]).mean()
+
+    n_N = jnp.arange(task.valid_N.size)
+    loss_N = jax.lax.map(look, (task.valid_N, n_N),
+                         batch_size=max(1, plan.batch // _LOOKS))
+    counts_N = n_N < task.valids
+    return jnp.sum(jnp.where(counts_N, loss_N, 0)) / task.valids
+
+  def advance(shared, task, key, state):
+    # Fold in what no step is, for draws that are the same in every round.
+    valid_key = jax.random.fold_in(key, jnp.iinfo(jnp.int32).max)
+    new = jax.lax.fori_loop(
+        0, plan.round_steps, lambda _, s: update(shared, task, key, s), state)
+    loss = validate(shared, task, valid_key, new.variables)
+    better = loss < state.best_loss
+    new = new._replace(
+        best=_choose(better, new.variables, state.best),
+        best_loss=jnp.where(better, loss, state.best_loss),
+        waited=jnp.where(better, 0, state.waited + 1))
+    return _choose(state.waited >= plan.patience, state, new)
+
+  def predict(shared, task, variables):
+    def score(m):
+      def one(e):
+        outputs, _ = classifier.apply(
+            variables, view.grid(shared, m, task.first + e), None)
+        return outputs
+      return jax.lax.map(one, jnp.arange(plan.span))
+    return jax.lax.map(score, task.test_N)
+
+  return start, advance, predict
+
+
+def run(fit, shared, tasks, keys, plan, progress=lambda done, going: None):
+  """Trains all models together and predicts their test networks.
+
+  Args:
+    fit: from `make_fit`.
+    shared: what all models see, whole.
+    tasks: `Task` with a leading axis of models.
+    keys: one key a model; consumed.
+    plan: the `Plan` of `fit`.
+    progress: called after each round with the rounds done and the number of
+      models that go on.
+
+  Returns:
+    outputs [models, N, span, S, O], float32 on the host.
+
+  Raises:
+    errors.Damaged: a model's validation loss was never finite.
+  """
+  start, advance, predict = (
+      jax.jit(jax.vmap(f, in_axes=(None,) + (0,) * n), donate_argnums=d)
+      for f, n, d in zip(fit, (2, 3, 2), ((), (3,), ())))
+  state = start(shared, tasks, keys)
+  for n in range(-(-plan.steps // plan.round_steps)):
+    state = advance(shared, tasks, keys, state)
+    going = int(np.sum(np.asarray(state.waited) < plan.patience))
+    progress(n + 1, going)
+    if not going:
+      break
+  if not np.isfinite(np.asarray(state.best_loss)).all():
+    raise errors.Damaged(
+        'a meta-classifier diverged: its validation loss was never finite. '
+        'Try a smaller --config.learning_rate.')
+  return np.asarray(predict(shared, tasks, state.best))
+
+
+def _choose(condition, yes, no):
+  return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)

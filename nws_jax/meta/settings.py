@@ -1,0 +1,70 @@
+"""The typed form of a config: how a property is read."""
+
+import dataclasses
+import math
+import re
+
+from nws_jax import errors
+
+FAST, CNN = CLASSIFIERS = ('fast', 'cnn')
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """See configs/meta.py for the keys."""
+  seed: int
+  window: int
+  epochs: str
+  classifier: str
+  diverged: bool
+  min_accuracy: float
+  balance: bool
+  learning_rate: float
+  batch_size: int
+  steps: int
+  passes: int
+  round_steps: int
+  patience: int
+  windows_drawn: int
+  windows_per_network: int
+  bootstrap: int
+  permutations: int
+
+
+_LEAST = {  # of the whole numbers
+    'seed': 0, 'window': 0, 'batch_size': 1, 'steps': 0, 'passes': 0,
+    'round_steps': 1, 'patience': 1, 'windows_drawn': 1,
+    'windows_per_network': 1, 'bootstrap': 20, 'permutations': 0,
+}
+
+
+def from_config(config):
+  """Checks a config (a mapping) and makes it `Settings`.
+
+  Raises:
+    errors.Wrong: names the first key whose value is not possible.
+  """
+  values = {f.name: config[f.name] for f in dataclasses.fields(Settings)}
+  for key, least in _LEAST.items():
+    if not least <= values[key] < 2**31:
+      raise _wrong(key, values[key], f'whole numbers from {least}')
+  rate, accuracy = float(config['learning_rate']), float(config['min_accuracy'])
+  if not (math.isfinite(rate) and rate > 0):
+    raise _wrong('learning_rate', rate, 'finite numbers above 0')
+  if not 0 <= accuracy < 1:
+    raise _wrong('min_accuracy', accuracy, 'from 0 to below 1')
+  if values['classifier'] not in ('auto',) + CLASSIFIERS:
+    raise _wrong('classifier', values['classifier'],
+                 ', '.join(('auto',) + CLASSIFIERS))
+  if not re.fullmatch(r'last|all|\d+(:\d+)?', values['epochs']):
+    raise _wrong('epochs', values['epochs'], 'last, all, an epoch, or '
+                 'first:last')
+  if bool(values['steps']) == bool(values['passes']):
+    raise errors.Wrong(f'steps={values["steps"]} and passes={values["passes"]}'
+                       ': exactly one of them must be above 0.')
+  return Settings(**{**values, 'learning_rate': rate,
+                     'min_accuracy': accuracy})
+
+
+def _wrong(key, value, allowed):
+  return errors.Wrong(f'{key}={value!r} is not possible; allowed: {allowed}.')

@@ -1,0 +1,172 @@
+"""Windows of consecutive weights, cut on the device, and who is on which side.
+
+`Source` holds every vector once; a window is named by (network, epoch, start)
+and cut under jit where it is used. Starts are uniform in low ... high - L, both
+ends included (docs/recipe.md, section 11). Values are not normalised.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nws_jax import errors
+from nws_jax.meta import features, fit
+
+FOLDS = 5
+LARGE = 1000  # networks from which one fixed split replaces the folds
+
+
+class Source(NamedTuple):
+  """What windows are cut from. Vectors of several lengths are padded."""
+  weights_MxExP: jax.Array
+  parts_AxP: jax.Array  # int32: the tensor of each value, by layout
+  layout_M: jax.Array  # int32: row of `parts_AxP`
+
+
+class Region(NamedTuple):
+  """Which values of each network windows may hold: low to high - 1."""
+  low_M: np.ndarray
+  high_M: np.ndarray
+
+  @property
+  def shortest(self):
+    return int(np.min(self.high_M - self.low_M))
+
+
+class Sides(NamedTuple):
+  """Rows of the networks on each side of F splits, padded by repetition.
+
+  The `n` of a side are its rows that count: the first ones.
+  """
+  train_FxN: np.ndarray
+  trains_F: np.ndarray
+  valid_FxN: np.ndarray
+  valids_F: np.ndarray
+  test_FxN: np.ndarray
+  tests_F: np.ndarray
+
+
+def window(weights_MxExP, m, e, start, length):
+  """Values start to start + length - 1 of network m's snapshot e: [L]."""
+  return jax.lax.dynamic_slice(
+      weights_MxExP, (m, e, start), (1, 1, length))[0, 0]
+
+
+def draw_starts(key, low_B, high_B, length):
+  """Uniform starts of windows within low ... high - 1; consumes the key."""
+  return low_B + jax.random.randint(
+      key, low_B.shape, 0, high_B - low_B - length + 1)
+
+
+def space_starts(low, high, length, count):
+  """[count] evenly spaced starts, the first and the last window included."""
+  last = high - low - length
+  steps = jnp.arange(count) / max(count - 1, 1)
+  return low + jnp.round(steps * last).astype(jnp.int32)
+
+
+def split(members):
+  """`Sides` by network: 5-fold cross-validation, or the split of a large zoo.
+
+  Fold k is tested, fold k + 1 validated, the rest trained on. All replicates
+  of a setting share a side, and so do all snapshots of a network.
+
+  Args:
+    members: DataFrame with `split` and `fold`, in the order of the rows.
+
+  Raises:
+    errors.Wrong: a side is empty.
+  """
+  if len(members) >= LARGE:
+    at = members['split'].to_numpy()
+    sides = [[np.flatnonzero(at == s)] for s in ('train', 'valid', 'test')]
+  else:
+    at = members['fold'].to_numpy()
+    k = range(FOLDS)
+    sides = [[np.flatnonzero((at != i) & (at != (i + 1) % FOLDS)) for i in k],
+             [np.flatnonzero(at == (i + 1) % FOLDS) for i in k],
+             [np.flatnonzero(at == i) for i in k]]
+  if min(len(rows) for side in sides for rows in side) == 0:
+    raise errors.Wrong(
+        f'{len(members)} networks are too few to split: a side of the split '
+        'has none. Train a zoo of at least 20 networks, or leave out fewer.')
+  return Sides(*(part for side in sides for part in _pad(side)))
+
+
+def _pad(rows_F):
+  longest = max(map(len, rows_F))
+  return (np.stack([np.resize(rows, longest) for rows in rows_F]),
+          np.array([len(rows) for rows in rows_F]))
+
+
+def cut(length, count):
+  """A `fit.View` of the windows themselves: a new start at each use.
+
+  What models share is (Source, low_M, high_M).
+  """
+  def pick(shared, key, m_B, e_B):
+    source, low_M, high_M = shared
+    starts_B = draw_starts(key, low_M[m_B], high_M[m_B], length)
+    return jax.vmap(lambda m, e, s: window(
+        source.weights_MxExP, m, e, s, length))(m_B, e_B, starts_B)
+
+  def grid(shared, m, e):
+    source, low_M, high_M = shared
+    starts_S = space_starts(low_M[m], high_M[m], length, count)
+    return jax.vmap(lambda s: window(
+        source.weights_MxExP, m, e, s, length))(starts_S)
+
+  return fit.View(pick, grid)
+
+
+class Bank(NamedTuple):
+  """Windows described once: some drawn for training, and evenly spaced ones."""
+  drawn_MxExRxF: jax.Array
+  even_MxExSxF: jax.Array
+
+
+def look_up():
+  """A `fit.View` of a `Bank`, which the models share."""
+  def pick(bank, key, m_B, e_B):
+    r_B = jax.random.randint(key, m_B.shape, 0, bank.drawn_MxExRxF.shape[2])
+    return bank.drawn_MxExRxF[m_B, e_B, r_B]
+
+  return fit.View(pick, lambda bank, m, e: bank.even_MxExSxF[m, e])
+
+
+@functools.partial(jax.jit, static_argnames=('length', 'parts', 'counts'))
+def fill_bank(source, low_M, high_M, number_P, key, *, length, parts, counts):
+  """Describes windows of every network and snapshot, network by network.
+
+  Args:
+    number_P: int32, the number that a part of `source` has here; empty where
+      parts are equal stretches of the window instead.
+    length: of a window.
+    parts: how many there are.
+    counts: (drawn, evenly spaced) windows of a snapshot.
+  """
+  def look(m, e, start):
+    part_L = jax.lax.dynamic_slice(
+        source.parts_AxP, (source.layout_M[m], start), (1, length))[0]
+    part_L = (number_P[part_L] if number_P.size
+              else jnp.arange(length) * parts // length)
+    return features.describe(
+        window(source.weights_MxExP, m, e, start, length), part_L, parts)
+
+  def fill(m):
+    low_R, high_R = (jnp.full(counts[0], x[m]) for x in (low_M, high_M))
+    even_S = space_starts(low_M[m], high_M[m], length, counts[1])
+
+    def fill_snapshot(e):
+      drawn_R = draw_starts(jax.random.fold_in(jax.random.fold_in(key, m), e),
+                            low_R, high_R, length)
+      return tuple(jax.vmap(lambda s: look(m, e, s))(starts)
+                   for starts in (drawn_R, even_S))
+
+    return jax.lax.map(
+        fill_snapshot, jnp.arange(source.weights_MxExP.shape[1]))
+
+  return Bank(*jax.lax.map(fill, jnp.arange(low_M.size)))
