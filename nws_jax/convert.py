@@ -1,0 +1,203 @@
+"""Writes a zoo in the published format, or opens published data as a zoo.
+
+  python -m nws_jax.convert --from=zoo:runs/zoo --to=nws:runs/nws
+      a folder a network and tables of them, as the published code reads them
+  python -m nws_jax.convert --from=nws:DIR --to=zoo:runs/published
+      DIR holds nws_main_train.csv, nws_main_test.csv and the networks' folders
+
+Formats are zoo (docs/contract.md) and nws (arXiv 2002.05688). One network is
+read at a time. Interrupted, the same command goes on.
+"""
+
+import os
+import shutil
+import sys
+
+from absl import flags
+
+from nws_jax import cli, errors
+from nws_jax.formats import nws
+from nws_jax.store import folder, tables
+
+_FROM = flags.DEFINE_string('from', None, 'What to read: FORMAT:FOLDER.')
+_TO = flags.DEFINE_string(
+    'to', None, 'What to write: FORMAT:FOLDER; new, empty, or to go on with.')
+_MIN_ACCURACY = flags.DEFINE_float(
+    'min_accuracy', 0.0, 'From a zoo: leave out networks whose test accuracy '
+    'is below.')
+
+
+def main():
+  source, place = _parse('from', _FROM.value)
+  target, out = _parse('to', _TO.value)
+  if source == target:
+    raise errors.Wrong(f'--from and --to are both {source}: there is nothing '
+                       'to convert.')
+  if not 0 <= _MIN_ACCURACY.value <= 1:
+    raise errors.Wrong(f'--min_accuracy={_MIN_ACCURACY.value} is not possible; '
+                       'allowed: from 0 to 1.')
+  if source == 'zoo':
+    to_nws(place, out, _MIN_ACCURACY.value)
+  elif _MIN_ACCURACY.value:
+    raise errors.Wrong('--min_accuracy is for --from=zoo alone; to leave out '
+                       'networks of a zoo when reading it, see '
+                       'python -m nws_jax.meta --help.')
+  else:
+    from_nws(place, out)
+
+
+def to_nws(place, out, min_accuracy=0.0):
+  """Writes a zoo's networks in the published format; says so on stdout.
+
+  Args:
+    place: the zoo's folder.
+    out: folder for the networks, in folders named by their ids, and tables.
+    min_accuracy: networks of a lower test accuracy are left out.
+
+  Raises:
+    errors.Wrong: nothing can be converted, or `out` holds something else.
+    errors.Damaged: the zoo is damaged, or there is no room.
+  """
+  from nws_jax import api
+  zoo = api.Zoo(place)
+  members = zoo.members.to_dict('records')
+  kept = [m for m in members
+          if not min_accuracy or m['test_accuracy'] >= min_accuracy]
+  if not kept:
+    raise errors.Wrong(f'--min_accuracy={min_accuracy} leaves out all '
+                       f'{len(members)} networks.')
+  figures = {id: rows.to_dict('records') for id, rows in
+             zoo.metrics.sort_values(['id', 'epoch']).groupby('id')}
+  epochs = {m['id']: _pick_epochs(zoo, m['id'], figures[m['id']])
+            for m in kept}
+  _claim(out, 'nws.json', {'zoo': zoo.digest, 'min_accuracy': min_accuracy})
+  paths = {m['id']: os.path.join(os.path.abspath(out), f'{m["id"]:05d}')
+           for m in kept}
+  left = [m for m in kept if not os.path.exists(paths[m['id']])]
+  _check_room(out, sum(
+      8 * m['num_weights'] * len(epochs[m['id']]) for m in left))
+  with _bar(len(kept), len(kept) - len(left), ' networks') as bar:
+    for m in left:
+      nws.write_run(paths[m['id']], m, figures[m['id']],
+                    zoo.vectors([m['id']], epochs[m['id']])[0])
+      bar.update()
+  for side in nws.SIDES:
+    mine = [(m, paths[m['id']]) for m in kept if m['split'] == side]
+    tables.write_text(os.path.join(out, f'nws_{side}.csv'), nws.split_csv(mine))
+    print(f'{os.path.join(out, f"nws_{side}.csv")}: {len(mine)} networks')
+  if min_accuracy:
+    print(f'left out {len(members) - len(kept)} of {len(members)} networks, '
+          f'whose test accuracy is below {min_accuracy}')
+  others = sorted({name for m in kept for name in nws.unpublished(m)})
+  if others:
+    print(f'not all published choices: {", ".join(others)}; the published '
+          'reader takes other values for its last one')
+
+
+def from_nws(place, out, stack_bytes=None):
+  """Opens published networks as a zoo; says so on stdout.
+
+  Args:
+    place: folder of the tables; the networks' folders are under it.
+    out: the zoo's folder.
+    stack_bytes: how much is in memory at a time, about a quarter of the peak.
+
+  Raises:
+    errors.Wrong: there is nothing, or `out` holds something else.
+    errors.Damaged: names the file that is missing, short or out of place.
+  """
+  from nws_jax.formats import nws_read, nws_zoo
+  from nws_jax.store import vectors
+  runs = nws_read.list_runs(place)
+  if not runs:
+    raise errors.Wrong(f'the tables in {place} name no network.')
+  units = nws_zoo.plan(runs, stack_bytes or nws_zoo.STACK_BYTES)
+  sides = nws_zoo.list_sides(runs)
+  _claim(out, 'config.json', {'converted_from': {
+      'format': 'nws', 'units': [u.name for u in units],
+      'tables': {name: tables.hash_text(tables.read_text(
+          os.path.join(place, name)))
+                 for name in nws_read.list_tables(place)}}})
+  with folder.lock(out):
+    left = [u for u in units if folder.progress(out, u.name) is None]
+    sizes = {u.name: sum(len(runs[i].snapshots) for i in u.ids) for u in units}
+    total, todo = sum(sizes.values()), sum(sizes[u.name] for u in left)
+    _check_room(out, sum(
+        4 * vectors.num_weights(u.arch) * sizes[u.name] for u in left))
+    with _bar(total, total - todo, ' snapshots') as bar:
+      for unit in left:
+        nws_zoo.write_unit(out, unit, runs, sides, bar.update)
+    folder.rebuild(out)
+  flat = sum(len(u.ids) for u in units if isinstance(u.arch, vectors.Flat))
+  print(f'{out}: {len(runs)} networks, {total:,} snapshots')
+  if flat:
+    print(f'{flat} of them have other vectors than the architecture in their '
+          'table: they are vectors alone, without Flax variables')
+
+
+def _parse(flag, value):
+  """FORMAT:FOLDER -> (format, folder)."""
+  formats = ('zoo', 'nws')
+  kind, _, path = (value or '').partition(':')
+  if kind not in formats or not path:
+    raise errors.Wrong(f'--{flag}={value or ""} is not possible; give '
+                       'FORMAT:FOLDER, as zoo:runs/zoo. Formats: '
+                       f'{", ".join(formats)}.')
+  return kind, path
+
+
+def _pick_epochs(zoo, id, figures):
+  """The epochs to write: evenly spread, as the published reader takes it."""
+  epochs = [figures[n]['epoch'] for n in nws.pick(len(figures))]
+  missing = sorted(set(epochs) - set(zoo.epochs(id)))
+  if missing:
+    raise errors.Wrong(
+        f'network {id} cannot be written: the format wants its weights after '
+        f'epoch {missing[0]}, but kept are those after '
+        f'{", ".join(map(str, zoo.epochs(id))) or "none"}.')
+  return epochs
+
+
+def _claim(out, name, record):
+  """Begins a folder by a record, or finds that it was begun by the same.
+
+  Raises:
+    errors.Wrong: it cannot be made, or something else is in it.
+  """
+  path = os.path.join(out, name)
+  try:
+    os.makedirs(out, exist_ok=True)
+    others = sorted(set(os.listdir(out)) - {'lock'})
+  except OSError as e:
+    raise errors.Wrong(f'{out} cannot be written to: {e.strerror}. Name '
+                       'another folder with --to.') from e
+  if name in others:
+    if tables.read_json(path) != record:
+      raise errors.Wrong(f'{out} holds something else, or was converted from '
+                         'something else. Name another folder with --to.')
+  elif others:
+    raise errors.Wrong(f'{out} is not empty: it holds {others[0]!r}. Name '
+                       'another folder with --to.')
+  else:
+    tables.write_json(path, record)
+
+
+def _check_room(out, num_bytes):
+  free = shutil.disk_usage(out).free
+  if free < num_bytes:
+    raise errors.Damaged(
+        f'{out} has no room: {num_bytes / 1e9:.1f} GB are needed, '
+        f'{free / 1e9:.1f} GB are free. Make room and run the same command '
+        'again, or name a folder on another disk with --to.')
+
+
+def _bar(total, done, unit):
+  import tqdm
+  shown = sys.stderr.isatty()
+  return tqdm.tqdm(total=total, initial=done, unit=unit, file=sys.stderr,
+                   desc='convert', mininterval=0.5 if shown else 20,
+                   dynamic_ncols=shown, ncols=None if shown else 100)
+
+
+if __name__ == '__main__':
+  cli.run(main)

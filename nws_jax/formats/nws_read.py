@@ -1,0 +1,215 @@
+"""Reading the published format: what is there, checked, and its values.
+
+Nothing is trusted: a path from a table is looked for under the folder that the
+user named, by its last parts, and no link below that folder is followed.
+"""
+
+import csv
+import os
+import re
+import stat
+from typing import NamedTuple
+
+import numpy as np
+
+from nws_jax import errors, space
+from nws_jax.formats import nws
+from nws_jax.store import vectors
+
+_TABLE = re.compile(rf'(.*[_-])?({"|".join(nws.SIDES)})\.csv')
+_SHAPES = ('filter_size', 'depth_conv', 'depth_fc', 'width_conv', 'width_fc')
+
+
+class Run(NamedTuple):
+  """One network of the published format."""
+  path: str  # its folder
+  side: str  # of `nws.SIDES`: the table that names it
+  row: dict  # its thirteen properties
+  num_conv: int
+  num_weights: int
+  evaluations: int
+  last_step: int
+  seconds: float
+
+  @property
+  def snapshots(self):
+    """Epochs of its snapshots, ascending."""
+    return nws.pick(self.evaluations)
+
+
+def list_tables(root):
+  """Names of the tables in a folder, sorted.
+
+  Raises:
+    Wrong: there are none.
+  """
+  try:
+    names = sorted(n for n in os.listdir(root) if _TABLE.fullmatch(n))
+  except OSError as e:
+    raise errors.Wrong(f'{root} is no folder that can be read: {e.strerror}. '
+                       'Name that of the published data.') from e
+  if not names:
+    raise errors.Wrong(f'{root} holds no table of networks, as '
+                       'nws_main_train.csv and nws_main_test.csv. Name the '
+                       'folder they are in.')
+  return names
+
+
+def list_runs(root):
+  """All networks that the tables of a folder name, by folder; sizes checked.
+
+  Reads the tables and 32 bytes of each network.
+
+  Returns:
+    [Run], sorted by path.
+
+  Raises:
+    Damaged: names the file, or the line of a table, that is not as it must be.
+  """
+  runs = {}
+  for name in list_tables(root):
+    for where, cells in _read_table(os.path.join(root, name)):
+      run = _open_run(root, _TABLE.fullmatch(name)[2], where, cells)
+      if run.path in runs:
+        raise errors.Damaged(f'{where}: {run.path} is named a second time. '
+                             'Keep one of the two lines.')
+      runs[run.path] = run
+  return [runs[path] for path in sorted(runs)]
+
+
+def read_figures(run):
+  """Rows of metrics.csv of a network, without its id; losses are not kept."""
+  error_Tx5 = np.fromfile(os.path.join(run.path, 'error.bin'),
+                          nws.FLOAT).reshape(-1, 5)
+  numbers = {epoch: n for n, epoch in enumerate(run.snapshots, 1)}
+  # Ours are float32, and are them again. What was not measured is NaN.
+  accuracy_Tx3 = (1 - error_Tx5[:, 1:4] / 100).astype(np.float32)
+  if not np.isfinite(error_Tx5[:, 0]).all():
+    raise _damaged(os.path.join(run.path, 'error.bin'), 'a step is no number')
+  return [
+      {'epoch': epoch, 'step': int(step), 'snapshot': numbers.get(epoch),
+       'train_loss': None, 'valid_loss': None, 'test_loss': None,
+       'train_accuracy': float(a), 'valid_accuracy': float(b),
+       'test_accuracy': float(c)}
+      for epoch, (step, (a, b, c)) in enumerate(
+          zip(error_Tx5[:, 0], accuracy_Tx3))]
+
+
+def read_vector(run, number):
+  """A snapshot's vector, float32 [P]; `number` counts from 1."""
+  path = os.path.join(run.path, nws.weights_name(number))
+  _check_size(path, 8 * run.num_weights)
+  with np.errstate(over='ignore'):  # what does not fit becomes infinite
+    return np.fromfile(path, nws.FLOAT).astype(np.float32)
+
+
+def architecture(run):
+  """A network's architecture, `vectors.Flat` where its vector has another."""
+  try:
+    for name in _SHAPES:
+      space.check(name, (run.row[name],))
+    arch = space.architecture(run.row)
+    if (vectors.num_weights_conv(arch), vectors.num_weights(arch)) == (
+        run.num_conv, run.num_weights):
+      return arch
+  except errors.Wrong:
+    pass
+  return vectors.Flat(run.num_conv, run.num_weights)
+
+
+def _read_table(path):
+  """Yields (place, {column: text}) of each line of a table."""
+  try:
+    with open(path, encoding='utf-8', newline='') as f:
+      reader = csv.DictReader(f)
+      missing = set(nws.SPLIT_COLUMNS) - set(reader.fieldnames or ())
+      if missing:
+        raise ValueError(f'it has no column {", ".join(sorted(missing))}')
+      for cells in reader:
+        if None in cells or None in cells.values():
+          raise ValueError(f'line {reader.line_num} has not '
+                           f'{len(reader.fieldnames)} values')
+        yield f'{path}, line {reader.line_num}', cells
+  except (OSError, ValueError, csv.Error) as e:
+    raise _damaged(path, e) from e
+
+
+def _open_run(root, side, where, cells):
+  try:
+    row = nws.decode(cells)
+    num_conv, num_fc = (int(cells[c]) for c in ('weightn_conv', 'weightn_fc'))
+    if num_conv < 0 or num_fc < 0 or not 0 < num_conv + num_fc < 2 ** 31:
+      raise ValueError(f'weightn_conv and weightn_fc are {num_conv}, {num_fc}')
+  except ValueError as e:
+    raise _damaged(where, e) from e
+  path = find(root, cells['path'], where)
+  stat_path, error_path = (
+      os.path.join(path, n) for n in ('stat.bin', 'error.bin'))
+  _check_size(stat_path, 32)
+  evaluations, last_step, _, seconds = np.fromfile(
+      stat_path, nws.FLOAT).tolist()
+  if not (1 <= evaluations < 2 ** 31 and evaluations % 1 == 0
+          and 0 <= last_step < 2 ** 63):
+    raise _damaged(stat_path, f'{evaluations} evaluations, {last_step} steps')
+  run = Run(path, side, row, num_conv, num_conv + num_fc, int(evaluations),
+            int(last_step), seconds)
+  _check_size(error_path, 40 * run.evaluations)
+  _check_no_link(root, os.path.relpath(
+      os.path.join(path, 'weights'), root).split(os.sep), where)
+  for number in range(1, len(run.snapshots) + 1):
+    _check_size(os.path.join(path, nws.weights_name(number)),
+                8 * run.num_weights)
+  return run
+
+
+def find(root, path, where):
+  """The folder that a table names, under `root`.
+
+  The tables hold paths of the machine they were written on: what is looked
+  for are their last parts, as many as lead anywhere.
+
+  Args:
+    root: folder that the user named.
+    path: from a table.
+    where: the place in the table, for messages.
+
+  Raises:
+    Damaged: there is none, or it would lead out of `root`.
+  """
+  parts = [p for p in re.split(r'[/\\]', path) if p not in ('', '.')]
+  if '..' in parts:
+    raise errors.Damaged(f'{where}: the path {path!r} leads upwards, out of '
+                         f'{root}. Correct it.')
+  for n in range(len(parts)):
+    if os.path.lexists(os.path.join(root, *parts[n:])):
+      _check_no_link(root, parts[n:], where)
+      return os.path.join(root, *parts[n:])
+  raise errors.Damaged(f'{where}: no folder under {root} is the end of the '
+                       f'path {path!r}. Get what is missing, or delete the '
+                       'line.')
+
+
+def _check_no_link(root, parts, where):
+  for n in range(1, len(parts) + 1):
+    path = os.path.join(root, *parts[:n])
+    if os.path.islink(path):
+      raise errors.Damaged(f'{where}: {path} is a link, which could lead out '
+                           f'of {root}. Put what it names in its place.')
+
+
+def _check_size(path, size):
+  """A plain file, no link, of so many bytes."""
+  try:
+    found = os.lstat(path)
+  except OSError as e:
+    raise _damaged(path, 'it is missing' if isinstance(e, FileNotFoundError)
+                   else e.strerror) from e
+  if not stat.S_ISREG(found.st_mode):
+    raise _damaged(path, 'it is a link or no file')
+  if found.st_size != size:
+    raise _damaged(path, f'it has {found.st_size} bytes, not {size}')
+
+
+def _damaged(path, reason):
+  return errors.Damaged(f'{path} is damaged: {reason}. Get it again, or delete '
+                        "its network's line in the table.")
