@@ -3,6 +3,7 @@
 Folds, epochs and permutations of the labels are trained together.
 """
 
+import functools
 import itertools
 from typing import Any, NamedTuple
 
@@ -50,7 +51,8 @@ def decide(source, region, target_values_RxM, outputs, sides, *, name, looks,
     firsts: the first snapshot of each cell; `plan.span` from it are used.
     plan: `fit.Plan`.
     key: consumed.
-    progress: called with (models done, models, rounds done, models going).
+    progress: called with (models done, models, rounds done, models going),
+      the last two of those that train now.
 
   Returns:
     `Decisions` for each run of each first snapshot: [len(firsts)][R].
@@ -129,20 +131,24 @@ def _run_in_parts(functions, shared, tasks, keys, plan, looks, progress):
   """Trains as many models at once as memory allows, all parts of one size."""
   models = len(keys)
   one = jax.eval_shape(
-      functions[0], shared, jax.tree.map(lambda x: x[0], tasks), keys[0])
+      functions[0], shared, _take(tasks, 0), keys[0])
   size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(one.best))
-  # Variables, two moments, the best ones, gradients; and activations.
-  size = 5 * size + 400 * plan.batch * looks.length
+  size *= 5  # variables, two moments, the best ones, gradients
+  if not isinstance(shared, windows.Bank):
+    size += 400 * plan.batch * looks.length  # activations of the cnn, about
   parts = -(-models // max(1, MEMORY // size))
   width = -(-models // parts)
   said = []
   for begin in range(0, models, width):
     rows = np.minimum(np.arange(begin, begin + width), models - 1)
     said.append(fit.run(
-        functions, shared, jax.tree.map(lambda x: jnp.asarray(x[rows]), tasks),
-        keys[rows], plan,
-        lambda done, going, begin=begin: progress(begin, models, done, going)))
+        functions, shared, _take(tasks, rows), keys[rows], plan,
+        functools.partial(progress, begin, models)))
   return np.concatenate(said)[:models]
+
+
+def _take(tasks, rows):
+  return jax.tree.map(lambda x: jnp.asarray(x[rows]), tasks)
 
 
 def _gather(said_FxNxExSxO, sides):

@@ -40,7 +40,7 @@ def draw(cells, axes):
 def _draw_cell(axes, at, cell, chance):
   shade = float(np.clip((cell['value'] - chance) / (1 - chance), 0, 1))
   colour = _COLOURS(0.05 + 0.85 * shade)
-  hidden = cell['low'] <= chance <= cell['high']
+  hidden = cell['low'] <= cell['chance'] <= cell['high']
   axes.add_patch(patches.Rectangle(
       (at[0] - 0.5, at[1] - 0.5), 1, 1, facecolor=colour, edgecolor='#999999',
       linewidth=0, hatch='///' if hidden else None))
@@ -52,11 +52,19 @@ def _draw_cell(axes, at, cell, chance):
             if hidden else None)
 
 
-def to_png(cells, title):
-  """The picture as PNG bytes, as wide as its grid needs."""
+def to_png(cells, axes, title):
+  """The picture as PNG bytes, as large as its grid needs.
+
+  Args:
+    cells: DataFrame as in `draw`.
+    axes: how many axes it has.
+    title: words above it.
+  """
+  columns = cells.iloc[:, axes - 1].nunique()
+  rows = cells.iloc[:, 0].nunique() if axes > 1 else 1
   with theme.style():
-    drawn = theme.figure(max(5, 1.6 + 0.55 * cells.iloc[:, -0].nunique()), 4)
-    axes = drawn.subplots()
-    draw(cells, axes)
-    axes.set_title(title)
+    drawn = theme.figure(max(5, 1.8 + 0.55 * columns), 1.4 + 0.45 * rows)
+    on = drawn.subplots()
+    draw(cells, on)
+    on.set_title(title)
     return theme.to_png(drawn)

@@ -1,0 +1,174 @@
+"""Reads how networks were trained from their weights.
+
+  python -m nws_jax.meta --target=batch_size
+      trains and tests a meta-classifier on runs/zoo; its accuracy per network
+      and per window with 95 % intervals, and chance beside them
+  python -m nws_jax.meta --target=learning_rate --config.seed=1
+      learning_rate and test_accuracy are regressed; any key of the config
+      file can be set
+  python -m nws_jax.meta --target=optimizer --ablate=layer,epoch
+      how well each layer alone tells it after each epoch alone: a grid
+  python -m nws_jax.meta --target=dataset --config=configs/meta.py:published
+      the published CNN on windows of 5,000 weights
+
+Targets: dataset, learning_rate, batch_size, batch_norm, augmentation,
+optimizer, activation, initialization, filter_size, depth_conv, depth_fc,
+width_conv, width_fc, test_accuracy; those that vary in the zoo.
+
+Writes result.json and predictions.csv, or ablation.csv, .json and .png, into
+<workdir>/<target>/<digest of the request>/. The same request again prints
+what is there.
+"""
+
+import os
+import pathlib
+import sys
+import time
+
+from absl import flags
+from ml_collections import config_flags
+
+import nws_jax
+from nws_jax import cli, errors
+
+_CONFIGS = pathlib.Path(nws_jax.__file__).parents[1] / 'configs' / 'meta.py'
+_CONFIG = config_flags.DEFINE_config_file(
+    'config', str(_CONFIGS) if _CONFIGS.exists() else None,
+    'Config file and preset, as configs/meta.py:published. Keys are set by '
+    '--config.key=value.')
+_ZOO = flags.DEFINE_string('zoo', 'runs/zoo', 'The zoo to read.')
+_WORKDIR = flags.DEFINE_string('workdir', 'runs/meta', 'Folder of results.')
+_TARGET = flags.DEFINE_string('target', None, 'The property to read.')
+_CLASSIFIER = flags.DEFINE_string(
+    'classifier', None, 'fast or cnn, in place of the config\'s.')
+_ABLATE = flags.DEFINE_string(
+    'ablate', None, 'Makes a grid over layer, epoch, or both: layer,epoch.')
+_FORCE = flags.DEFINE_bool(
+    'force', False, 'Train again where the result is already there.')
+
+
+def main():
+  begin = time.monotonic()
+  request = _ask()
+  from nws_jax.meta import request as requests
+  from nws_jax.meta import summary
+  folder = requests.folder(_WORKDIR.value, request)
+  done = os.path.join(
+      folder, 'ablation.json' if request.axes else 'result.json')
+  if os.path.exists(done) and not _FORCE.value:
+    print(f'{done} is there already; --force makes it again.\n')
+  else:
+    _make(request, folder, begin)
+  print(summary.tell(done))
+
+
+def _ask():
+  """The request, checked: flags and config are known here alone."""
+  if _CONFIG.value is None:
+    raise errors.Wrong('--config is missing; try --config=configs/meta.py.')
+  if not _TARGET.value:
+    raise errors.Wrong('--target is missing; try --target=batch_size, or see '
+                       '--help for all.')
+  from nws_jax.meta import settings, targets
+  targets.check_name(_TARGET.value)
+  config = dict(_CONFIG.value)
+  if _CLASSIFIER.value is not None:
+    config['classifier'] = _CLASSIFIER.value
+  checked = settings.from_config(config)
+  from nws_jax import api
+  from nws_jax.meta import ablation
+  from nws_jax.meta import request as requests
+  axes = ablation.parse_axes(_ABLATE.value) if _ABLATE.value else ()
+  return requests.make(api.Zoo(_ZOO.value), _TARGET.value, checked, axes)
+
+
+def _make(request, folder, begin):
+  """Trains, and writes the files; the record last, it says that all is there.
+
+  `begin` is when the command began.
+  """
+  from nws_jax.meta import ablation, price
+  from nws_jax.meta import request as requests
+  from nws_jax.store import tables
+  print(price.tell(request, _measure_speed()), file=sys.stderr)
+  _make_folder(folder)
+  source = requests.load(request)
+  bar = _Bar(request.target.name)
+  try:
+    if request.axes:
+      cells = ablation.run(request, source, bar.show)
+      record = requests.describe(request) | {'axes': list(request.axes)}
+      tables.write_text(
+          os.path.join(folder, 'ablation.csv'), ablation.write(cells))
+      _draw(os.path.join(folder, 'ablation.png'), cells, record)
+    else:
+      record, predictions = requests.answer(
+          request, source, lambda *at: bar.show(0, 1, *at))
+      tables.write_text(os.path.join(folder, 'predictions.csv'), predictions)
+  finally:
+    bar.close()
+  record['seconds'] = round(time.monotonic() - begin, 1)
+  tables.write_json(os.path.join(
+      folder, 'ablation.json' if request.axes else 'result.json'), record)
+
+
+def _make_folder(folder):
+  try:
+    os.makedirs(folder, exist_ok=True)
+  except OSError as e:
+    raise errors.Wrong(f'{folder} cannot be made: {e.strerror}. Name another '
+                       '--workdir.') from e
+  if not os.access(folder, os.W_OK):
+    raise errors.Wrong(f'{folder} cannot be written to. Name another '
+                       '--workdir.')
+
+
+def _draw(path, cells, record):
+  import pandas as pd
+
+  from nws_jax.pictures import heatmap
+  png = heatmap.to_png(
+      pd.DataFrame(cells), len(record['axes']),
+      f'{record["target"]}, read by {record["classifier"]}')
+  aside = f'{path}.{os.getpid()}.tmp'
+  pathlib.Path(aside).write_bytes(png)
+  os.replace(aside, path)
+
+
+def _measure_speed():
+  """Floating-point operations a second, of a dot."""
+  import jax
+  import jax.numpy as jnp
+  n, repeats = 1024, 8
+  dot = jax.jit(lambda x: x @ x * 1e-3)
+  x = jax.block_until_ready(dot(jnp.ones((n, n))))
+  begin = time.monotonic()
+  for _ in range(repeats):
+    x = dot(x)
+  jax.block_until_ready(x)
+  return repeats * 2 * n**3 / (time.monotonic() - begin)
+
+
+class _Bar:
+  """Rounds of training on stderr."""
+
+  def __init__(self, name):
+    import tqdm
+    shown = sys.stderr.isatty()
+    self._bar = tqdm.tqdm(
+        desc=name, unit=' rounds', file=sys.stderr,
+        mininterval=0.5 if shown else 20, dynamic_ncols=shown)
+
+  def show(self, place, places, model, models, rounds, going):
+    del rounds
+    where = f'place {place + 1} of {places}, ' if places > 1 else ''
+    self._bar.set_postfix_str(
+        f'{where}models {model + 1} to {models}, {going} going', refresh=False)
+    self._bar.update()
+
+  def close(self):
+    self._bar.close()
+
+
+if __name__ == '__main__':
+  cli.run(main)

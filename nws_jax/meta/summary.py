@@ -1,0 +1,100 @@
+"""What the command prints of a result or an ablation, read from its record."""
+
+import os
+
+from nws_jax.store import tables
+
+
+def tell(path):
+  """What stands in a result.json, or in an ablation.json and its table."""
+  record = tables.read_json(path)
+  if 'axes' in record:
+    import pandas as pd  # slow, and of no use to --help
+    cells = pd.read_csv(os.path.join(os.path.dirname(path), 'ablation.csv'))
+    text = (f'{record["target"]} read by {record["classifier"]}: '
+            f'{"accuracy per network" if record["classes"] else "R²"}\n'
+            f'{_tell_networks(record)}\n\n'
+            + tell_ablation(record['axes'], cells.to_dict('records')))
+  else:
+    text = tell_result(record)
+  return f'{text}\n\n{path} ({record["seconds"]:.0f} s)'
+
+
+def tell_result(record):
+  """A few lines for a terminal, of the content of result.json."""
+  kind = record['kind']
+  lines = [f'{record["target"]}, {kind} by {record["classifier"]}, window '
+           f'{record["windows"]["length"]:,}, '
+           f'{record["windows"]["per_network"]} windows a network',
+           _tell_networks(record), '']
+  if kind == 'classification':
+    lines += [
+        f'chance       {record["chance"]:7.3f}  (the largest class'
+        f'{"; classes are balanced" if record["config"]["balance"] else ""})',
+        _line('per network', record['per_network']),
+        _line('per window', record['per_window']),
+        _line('balanced', record['balanced_accuracy'])]
+  else:
+    lines += [_line('R² (chance 0)', record['r2']),
+              _line('R² per window', record['per_window']),
+              _line("Kendall's tau", record['kendall_tau']),
+              _line('mean |error|', record['mean_absolute_error'], '.3g')]
+    if 'mean_absolute_error_log' in record:
+      lines.append(_line('  of the log', record['mean_absolute_error_log']))
+  for name, part in record['controls'].items():
+    lines.append(_line(name, part))
+  if kind == 'classification':
+    lines += ['', *_tell_confusion(record['classes'], record['confusion'])]
+  return '\n'.join(lines)
+
+
+def tell_ablation(axes, cells):
+  """The grid as text: the last axis to the right, * above chance.
+
+  Args:
+    axes: names of its axes.
+    cells: dicts, the rows of ablation.csv.
+  """
+  across = axes[-1]
+  columns = list(dict.fromkeys(c[across] for c in cells))
+  rows = {}
+  for cell in cells:
+    name = ', '.join(str(cell[a]) for a in axes[:-1])
+    rows.setdefault(name, {})[cell[across]] = (
+        f'{cell["value"]:.2f}{"*" if cell["above_chance"] else " "}')
+  first = max(map(len, [*rows, across])) + 2
+  width = max(6, *(len(str(c)) + 2 for c in columns))
+  lines = [f'{across:<{first}}' + ''.join(f'{c!s:>{width}}' for c in columns)]
+  for name, row in rows.items():
+    lines.append(f'{name:<{first}}' + ''.join(
+        f'{row.get(c, ""):>{width}}' for c in columns))
+  chance = sum(c['chance'] for c in cells) / len(cells)
+  return '\n'.join(lines + [
+      '', f'chance {chance:.3f}; *: the whole 95 % interval is above it'])
+
+
+def _tell_networks(record):
+  networks = record['networks']
+  how = ('5-fold cross-validation, a fold\'s' if networks['folds'] > 1 else
+         'one split,')
+  left = ', '.join(f'{n} by {reason}'
+                   for reason, n in networks['left_out'].items() if n)
+  return (f'{networks["read"]} networks, {how} train/valid/test '
+          f'{networks["train"]}/{networks["valid"]}/{networks["test"]}'
+          + (f'; left out: {left}' if left else ''))
+
+
+def _line(name, part, form='.3f'):
+  value = part.get('accuracy', part.get('value'))
+  low, high = part['interval']
+  return f'{name:<15}{value:{form}}  [{low:{form}}, {high:{form}}]'
+
+
+def _tell_confusion(classes, confusion):
+  names = [str(c) for c in classes]
+  width = max(6, *(len(n) + 2 for n in names))
+  lines = [f'{"true":<{width}}' + ''.join(f'{n:>{width}}' for n in names)
+           + '   <- read as']
+  for name, counts in zip(names, confusion):
+    lines.append(f'{name:<{width}}' + ''.join(f'{n:>{width}}' for n in counts))
+  return lines
