@@ -8,6 +8,7 @@ as PNG files too, and the numbers as CSV files.
 
 import os
 import pathlib
+import runpy
 import shlex
 
 from absl import flags
@@ -82,25 +83,34 @@ _NOT_ASKED = ('networks_per_program', 'revision', 'created')
 
 def _list_commands(zoo, meta, config, found):
   """What to type to make the zoo, the results and this page again."""
-  keys = {f'config.{k}': v for k, v in config.items()
-          if not isinstance(v, dict) and v not in ('', None)
-          and k not in _NOT_ASKED}
+  keys = {k: v for k, v in config.items()
+          if not isinstance(v, dict) and v is not None and k not in _NOT_ASKED}
   for name, values in config.get('choices', {}).items():
-    key = 'datasets' if name == 'dataset' else name
-    keys[f'config.{key}'] = ','.join(map(str, values))
-  read = [_command('meta', zoo=zoo, workdir=meta, target=f.target,
-                   classifier=f.classifier,
-                   **({'ablate': ','.join(f.axes)} if hasattr(f, 'axes')
-                      else {})) for f in found]
-  return [_command('zoo', config='configs/zoo.py', workdir=zoo, **keys),
+    keys['datasets' if name == 'dataset' else name] = tuple(values)
+  read = [_command(
+      'meta', zoo=zoo, workdir=meta, target=f.target, classifier=f.classifier,
+      **({'ablate': f.axes} if hasattr(f, 'axes') else {}),
+      **_find_changed('meta', f.data.get('config', {}))) for f in found]
+  return [_command('zoo', config='configs/zoo.py', workdir=zoo,
+                   **_find_changed('zoo', keys)),
           *dict.fromkeys(read), _command('report', zoo=zoo, meta=meta)]
+
+
+def _find_changed(name, keys):
+  """The keys that differ from configs/<name>.py, as flags."""
+  path = pathlib.Path(__file__).parents[1] / 'configs' / f'{name}.py'
+  usual = runpy.run_path(path)['get_config']() if path.exists() else {}
+  return {f'config.{k}': v for k, v in keys.items()
+          if k != 'classifier' and (k not in usual or usual[k] != v)}
 
 
 def _command(module, **given):
   """A command line; one flag a line if they are many."""
+  flat = {k: ','.join(map(str, v)) if isinstance(v, tuple) else str(v)
+          for k, v in given.items()}
   return (' \\\n    ' if len(given) > 9 else ' ').join(
       [f'python -m nws_jax.{module}',
-       *(f'--{k}={shlex.quote(str(v))}' for k, v in given.items())])
+       *(f'--{k}={shlex.quote(v)}' for k, v in flat.items())])
 
 
 def _open(zoo):

@@ -43,7 +43,7 @@ class Result(NamedTuple):
 
 
 class Ablation(NamedTuple):
-  """One ablation.csv: a row a cell of the grid over `axes`."""
+  """One ablation.csv: a row a cell of the grid over `axes`, and its record."""
   target: str
   classifier: str
   axes: tuple
@@ -51,6 +51,7 @@ class Ablation(NamedTuple):
   folder: pathlib.Path
   written: float
   digest: str
+  data: dict  # the whole ablation.json
 
 
 _AXES = ('layer', 'tensor', 'part', 'position', 'window', 'pooled', 'epoch',
@@ -104,8 +105,8 @@ def tabulate(found, regression):
   for r in found:
     if r.regression != regression:
       continue
-    more = (('kendall_tau', 'mean_absolute_error') if regression
-            else ('balanced_accuracy', 'per_window'))
+    more = ('per_window', *(('kendall_tau', 'mean_absolute_error')
+                            if regression else ('balanced_accuracy',)))
     rows.append({
         'property': r.target, 'classifier': r.classifier,
         'r2' if regression else 'accuracy': r.main.value,
@@ -120,10 +121,11 @@ def tabulate_controls(found):
   rows = []
   for r in found:
     for name, control in (r.data.get('controls') or {}).items():
-      low, high = _interval(control)
+      low, high = map(float, control['interval'])
       rows.append({'property': r.target, 'classifier': r.classifier,
                    'control': name, 'value': _number(control), 'low': low,
-                   'high': high, 'chance': r.main.chance})
+                   'high': high, 'chance': r.main.chance,
+                   'p_value': control.get('p_value', math.nan)})
   return pd.DataFrame(rows).dropna(axis='columns', how='all')
 
 
@@ -159,7 +161,7 @@ def _parse(path):
     return result
   except KeyError as e:
     raise _damaged(path, f'has no {e.args[0]!r}') from None
-  except (TypeError, ValueError, AttributeError) as e:
+  except (TypeError, ValueError, AttributeError, IndexError) as e:
     raise _damaged(path, str(e)) from None
 
 
@@ -172,7 +174,7 @@ def _parse_ablation(path):
   try:
     return Ablation(str(about['target']), str(about['classifier']), axes, cells,
                     path.parent, path.stat().st_mtime,
-                    str(about['zoo']['digest']))
+                    str(about['zoo']['digest']), about)
   except (KeyError, TypeError) as e:
     raise _damaged(path.with_suffix('.json'), f'has no {e}') from None
 
@@ -215,12 +217,6 @@ def _number(part):
   if isinstance(part, dict):
     part = part.get('accuracy', part.get('value'))
   return float('nan' if part is None else part)
-
-
-def _interval(part):
-  given = part.get('interval') if isinstance(part, dict) else None
-  low, high = given or (math.nan, math.nan)
-  return float(low), float(high)
 
 
 def name_result(result):

@@ -88,9 +88,9 @@ def describe_readings(found, digest, command):
       blocks.append(page.Table(
           f'readings_{kind}', 'Read from networks that the classifier was not '
           'fitted to, with 95 % intervals; above chance: the whole interval '
-          'is.' + (' R² above 0 is better than a constant.' if regression
-                   else ' Chance is what guessing gives when every class '
-                   'counts the same.'), table,
+          'is. ' + ('R² above 0 is better than the mean; the learning rate is '
+                    'read as its logarithm.' if regression else
+                    'Chance: always naming the commonest class.'), table,
           {'above_chance': lambda above: '● yes' if above else '○ no',
            **({} if regression else _percents(
                'accuracy', 'low', 'high', 'chance', 'balanced_accuracy',
@@ -98,8 +98,8 @@ def describe_readings(found, digest, command):
   controls = results.tabulate_controls(kept)
   if len(controls):
     blocks.append(page.Table(
-        'controls', 'Controls: what must come out at chance.', controls,
-        _percents('value', 'low', 'high', 'chance')))
+        'controls', 'Controls: what must come out at chance (R²: at 0).',
+        controls, _percents('value', 'low', 'high', 'chance')))
   return page.Section(
       'readings', title, blocks + _detail(kept) + _list(older))
 
@@ -233,6 +233,6 @@ def _warn(found, digest):
 def _list(older):
   if not older:
     return []
-  return [page.Text('Other requests, not shown: ' + '; '.join(
+  return [page.Text('Older requests, not shown: ' + '; '.join(
       f'{theme.words(o.target)}, {o.classifier} ({o.folder.name})'
       for o in older) + '.')]
