@@ -85,6 +85,23 @@ def from_config(config):
       choices=tuple(choices))
 
 
+def from_record(record):
+  """The recipe of a config.json, read back: inverse of `Recipe.record`.
+
+  Raises:
+    errors.Damaged: something is missing, or is no possible value.
+  """
+  try:
+    values = {f.name: record[f.name] for f in dataclasses.fields(Recipe)}
+    values['choices'] = tuple((p.name, tuple(values['choices'][p.name]))
+                              for p in space.PROPERTIES)
+    for name, allowed in values['choices']:
+      space.check(name, allowed)
+  except (KeyError, TypeError, errors.Wrong) as e:
+    raise errors.Damaged(f'config.json holds no whole recipe: {e}') from e
+  return Recipe(**values)
+
+
 def _words(values):
   """A key's values: a tuple, or words parted by commas from the command."""
   if isinstance(values, (list, tuple)):

@@ -1,4 +1,5 @@
 import importlib.util
+import json
 import os
 
 import pytest
@@ -85,3 +86,26 @@ def test_a_plan_holds_every_network_once(tmp_path, width, devices):
   path = str(tmp_path / 'plan.json')
   plan.write(path, made)
   assert plan.read(path) == made
+
+
+def test_a_recipe_is_read_back_from_its_record():
+  for preset in ('default', 'smoke'):
+    r = recipe.from_config(get_config(preset, replicates=2))
+    record = json.loads(json.dumps(r.record()))
+    assert recipe.from_record({**record, 'revision': 'x'}) == r
+
+
+@pytest.mark.parametrize('change, said', [
+    ({'seed': None}, 'seed'), ({'choices': {}}, 'dataset'),
+    ({'choices': 3}, 'not subscriptable'),
+    ({'optimizer': ['adam', 'lion']}, 'lion')])
+def test_a_record_that_is_no_recipe_is_damaged(change, said):
+  record = json.loads(json.dumps(recipe.from_config(get_config()).record()))
+  if 'optimizer' in change:
+    record['choices'] |= change
+  else:
+    record |= change
+  if record['seed'] is None:
+    del record['seed']
+  with pytest.raises(errors.Damaged, match=f'config.json.*{said}'):
+    recipe.from_record(record)

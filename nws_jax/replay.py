@@ -1,0 +1,112 @@
+"""Trains one network of a zoo again: behind `nws_jax.verify --replay=ID`."""
+
+import numpy as np
+
+from nws_jax import checks, errors
+
+
+def replay(zoo, id, data_dir=None):
+  """Trains a network again and compares it, a line an epoch on stdout.
+
+  The program is that of the plan, with all other slots empty.
+
+  Args:
+    zoo: `api.Zoo`.
+    id: the network.
+    data_dir: where the full image sets are; None is what config.json says.
+
+  Raises:
+    errors.Wrong: there is no such network, or its images are not here.
+    errors.Damaged: a bit differs where none may: on CPU, as the plan was.
+  """
+  kept = zoo.epochs(id)
+  if 'converted_from' in zoo.config:
+    raise errors.Wrong(f'{zoo.path} was converted from another format, which '
+                       'does not tell how to train its networks again.')
+  from nws_jax.zoo import plan
+  recipe = checks.read_recipe(zoo, data_dir)
+  sets = checks.load_sets(recipe)
+  checks.check_images(zoo, sets)
+  made = plan.read(checks.plan_path(zoo))
+  unit = next((u for u in made.units if id in u.ids), None)
+  if unit is None:
+    raise errors.Damaged(f'plan.json of {zoo.path} does not name network {id}.')
+  stored = checks.read_figures(zoo, id)
+  different = []
+  for epoch, (platform, vector_P, figures) in enumerate(train_alone(
+      recipe, sets, made, unit, id, len(stored), checks.is_done(zoo, id))):
+    said = compare(vector_P, zoo.vector(id, epoch) if epoch in kept else None,
+                   figures, stored[epoch])
+    print(f'network {id}, epoch {epoch} of {len(stored) - 1}: '
+          f'{said or "equal, bit for bit"}', flush=True)
+    different += [f'epoch {epoch}: {said}'] * bool(said)
+  if different and platform == made.platform == 'cpu':
+    raise errors.Damaged(f'network {id} became another one when it was trained '
+                         f'again; {different[0]}. {_name_makers(zoo)}')
+
+
+def train_alone(recipe, sets, made, unit, id, evaluations, done):
+  """Yields (platform, vector [P], {figure: value}) after each epoch, from 0.
+
+  Args:
+    recipe: `recipe.Recipe`.
+    sets: its image sets.
+    made: `plan.Plan`.
+    unit: the network's `plan.Unit`.
+    id: the network.
+    evaluations: how many there are.
+    done: test figures after the last are of all images.
+  """
+  from nws_jax.zoo import driver, population, runtime, train
+  from nws_jax.zoo import recipe as recipes
+  platform, _ = runtime.start(made.devices)  # nothing used jax before
+  import jax
+  devices = jax.devices()
+  program = population.build(
+      train.Static(unit.arch, unit.batch_size, recipe.lr_decay, recipe.eval_bn,
+                   checks.BATCH, recipe.early_stopping, recipe.precision),
+      train.pack(sets.values(), recipe.test_part), recipe.seed, made.form,
+      devices[:made.devices if made.devices <= len(devices) else 1])
+  rows, slot = recipes.rows(recipe), unit.ids.index(id)
+  networks_M = driver.networks(
+      [rows[i] for i in unit.ids], list(sets), unit.width)
+  networks_M = program.place(networks_M._replace(
+      active=np.arange(unit.width) == slot))
+  state, metrics = program.measure(networks_M, program.init(networks_M), False)
+  for epoch in range(evaluations):
+    if epoch:
+      state, metrics = program.epoch(networks_M, state, epoch)
+    vector_P = np.array(state.vector_P[slot])
+    if done and epoch == evaluations - 1:
+      _, full = program.measure(networks_M, state, True)
+      metrics = metrics._replace(test_loss=full.test_loss,
+                                 test_accuracy=full.test_accuracy)
+    yield platform, vector_P, {
+        name: float(m[slot]) for name, m in metrics._asdict().items()}
+
+
+def compare(vector_P, stored_P, figures, stored):
+  """What differs, in words: weights, and one figure. Empty if no bit does.
+
+  Args:
+    vector_P: the weights.
+    stored_P: the stored ones; None if they were not kept.
+    figures: {name: value}.
+    stored: the stored ones, and others.
+  """
+  said = []
+  if stored_P is not None and vector_P.tobytes() != stored_P.tobytes():
+    gap_P = np.abs(vector_P - stored_P)
+    said.append(f'{(gap_P != 0).sum():,} of {gap_P.size:,} weights differ, by '
+                f'up to {gap_P.max():.3g}')
+  said += [f'{name} is {value:.9g}, not {stored[name]:.9g}'
+           for name, value in figures.items()
+           if not np.array_equal(value, stored[name], equal_nan=True)][:1]
+  return '; '.join(said)
+
+
+def _name_makers(zoo):
+  config = zoo.config
+  return ('Bits are the same by the same code on the same kind of processor; '
+          f'this zoo was made by revision {config.get("revision")} with jax '
+          f'{config.get("versions", {}).get("jax")}.')
