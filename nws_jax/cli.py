@@ -78,6 +78,8 @@ def _help(main):
   lines = [(module.__doc__ or '').strip(), '', 'Options:']
   for flag in sorted(own, key=lambda f: f.name):
     default = '' if flag.default is None else f' (default: {flag.default})'
+    if '\n' in default:  # of a config, which its file tells better
+      default = ''
     lines += [f'  --{flag.name}', f'      {flag.help}{default}']
   return '\n'.join(lines)
 
