@@ -86,15 +86,27 @@ def _count(region, length, most):
 
 
 def _fill(source, region, looks, key):
-  counts = tuple(_count(region, looks.length, n)
-                 for n in (looks.drawn, looks.even))
+  """The `windows.Bank` of a region."""
+  low_M, high_M = jnp.asarray(region.low_M), jnp.asarray(region.high_M)
   number_P, parts = np.zeros(0, np.int32), min(STRETCHES, looks.length)
   if looks.layout:
     number_P, parts = _number_parts(source, region)
-  return windows.fill_bank(
-      source, jnp.asarray(region.low_M), jnp.asarray(region.high_M),
-      jnp.asarray(number_P), key, length=looks.length, parts=parts,
-      counts=counts)
+  describe = functools.partial(
+      windows.describe, source, number_P=jnp.asarray(number_P),
+      length=looks.length, parts=parts)
+  networks, snapshots = source.weights_MxExP.shape[:2]
+  even_MxS = jax.vmap(lambda low, high: windows.space_starts(
+      low, high, looks.length, _count(region, looks.length, looks.even)))(
+          low_M, high_M)
+  even = describe(jnp.repeat(even_MxS[:, None], snapshots, 1))
+  drawn = _count(region, looks.length, looks.drawn)
+  if _count(region, looks.length, 2) == 1:
+    return windows.Bank(even, even)  # there is one window only
+  shape = (networks, snapshots, drawn)
+  low, high = (jnp.broadcast_to(x_M[:, None, None], shape)
+               for x_M in (low_M, high_M))
+  return windows.Bank(
+      describe(windows.draw_starts(key, low, high, looks.length)), even)
 
 
 def _number_parts(source, region):

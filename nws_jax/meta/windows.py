@@ -137,16 +137,17 @@ def look_up():
   return fit.View(pick, lambda bank, m, e: bank.even_MxExSxF[m, e])
 
 
-@functools.partial(jax.jit, static_argnames=('length', 'parts', 'counts'))
-def fill_bank(source, low_M, high_M, number_P, key, *, length, parts, counts):
-  """Describes windows of every network and snapshot, network by network.
+@functools.partial(jax.jit, static_argnames=('length', 'parts'))
+def describe(source, starts_MxExS, number_P, *, length, parts):
+  """Describes windows of every network and snapshot: [M, E, S, F].
 
   Args:
+    source: `Source`.
+    starts_MxExS: where the windows begin.
     number_P: int32, the number that a part of `source` has here; empty where
       parts are equal stretches of the window instead.
     length: of a window.
     parts: how many there are.
-    counts: (drawn, evenly spaced) windows of a snapshot.
   """
   def look(m, e, start):
     part_L = jax.lax.dynamic_slice(
@@ -156,17 +157,12 @@ def fill_bank(source, low_M, high_M, number_P, key, *, length, parts, counts):
     return features.describe(
         window(source.weights_MxExP, m, e, start, length), part_L, parts)
 
-  def fill(m):
-    low_R, high_R = (jnp.full(counts[0], x[m]) for x in (low_M, high_M))
-    even_S = space_starts(low_M[m], high_M[m], length, counts[1])
+  def describe_snapshot(at):
+    m, e, starts_S = at
+    return jax.vmap(lambda start: look(m, e, start))(starts_S)
 
-    def fill_snapshot(e):
-      drawn_R = draw_starts(jax.random.fold_in(jax.random.fold_in(key, m), e),
-                            low_R, high_R, length)
-      return tuple(jax.vmap(lambda s: look(m, e, s))(starts)
-                   for starts in (drawn_R, even_S))
-
-    return jax.lax.map(
-        fill_snapshot, jnp.arange(source.weights_MxExP.shape[1]))
-
-  return Bank(*jax.lax.map(fill, jnp.arange(low_M.size)))
+  networks, snapshots, count = starts_MxExS.shape
+  m_N, e_N = jnp.divmod(jnp.arange(networks * snapshots), snapshots)
+  described = jax.lax.map(
+      describe_snapshot, (m_N, e_N, starts_MxExS.reshape(-1, count)))
+  return described.reshape(networks, snapshots, count, -1)

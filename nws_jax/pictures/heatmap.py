@@ -14,7 +14,7 @@ def draw(cells, axes):
   """Draws a grid over one or two axes; the last axis goes to the right.
 
   A cell's colour runs from chance (pale) to 1, its value is printed inside,
-  and it is hatched where the 95 % interval holds chance.
+  and it is hatched unless the whole 95 % interval is above chance.
 
   Args:
     cells: DataFrame, a row a cell: the axis columns come first, then what
@@ -40,7 +40,7 @@ def draw(cells, axes):
 def _draw_cell(axes, at, cell, chance):
   shade = float(np.clip((cell['value'] - chance) / (1 - chance), 0, 1))
   colour = _COLOURS(0.05 + 0.85 * shade)
-  hidden = cell['low'] <= cell['chance'] <= cell['high']
+  hidden = cell['low'] <= cell['chance']
   axes.add_patch(patches.Rectangle(
       (at[0] - 0.5, at[1] - 0.5), 1, 1, facecolor=colour, edgecolor='#999999',
       linewidth=0, hatch='///' if hidden else None))
