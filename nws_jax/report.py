@@ -105,12 +105,11 @@ def _find_changed(name, keys):
 
 
 def _command(module, **given):
-  """A command line; one flag a line if they are many."""
+  """A command line; values of tuples are parted by commas."""
   flat = {k: ','.join(map(str, v)) if isinstance(v, tuple) else str(v)
           for k, v in given.items()}
-  return (' \\\n    ' if len(given) > 9 else ' ').join(
-      [f'python -m nws_jax.{module}',
-       *(f'--{k}={shlex.quote(v)}' for k, v in flat.items())])
+  return ' '.join([f'python -m nws_jax.{module}',
+                   *(f'--{k}={shlex.quote(v)}' for k, v in flat.items())])
 
 
 def _open(zoo):

@@ -23,7 +23,8 @@ def draw(members, found, ablations):
   maps = [a for a in ablations if set(a.axes) == {'layer', 'epoch'}]
   if maps:
     heatmap.draw(maps[0].cells, right)
-    right.set_title(f'Where and when: {theme.words(maps[0].target)}')
+    unit = 'accuracy in %' if maps[0].cells.chance.max() > 0 else 'R²'
+    right.set_title(f'Where and when: {theme.words(maps[0].target)}, {unit}')
   else:
     right.set_title('Where and when')
     _leave(right, 'python -m nws_jax.meta\n--target=optimizer '

@@ -22,9 +22,9 @@ class Warn(NamedTuple):
   text: str
 
 
-class Command(NamedTuple):
+class Commands(NamedTuple):
   """Lines to type."""
-  lines: str
+  lines: list[str]
 
 
 class Missing(NamedTuple):
@@ -97,13 +97,15 @@ def _render_warning(block, files):
   return f'<p class="warn" role="note">{_escape(block.text)}</p>'
 
 
-def _render_command(block, files):
-  return f'<pre><code>{_escape(block.lines)}</code></pre>'
+def _render_commands(block, files):
+  lines = [' '.join(f'<span>{_escape(word)}</span>' for word in line.split(' '))
+           for line in block.lines]  # lines break between words alone
+  return '<pre>' + ''.join(f'<code>{x}\n</code>' for x in lines) + '</pre>'
 
 
 def _render_missing(block, files):
   return (f'<div class="missing"><p>{_escape(block.text)}</p>'
-          f'<pre><code>{_escape(block.command)}</code></pre></div>')
+          f'{_render_commands(Commands([block.command]), files)}</div>')
 
 
 def _render_table(block, files):
@@ -148,9 +150,9 @@ def _escape(text):
   return html.escape(str(text), quote=True)
 
 
-_RENDER = {Text: _render_text, Warn: _render_warning, Command: _render_command,
-           Missing: _render_missing, Table: _render_table,
-           Picture: _render_picture}
+_RENDER = {Text: _render_text, Warn: _render_warning,
+           Commands: _render_commands, Missing: _render_missing,
+           Table: _render_table, Picture: _render_picture}
 
 _STYLE = '''
 :root { color-scheme: light dark; --ink: #1d2328; --soft: #5c6670;
@@ -192,7 +194,10 @@ tr.group > * { border-top: 1px solid var(--line); }
 th.number, .number { text-align: right; }
 td.number { white-space: nowrap; }
 pre { background: var(--wash); border-radius: 6px; padding: .8rem 1rem;
-  overflow-x: auto; font-size: .875rem; margin: .8rem 0; }
+  font-size: .875rem; margin: .8rem 0; }
+pre code { display: block; white-space: pre-wrap; padding-left: 2em;
+  text-indent: -2em; overflow-x: auto; }
+pre span { white-space: nowrap; }
 code { font-family: ui-monospace, "SF Mono", Menlo, Consolas,
   "Liberation Mono", monospace; }
 .missing { border: 1px dashed var(--soft); border-radius: 6px;

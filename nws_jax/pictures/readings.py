@@ -63,7 +63,7 @@ def draw_confusions(found):
   """A confusion matrix a result: rows true, each row's shares coloured."""
   across = min(3, len(found))
   down = math.ceil(len(found) / across)
-  drawn = theme.figure(9.6 if across > 1 else 4.5, 3.3 * down)
+  drawn = theme.figure(3.2 * across, 3.7 * down)
   panels = drawn.subplots(down, across, squeeze=False).ravel()
   for axes, r in zip(panels, found):
     _draw_confusion(axes, np.array(r.data['confusion']),

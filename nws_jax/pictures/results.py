@@ -102,9 +102,7 @@ def sort_by_gain(found):
 def tabulate(found, regression):
   """One row a result of one kind: how well, and whether above chance."""
   rows = []
-  for r in found:
-    if r.regression != regression:
-      continue
+  for r in (r for r in found if r.regression == regression):
     more = ('per_window', *(('kendall_tau', 'mean_absolute_error')
                             if regression else ('balanced_accuracy',)))
     rows.append({
@@ -116,16 +114,16 @@ def tabulate(found, regression):
   return pd.DataFrame(rows).dropna(axis='columns', how='all')
 
 
-def tabulate_controls(found):
-  """One row a control of a result: what must come out at chance."""
+def tabulate_controls(found, regression):
+  """One row a control of a result of one kind: what must be at chance."""
   rows = []
-  for r in found:
-    for name, control in (r.data.get('controls') or {}).items():
+  for r in (r for r in found if r.regression == regression):
+    for name, control in r.data.get('controls', {}).items():
       low, high = map(float, control['interval'])
       rows.append({'property': r.target, 'classifier': r.classifier,
                    'control': name, 'value': _number(control), 'low': low,
                    'high': high, 'chance': r.main.chance,
-                   'p_value': control.get('p_value', math.nan)})
+                   'p_value': float(control.get('p_value', math.nan))})
   return pd.DataFrame(rows).dropna(axis='columns', how='all')
 
 
@@ -156,7 +154,7 @@ def _parse(path):
         Measure(_number(main), float(low), float(high), chance), path.parent,
         path.stat().st_mtime, str(data['zoo']['digest']), data)
     tabulate([result], result.regression)  # all that will be shown is there
-    tabulate_controls([result])
+    tabulate_controls([result], result.regression)
     tabulate_confusions([result])
     return result
   except KeyError as e:

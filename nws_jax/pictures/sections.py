@@ -82,26 +82,32 @@ def describe_readings(found, digest, command):
       'readings', 'What can be read: filled above chance, hollow where the '
       '95 % interval holds chance.', 'Forest plot of the values in the next '
       'table.', readings.draw_all(kept))]
-  for kind, regression in (('accuracy', False), ('r2', True)):
-    table = results.tabulate(kept, regression)
-    if len(table):
-      blocks.append(page.Table(
-          f'readings_{kind}', 'Read from networks that the classifier was not '
-          'fitted to, with 95 % intervals; above chance: the whole interval '
-          'is. ' + ('R² above 0 is better than the mean; the learning rate is '
-                    'read as its logarithm.' if regression else
-                    'Chance: always naming the commonest class.'), table,
-          {'above_chance': lambda above: '● yes' if above else '○ no',
-           **({} if regression else _percents(
-               'accuracy', 'low', 'high', 'chance', 'balanced_accuracy',
-               'per_window'))}))
-  controls = results.tabulate_controls(kept)
-  if len(controls):
-    blocks.append(page.Table(
-        'controls', 'Controls: what must come out at chance (R²: at 0).',
-        controls, _percents('value', 'low', 'high', 'chance')))
+  blocks += _tabulate(kept, False) + _tabulate(kept, True)
   return page.Section(
       'readings', title, blocks + _detail(kept) + _list(older))
+
+
+def _tabulate(kept, regression):
+  """The tables of one kind of results; none if there are none."""
+  kind = 'r2' if regression else 'accuracy'
+  table = results.tabulate(kept, regression)
+  controls = results.tabulate_controls(kept, regression)
+  show = '{:.3f}'.format if regression else page.percent
+  formats = dict.fromkeys(
+      (kind, 'value', 'low', 'high', 'chance', 'per_window',
+       'balanced_accuracy', 'kendall_tau'), show)
+  formats['above_chance'] = lambda above: '● yes' if above else '○ no'
+  said = ('R² above 0 is better than the mean; the learning rate is read as '
+          'its logarithm.' if regression else
+          'Chance: always naming the commonest class.')
+  return [page.Table(name, caption, frame, formats)
+          for name, caption, frame in (
+              (f'readings_{kind}', 'Read from networks that the classifier was '
+               'not fitted to, with 95 % intervals; above chance: the whole '
+               f'interval is. {said}', table),
+              (f'controls_{kind}', 'Controls: what must come out at chance.',
+               controls))
+          if len(frame)]
 
 
 def _detail(kept):
@@ -159,7 +165,7 @@ def describe_making(config, commands):
   return page.Section('making', 'How it was made', [
       page.Text('The same commands make the same zoo, up to the rounding of '
                 'another device or version.'),
-      page.Command('\n'.join(commands)),
+      page.Commands(commands),
       page.Table('config', 'The configuration, as the zoo keeps it in '
                  'config.json.', rows, {'value': str})])
 

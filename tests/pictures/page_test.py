@@ -24,7 +24,8 @@ class _Outline(html.parser.HTMLParser):
     assert not self.open
 
   def handle_starttag(self, tag, attrs):
-    self.seen.append(tag)
+    if tag != 'span':  # one a word of a command
+      self.seen.append(tag)
     self.sources += [v for k, v in attrs if k in ('src', 'href')]
     if tag not in self._EMPTY:
       self.open.append(tag)
@@ -42,7 +43,7 @@ def _build(text):
   frame = pd.DataFrame({text: [text, 'b'], _NUMBER: [1234, np.nan],
                         _FLAG: [True, False]})
   return page.build(text, text, [page.Section('s', text, [
-      page.Text(text), page.Warn(text), page.Command(text),
+      page.Text(text), page.Warn(text), page.Commands([text]),
       page.Missing(text, text), page.Table('t', text, frame),
       page.Picture('p', text, text, drawn)])])
 

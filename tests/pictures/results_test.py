@@ -64,7 +64,7 @@ def test_tables_hold_what_the_files_hold(tmp_path):
   assert row == {
       'property': 'learning_rate', 'classifier': 'cnn', 'r2': 0.3, 'low': -0.1,
       'high': 0.5, 'chance': 0, 'above_chance': False, 'kendall_tau': 0.4}
-  row, = results.tabulate_controls(found).to_dict('records')
+  row, = results.tabulate_controls(found, False).to_dict('records')
   assert (row['control'], row['value'], row['low'], row['high']) == (
       'shuffled_labels', 0.52, 0.4, 0.63)
   table = results.tabulate_confusions(found)
