@@ -15,9 +15,17 @@ from absl import flags, logging
 from nws_jax import errors
 
 
-def run(main, argv=None):
-  """Parses `argv`, calls `main()`, and exits with the code of its outcome."""
-  argv = sys.argv if argv is None else argv
+def run(main, config=None):
+  """Parses the command line, calls `main()`, exits with its outcome's code.
+
+  Args:
+    main: the command.
+    config: file that --config names where the command line does not. (As the
+      flag's own default it would be read before errors can be caught.)
+  """
+  if config and not any(
+      re.fullmatch(r'--?config(=.*)?', a, re.DOTALL) for a in sys.argv[1:]):
+    sys.argv.insert(1, f'--config={config}')
   name = main.__module__
   if name == '__main__':  # python -m nws_jax.zoo -> nws_jax.zoo
     name = sys.modules['__main__'].__spec__.name
@@ -25,7 +33,7 @@ def run(main, argv=None):
   flags.FLAGS.set_default('logtostderr', True)
   logging.set_verbosity(logging.ERROR)  # libraries; ours are plain messages
   try:
-    code = _run(main, name, argv)
+    code = _run(main, name, sys.argv)
   except KeyboardInterrupt:
     print(f'{name}: interrupted', file=sys.stderr)
     code = 130

@@ -34,6 +34,16 @@ WRONG = [  # arguments, what the message must name
     ((*ZOO, '--workdir=tests'), ['tests', 'not a zoo']),
     ((*ZOO, '--workdir=/proc/none'), ['/proc/none']),
     ((*ZOO, 'extra'), ['extra']),
+    (('nws_jax.meta',), ['--target']),
+    (('nws_jax.meta', '--target=colour'), ['colour', 'batch_size']),
+    (('nws_jax.meta', '--target=dataset', '--config.windo=1'),
+     ['windo', 'window']),
+    (('nws_jax.meta', '--target=dataset', '--config=configs/meta.py:big'),
+     ['big', 'published']),
+    (('nws_jax.meta', '--target=dataset', '--ablate=layers'), ['layers']),
+    (('nws_jax.meta', '--target=dataset', '--zoo=tests'), ['tests', 'not a zoo']),
+    (('nws_jax.report', '--zoo=tests'), ['tests', 'not a zoo']),
+    (('nws_jax.data', '--prepare=imagenet'), ['imagenet', 'cifar10']),
 ]
 
 
@@ -50,7 +60,7 @@ def test_a_wrong_request_ends_with_one_message_and_2(answers, args, names):
   assert done.returncode == 2, done.stderr
   assert not done.stdout and 'Traceback' not in done.stderr
   lines = done.stderr.strip().splitlines()
-  assert len(lines) == 1 and lines[0].startswith('nws_jax.zoo: '), lines
+  assert len(lines) == 1 and lines[0].startswith(f'{args[0]}: '), lines
   for name in names:
     assert name in lines[0]
 

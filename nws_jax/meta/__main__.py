@@ -33,9 +33,8 @@ from nws_jax import cli, errors
 
 _CONFIGS = pathlib.Path(nws_jax.__file__).parents[1] / 'configs' / 'meta.py'
 _CONFIG = config_flags.DEFINE_config_file(
-    'config', str(_CONFIGS) if _CONFIGS.exists() else None,
-    'Config file and preset, as configs/meta.py:published. Keys are set by '
-    '--config.key=value.')
+    'config', None, 'Config file and preset, as configs/meta.py:published. '
+    'Keys are set by --config.key=value.')
 _ZOO = flags.DEFINE_string('zoo', 'runs/zoo', 'The zoo to read.')
 _WORKDIR = flags.DEFINE_string('workdir', 'runs/meta', 'Folder of results.')
 _TARGET = flags.DEFINE_string('target', None, 'The property to read.')
@@ -64,14 +63,12 @@ def main():
 
 def _ask():
   """The request, checked: flags and config are known here alone."""
-  if _CONFIG.value is None:
-    raise errors.Wrong('--config is missing; try --config=configs/meta.py.')
+  config = dict(cli.config(_CONFIG))
   if not _TARGET.value:
     raise errors.Wrong('--target is missing; try --target=batch_size, or see '
                        '--help for all.')
   from nws_jax.meta import settings, targets
   targets.check_name(_TARGET.value)
-  config = dict(_CONFIG.value)
   if _CLASSIFIER.value is not None:
     config['classifier'] = _CLASSIFIER.value
   checked = settings.from_config(config)
@@ -171,4 +168,4 @@ class _Bar:
 
 
 if __name__ == '__main__':
-  cli.run(main)
+  cli.run(main, config=_CONFIGS)

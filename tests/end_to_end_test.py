@@ -1,0 +1,73 @@
+"""The commands one after another, as a user gives them; then what is damaged."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TINY = [f'--config.{key}={value}' for key, value in {
+    'networks': 50, 'epochs': 1, 'filter_size': 1, 'width_conv': 1,
+    'width_fc': 8, 'depth_fc': 1}.items()]
+
+
+def call(module, *args, code=0):
+  done = subprocess.run(
+      [sys.executable, '-m', f'nws_jax.{module}', *map(str, args)], cwd=ROOT,
+      capture_output=True, text=True)
+  assert done.returncode == code, done.stderr
+  assert 'Traceback' not in done.stderr and 'Warning' not in done.stderr
+  return done
+
+
+@pytest.fixture(scope='module')
+def folders(tmp_path_factory):
+  path = tmp_path_factory.mktemp('run')
+  call('zoo', '--config=configs/zoo.py:smoke', *TINY,
+       f'--workdir={path}/zoo')
+  return path
+
+
+def read(folders, *args, code=0):
+  return call('meta', '--target=optimizer', '--config=configs/meta.py:smoke',
+              f'--zoo={folders}/zoo', f'--workdir={folders}/meta', *args,
+              code=code)
+
+
+def test_zoo_meta_ablation_report(folders):
+  first = read(folders)
+  again = read(folders)
+  result, = (folders / 'meta' / 'optimizer').glob('*/result.json')
+  record = json.loads(result.read_text())
+  assert record['networks']['test'] and record['classes'] == [
+      'adam', 'momentum']
+  value = record['per_network']['accuracy']
+  low, high = record['per_network']['interval']
+  assert low <= value <= high and f'{value:.3f}' in first.stdout
+  assert 'already' in again.stdout and f'{value:.3f}' in again.stdout
+  read(folders, '--ablate=layer,epoch')
+  grid, = (folders / 'meta' / 'optimizer').glob('*/ablation.csv')
+  layers = ('conv1_1', 'conv2_1', 'conv3_1', 'fc1', 'output')
+  assert len(grid.read_text().splitlines()) == 1 + len(layers) * 2
+  assert grid.with_suffix('.png').stat().st_size > 10_000
+  call('report', f'--zoo={folders}/zoo', f'--meta={folders}/meta',
+       f'--out={folders}/report')
+  page = (folders / 'report' / 'index.html').read_text()
+  assert f'{value * 100:.1f}' in page and 'data:image' in page
+
+
+@pytest.mark.parametrize('spoil', [
+    lambda data: data[:len(data) // 2],
+    lambda data: bytes(b ^ 1 for b in data)], ids=('cut off', 'changed'))
+def test_a_damaged_snapshot_ends_with_1(folders, spoil):
+  chunks = {p: p.read_bytes() for p in pathlib.Path(
+      folders, 'zoo', 'snapshots').glob('*/1/**/d/*')}
+  for path, data in chunks.items():
+    path.write_bytes(spoil(data))
+  done = read(folders, '--config.seed=1', code=1)
+  assert 'snapshots' in done.stderr.splitlines()[-1]
+  for path, data in chunks.items():
+    path.write_bytes(data)
