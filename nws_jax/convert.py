@@ -11,11 +11,10 @@ read at a time. Interrupted, the same command goes on.
 
 import os
 import shutil
-import sys
 
 from absl import flags
 
-from nws_jax import cli, errors
+from nws_jax import bars, cli, errors
 from nws_jax.formats import nws
 from nws_jax.store import folder, tables
 
@@ -76,7 +75,8 @@ def to_nws(place, out, min_accuracy=0.0):
   left = [m for m in kept if not os.path.exists(paths[m['id']])]
   _check_room(out, sum(
       8 * m['num_weights'] * len(epochs[m['id']]) for m in left))
-  with _bar(len(kept), len(kept) - len(left), ' networks') as bar:
+  with bars.make(len(kept), initial=len(kept) - len(left),
+                   desc='convert', unit=' networks') as bar:
     for m in left:
       nws.write_run(paths[m['id']], m, figures[m['id']],
                     zoo.vectors([m['id']], epochs[m['id']])[0])
@@ -124,7 +124,8 @@ def from_nws(place, out, stack_bytes=None):
     total, todo = sum(sizes.values()), sum(sizes[u.name] for u in left)
     _check_room(out, sum(
         4 * vectors.num_weights(u.arch) * sizes[u.name] for u in left))
-    with _bar(total, total - todo, ' snapshots') as bar:
+    with bars.make(total, initial=total - todo, desc='convert',
+                   unit=' snapshots') as bar:
       for unit in left:
         nws_zoo.write_unit(out, unit, runs, sides, bar.update)
     folder.rebuild(out)
@@ -189,14 +190,6 @@ def _check_room(out, num_bytes):
         f'{out} has no room: {num_bytes / 1e9:.1f} GB are needed, '
         f'{free / 1e9:.1f} GB are free. Make room and run the same command '
         'again, or name a folder on another disk with --to.')
-
-
-def _bar(total, done, unit):
-  import tqdm
-  shown = sys.stderr.isatty()
-  return tqdm.tqdm(total=total, initial=done, unit=unit, file=sys.stderr,
-                   desc='convert', mininterval=0.5 if shown else 20,
-                   dynamic_ncols=shown, ncols=None if shown else 100)
 
 
 if __name__ == '__main__':

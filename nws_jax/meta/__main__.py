@@ -150,11 +150,8 @@ class _Bar:
   """Rounds of training on stderr."""
 
   def __init__(self, name):
-    import tqdm
-    shown = sys.stderr.isatty()
-    self._bar = tqdm.tqdm(
-        desc=name, unit=' rounds', file=sys.stderr,
-        mininterval=0.5 if shown else 20, dynamic_ncols=shown)
+    from nws_jax import bars
+    self._bar = bars.make(desc=name, unit=' rounds')
 
   def show(self, place, places, model, models, rounds, going):
     del rounds

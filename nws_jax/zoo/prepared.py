@@ -17,12 +17,10 @@ import io
 import json
 import os
 import shutil
-import sys
 
 import numpy as np
-import tqdm
 
-from nws_jax import errors
+from nws_jax import bars, errors
 from nws_jax.zoo import archives, downloads
 
 VERSIONS = {
@@ -117,13 +115,6 @@ def write(name, archive, data_dir=None):
   os.rename(made, path)
 
 
-def _show_progress(items, total, what):
-  """A progress bar on stderr; seldom renewed where nobody watches."""
-  watched = sys.stderr.isatty()
-  return tqdm.tqdm(items, total=total, desc=what, unit=' images',
-                   mininterval=0.1 if watched else 30)
-
-
 def _staging(parent):
   return os.path.join(parent, 'incomplete.nws_jax')
 
@@ -150,7 +141,8 @@ def _write_records(set_name, archive, data_dir):
   total = len(archive.train_labels) + len(archive.test_labels)
   tfds.disable_progress_bar()  # ours counts images
   try:
-    with (_show_progress(None, total, f'{set_name}: writing') as bar,
+    with (bars.make(total, desc=f'{set_name}: writing',
+                    unit=' images') as bar,
           contextlib.redirect_stdout(io.StringIO())):
       builder = Builder(data_dir=data_dir, file_format='array_record')
       builder.download_and_prepare()
@@ -260,7 +252,8 @@ def _decode(path, name, split, num):
   images, labels_N = None, np.zeros(num, np.uint8)
   try:
     source = tfds.builder_from_directory(path).as_data_source(split)
-    bar = _show_progress(source, num, f'{name}: reading {split}')
+    bar = bars.make(num, iterable=source, desc=f'{name}: reading {split}',
+                    unit=' images')
     for i, example in zip(order_N, bar, strict=True):
       if images is None:
         images = np.zeros((num, *example['image'].shape), np.uint8)
