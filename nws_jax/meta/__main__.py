@@ -32,18 +32,25 @@ import nws_jax
 from nws_jax import cli, errors
 
 _CONFIGS = pathlib.Path(nws_jax.__file__).parents[1] / 'configs' / 'meta.py'
+_FLAGS = flags.FlagValues()
 _CONFIG = config_flags.DEFINE_config_file(
     'config', None, 'Config file and preset, as configs/meta.py:published. '
-    'Keys are set by --config.key=value.')
-_ZOO = flags.DEFINE_string('zoo', 'runs/zoo', 'The zoo to read.')
-_WORKDIR = flags.DEFINE_string('workdir', 'runs/meta', 'Folder of results.')
-_TARGET = flags.DEFINE_string('target', None, 'The property to read.')
+    'Keys are set by --config.key=value.', flag_values=_FLAGS)
+_ZOO = flags.DEFINE_string('zoo', 'runs/zoo', 'The zoo to read.',
+    flag_values=_FLAGS)
+_WORKDIR = flags.DEFINE_string('workdir', 'runs/meta', 'Folder of results.',
+    flag_values=_FLAGS)
+_TARGET = flags.DEFINE_string('target', None, 'The property to read.',
+    flag_values=_FLAGS)
 _CLASSIFIER = flags.DEFINE_string(
-    'classifier', None, 'fast or cnn, in place of the config\'s.')
+    'classifier', None, 'fast or cnn, in place of the config\'s.',
+    flag_values=_FLAGS)
 _ABLATE = flags.DEFINE_string(
-    'ablate', None, 'Makes a grid over layer, epoch, or both: layer,epoch.')
+    'ablate', None, 'Makes a grid over layer, epoch, or both: layer,epoch.',
+    flag_values=_FLAGS)
 _FORCE = flags.DEFINE_bool(
-    'force', False, 'Train again where the result is already there.')
+    'force', False, 'Train again where the result is already there.',
+    flag_values=_FLAGS)
 
 
 def main():
@@ -63,7 +70,7 @@ def main():
 
 def _ask():
   """The request, checked: flags and config are known here alone."""
-  config = dict(cli.config(_CONFIG))
+  config = dict(cli.config(_CONFIG, _FLAGS))
   if not _TARGET.value:
     raise errors.Wrong('--target is missing; try --target=batch_size, or see '
                        '--help for all.')
@@ -165,4 +172,4 @@ class _Bar:
 
 
 if __name__ == '__main__':
-  cli.run(main, config=_CONFIGS)
+  cli.run(main, _FLAGS, config=_CONFIGS)

@@ -153,15 +153,23 @@ def make_fit(classifier, view, plan):
   return start, advance, predict
 
 
-def run(fit, shared, tasks, keys, plan, progress=lambda done, going: None):
+def map_fit(functions):
+  """Maps what `make_fit` made over models; compiled once for each shape."""
+  return tuple(
+      jax.jit(jax.vmap(f, in_axes=(None,) + (0,) * n), donate_argnums=given)
+      for f, n, given in zip(functions, (2, 3, 2), ((), (3,), ())))
+
+
+def run(mapped, shared, tasks, keys, plan,
+        progress=lambda done, going: None):
   """Trains all models together and predicts their test networks.
 
   Args:
-    fit: from `make_fit`.
+    mapped: from `map_fit`.
     shared: what all models see, whole.
     tasks: `Task` with a leading axis of models.
     keys: one key a model; consumed.
-    plan: the `Plan` of `fit`.
+    plan: the `Plan` they were made with.
     progress: called after each round with the rounds done and the number of
       models that go on.
 
@@ -171,9 +179,7 @@ def run(fit, shared, tasks, keys, plan, progress=lambda done, going: None):
   Raises:
     errors.Damaged: a model's validation loss was never finite.
   """
-  start, advance, predict = (
-      jax.jit(jax.vmap(f, in_axes=(None,) + (0,) * n), donate_argnums=d)
-      for f, n, d in zip(fit, (2, 3, 2), ((), (3,), ())))
+  start, advance, predict = mapped
   state = start(shared, tasks, keys)
   for n in range(-(-plan.steps // plan.round_steps)):
     state = advance(shared, tasks, keys, state)

@@ -57,18 +57,17 @@ def decide(source, region, target_values_RxM, outputs, sides, *, name, looks,
   Returns:
     `Decisions` for each run of each first snapshot: [len(firsts)][R].
   """
-  classifier = classifiers.make(name, outputs)
   fill_key, key = jax.random.split(key)
   if name == settings.FAST:
-    view, shared = windows.look_up(), _fill(source, region, looks, fill_key)
+    window, shared = None, _fill(source, region, looks, fill_key)
   else:
-    view = windows.cut(looks.length, _count(region, looks.length, looks.even))
+    window = looks.length, _count(region, looks.length, looks.even)
     shared = (source, jnp.asarray(region.low_M), jnp.asarray(region.high_M))
   tasks, scales = _make_tasks(target_values_RxM, sides, firsts)
   keys = jax.vmap(lambda n: jax.random.fold_in(key, n))(
       jnp.arange(tasks.trains.size))
-  functions = fit.make_fit(classifier, view, plan)
-  said = _run_in_parts(functions, shared, tasks, keys, plan, looks, progress)
+  mapped = _build(name, outputs, plan._replace(steps=0), window)
+  said = _run_in_parts(mapped, shared, tasks, keys, plan, looks, progress)
   if target_values_RxM.dtype.kind == 'i':
     said = np.asarray(jax.nn.log_softmax(said))
   else:
@@ -78,6 +77,14 @@ def decide(source, region, target_values_RxM, outputs, sides, *, name, looks,
   said = said.reshape((len(firsts), runs, folds) + said.shape[1:])
   return [[_gather(said[c, r], sides) for r in range(runs)]
           for c in range(len(firsts))]
+
+
+@functools.lru_cache(maxsize=8)  # cells of one shape share what is compiled
+def _build(name, outputs, plan, window):
+  """`fit.map_fit`; `plan.steps` is of no account, `window` is None for fast."""
+  view = windows.cut(*window) if window else windows.look_up()
+  return fit.map_fit(
+      fit.make_fit(classifiers.make(name, outputs), view, plan))
 
 
 def _count(region, length, most):
@@ -139,11 +146,10 @@ def _make_tasks(values_RxM, sides, firsts):
   return jax.tree.map(lambda *x: np.stack(x), *tasks), np.array(scales).T
 
 
-def _run_in_parts(functions, shared, tasks, keys, plan, looks, progress):
+def _run_in_parts(mapped, shared, tasks, keys, plan, looks, progress):
   """Trains as many models at once as memory allows, all parts of one size."""
   models = len(keys)
-  one = jax.eval_shape(
-      functions[0], shared, _take(tasks, 0), keys[0])
+  one = jax.eval_shape(mapped[0], shared, _take(tasks, [0]), keys[:1])
   size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(one.best))
   size *= 5  # variables, two moments, the best ones, gradients
   if not isinstance(shared, windows.Bank):
@@ -154,7 +160,7 @@ def _run_in_parts(functions, shared, tasks, keys, plan, looks, progress):
   for begin in range(0, models, width):
     rows = np.minimum(np.arange(begin, begin + width), models - 1)
     said.append(fit.run(
-        functions, shared, _take(tasks, rows), keys[rows], plan,
+        mapped, shared, _take(tasks, rows), keys[rows], plan,
         functools.partial(progress, begin, models)))
   return np.concatenate(said)[:models]
 

@@ -36,8 +36,11 @@ def test_replicates_and_windows_widen():
 
 def test_the_bootstrap_resamples_settings_and_is_repeatable():
   x = np.random.default_rng(0).normal(size=200)
-  draw = lambda s, seed=0: stats.bootstrap(
-      lambda rows: x[rows].mean(), s, repetitions=2000, seed=seed)
+
+  def draw(s, seed=0):
+    return stats.bootstrap(
+        lambda rows: x[rows].mean(), s, repetitions=2000, seed=seed)
+
   low, high = draw(np.arange(200))
   error = 1.96 * x.std() / np.sqrt(200)
   np.testing.assert_allclose((low, high), (x.mean() - error, x.mean() + error),

@@ -1,0 +1,81 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from nws_jax.meta import classifiers
+
+
+def _init(name, outputs, inputs):
+  return classifiers.make(name, outputs).init(jax.random.key(0), inputs)
+
+
+@pytest.mark.parametrize('length, outputs, values', [
+    (5000, 5, 10_407_685), (500, 5, 9_359_109), (1000, 5, 9_359_109),
+    (92_868, 5, 10_948_997)])
+def test_the_published_cnns_have_the_published_sizes(length, outputs, values):
+  variables = jax.eval_shape(
+      lambda: _init('cnn', outputs, jnp.zeros((2, length))))
+  assert sum(x.size for x in jax.tree.leaves(variables)) == values
+  assert set(variables) == {'params', 'batch_stats'}
+
+
+def test_the_published_cnns_have_the_published_depths():
+  for length, convolutions, poolings in ((5000, 12, 8), (92_868, 15, 12)):
+    plan = classifiers.plan_cnn(length)
+    assert sum(c > 0 for c in plan) == convolutions
+    assert sum(c == 0 for c in plan) == poolings
+
+
+def test_the_work_of_a_window():
+  # By hand: 725 million in the convolutions, 16 million in the dense layers.
+  assert classifiers.count_flops(5000, 5) == pytest.approx(742e6, rel=0.002)
+
+
+def test_five_shifts_are_a_convolution():
+  x = jax.random.normal(jax.random.key(0), (2, 11, 3))
+  layer = classifiers._Conv(4)
+  variables = layer.init(jax.random.key(1), x)
+  want = lax.conv_general_dilated(
+      x, variables['params']['kernel'], (1,), 'SAME',
+      dimension_numbers=('NWC', 'WIO', 'NWC'))
+  np.testing.assert_allclose(layer.apply(variables, x), want, atol=1e-5)
+
+
+@pytest.mark.parametrize('name', ['cnn', 'fast'])
+def test_a_prediction_does_not_depend_on_its_neighbours(name):
+  inputs = 3 * jax.random.normal(jax.random.key(0), (8, 40)) + 1
+  pair = classifiers.make(name, 3)
+  variables = jax.jit(pair.init)(jax.random.key(0), inputs)
+  _, variables = jax.jit(pair.apply)(variables, inputs, jax.random.key(1))
+  predict = jax.jit(lambda v, x: pair.apply(v, x, None))
+  together, _ = predict(variables, inputs)
+  for i in range(3):
+    alone, _ = predict(variables, inputs[i:i + 1])
+    np.testing.assert_allclose(alone[0], together[i], atol=1e-5)
+  assert np.ptp(np.asarray(together), axis=0).min() > 0  # windows differ
+
+
+def test_training_moves_the_running_statistics_and_drops_out():
+  inputs = jax.random.normal(jax.random.key(0), (8, 16))
+  pair = classifiers.make('cnn', 3)
+  variables = jax.jit(pair.init)(jax.random.key(0), inputs)
+  train = jax.jit(pair.apply)
+  first, moved = train(variables, inputs, jax.random.key(1))
+  second, _ = train(variables, inputs, jax.random.key(2))
+  assert np.abs(first - second).max() > 0
+  mean = variables['batch_stats']['BatchNorm_0']['mean']
+  assert np.abs(moved['batch_stats']['BatchNorm_0']['mean'] - mean).max() > 0
+
+
+def test_fast_takes_what_is_missing_and_any_scale():
+  inputs = jax.random.normal(jax.random.key(0), (64, 3))
+  inputs = (inputs * jnp.array([[1e6, 1e-6, 1]])).at[::2, 2].set(jnp.nan)
+  inputs = jnp.concatenate([inputs, jnp.full((64, 1), jnp.nan)], 1)
+  pair = classifiers.make('fast', 2)
+  variables = pair.init(jax.random.key(0), inputs)
+  outputs, _ = pair.apply(variables, inputs, None)
+  assert np.isfinite(outputs).all()
+  shifted = inputs.at[:, 1].add(1e-6)  # as visible as a shift of 1e6 of [:, 0]
+  assert np.abs(pair.apply(variables, shifted, None)[0] - outputs).max() > 1e-3

@@ -1,0 +1,151 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+
+from nws_jax import errors
+from nws_jax.meta import classifiers, fit, measure, windows
+
+
+def _shared(classes, spread=0.3):
+  """Windows of 20 values whose mean is the class, one network each row."""
+  classes = np.asarray(classes)
+  noise = np.random.default_rng(0).normal(size=(len(classes), 1, 20)) * spread
+  weights = jnp.asarray(classes[:, None, None] + noise, jnp.float32)
+  source = windows.Source(weights, jnp.zeros((1, 20), jnp.int32),
+                          jnp.zeros(len(classes), jnp.int32))
+  region = windows.Region(np.zeros(len(classes), np.int32),
+                          np.full(len(classes), 20, np.int32))
+  return source, region
+
+
+def _decide(values_RxM, outputs, *, steps=200, name='fast', seed=0,
+            classes=None, rate=1e-3, length=20):
+  values_RxM = np.asarray(values_RxM)
+  members = pd.DataFrame({'fold': np.arange(values_RxM.shape[1]) % 5})
+  source, region = _shared(values_RxM[0] if classes is None else classes)
+  return measure.decide(
+      source, region, values_RxM, outputs, windows.split(members), name=name,
+      looks=measure.Looks(length, 4, 4, True), firsts=[0],
+      plan=fit.Plan(steps, 20, 5, 32, rate, 1), key=jax.random.key(seed),
+      progress=lambda *at: None)[0]
+
+
+def test_losses_of_known_cases():
+  logits = jnp.log(jnp.array([[0.2, 0.8], [0.5, 0.5]]))
+  np.testing.assert_allclose(
+      fit.measure_loss(logits, jnp.array([1, 0])), -np.log([0.8, 0.5]),
+      atol=1e-6)
+  # Paired: a [B, 1] against [B] would give [B, B].
+  np.testing.assert_allclose(
+      fit.measure_loss(jnp.array([[1.], [2.]]), jnp.array([3., 5.])), [4, 9])
+
+
+def test_it_learns_what_is_there():
+  labels = np.random.default_rng(0).integers(0, 3, 60)
+  decisions, = _decide([labels], 3)
+  np.testing.assert_array_equal(decisions.rows_T, np.arange(60))
+  np.testing.assert_array_equal(decisions.folds_T, np.arange(60) % 5)
+  right = decisions.outputs_TxSxO.mean(1).argmax(-1) == labels
+  assert right.mean() > 0.9
+  np.testing.assert_allclose(
+      np.exp(decisions.outputs_TxSxO).sum(-1), 1, atol=1e-5)
+
+
+def test_it_regresses_in_the_targets_own_unit():
+  target = np.random.default_rng(0).uniform(100, 110, 60)
+  decisions, = _decide([target], 1, steps=600)
+  error = decisions.outputs_TxSxO.mean(1)[:, 0] - target
+  assert np.mean(error**2) < 0.2 * target.var()
+
+
+def test_shuffled_labels_give_chance():
+  rng = np.random.default_rng(0)
+  labels = rng.integers(0, 3, 60)
+  runs = np.stack([labels] + [rng.permutation(labels) for _ in range(5)])
+  decisions = _decide(runs, 3)
+  right = [np.mean(d.outputs_TxSxO.mean(1).argmax(-1) == run)
+           for d, run in zip(decisions, runs)]
+  assert right[0] > 0.9
+  assert abs(np.mean(right[1:]) - 1 / 3) < 0.1  # 300 decisions
+  assert len({d.outputs_TxSxO.tobytes() for d in decisions}) == 6
+
+
+def test_the_same_seed_is_the_same_and_another_is_another():
+  labels = np.arange(60) % 3
+  one, again, other = (
+      _decide([labels], 3, steps=40, seed=s)[0].outputs_TxSxO
+      for s in (0, 0, 1))
+  np.testing.assert_array_equal(one, again)
+  assert np.abs(one - other).max() > 0
+
+
+def test_a_mapped_model_is_the_model_alone():
+  labels = np.arange(60) % 3
+  source, region = _shared(labels)
+  sides = windows.split(pd.DataFrame({'fold': np.arange(60) % 5}))
+  bank = measure._fill(source, region, measure.Looks(20, 4, 4, True),
+                       jax.random.key(0))
+  plan = fit.Plan(40, 20, 5, 32, 1e-3, 1)
+  functions = fit.map_fit(fit.make_fit(
+      classifiers.make('fast', 3), windows.look_up(), plan))
+  tasks, _ = measure._make_tasks(labels[None], sides, [0])
+  keys = jax.random.split(jax.random.key(0), 5)
+  together = fit.run(
+      functions, bank, jax.tree.map(jnp.asarray, tasks), keys, plan)
+  alone = np.concatenate([
+      fit.run(functions, bank, measure._take(tasks, [f]), keys[f:f + 1], plan)
+      for f in (0, 3)])
+  np.testing.assert_allclose(alone, together[[0, 3]], atol=1e-4)
+  assert np.abs(together[0] - together[1]).max() > 1e-2
+
+
+def test_it_stops_early_and_keeps_the_best():
+  labels = np.arange(60) % 3
+  source, region = _shared(labels)
+  sides = windows.split(pd.DataFrame({'fold': np.arange(60) % 5}))
+  bank = measure._fill(source, region, measure.Looks(20, 1, 1, True),
+                       jax.random.key(0))
+  plan = fit.Plan(1000, 5, 2, 16, 0.3, 1)  # a rate that soon makes it worse
+  start, advance, _ = fit.make_fit(
+      classifiers.make('fast', 3), windows.look_up(), plan)
+  tasks, _ = measure._make_tasks(labels[None], sides, [0])
+  task, key = measure._take(tasks, 0), jax.random.key(0)
+  state, states = start(bank, task, key), []
+  step = jax.jit(advance)
+  for _ in range(60):
+    state = step(bank, task, key, state)
+    states.append(state)
+    if state.waited >= plan.patience:
+      break
+  assert state.waited == plan.patience
+  best = states[-1 - plan.patience]
+  for kept, there in zip(jax.tree.leaves(state.best),
+                         jax.tree.leaves(best.variables)):
+    np.testing.assert_array_equal(kept, there)
+  after = step(bank, task, key, state)
+  assert all(np.array_equal(a, b) for a, b in zip(
+      jax.tree.leaves(after), jax.tree.leaves(state)))  # frozen
+
+
+def test_the_cnn_overfits_a_handful_and_uses_new_windows():
+  labels = np.arange(20) % 2
+  decisions, = _decide([labels], 2, name='cnn', steps=60, length=16,
+                       classes=6 * labels)
+  right = decisions.outputs_TxSxO.mean(1).argmax(-1) == labels
+  assert decisions.outputs_TxSxO.shape == (20, 4, 2)  # starts 0 to 4
+  assert right.mean() > 0.8
+
+
+def test_a_diverged_classifier_is_an_error():
+  with pytest.raises(errors.Damaged, match='learning_rate'):
+    _decide([np.arange(20.)], 1, rate=1e30, steps=40)
+
+
+def test_parts_of_a_large_grid_are_the_whole(monkeypatch):
+  labels = np.arange(60) % 3
+  whole = _decide([labels], 3, steps=20)[0].outputs_TxSxO
+  monkeypatch.setattr(measure, 'MEMORY', 1 << 16)
+  parts = _decide([labels], 3, steps=20)[0].outputs_TxSxO
+  np.testing.assert_allclose(parts, whole, atol=1e-4)

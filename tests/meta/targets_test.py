@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+
+from nws_jax import errors
+from nws_jax.meta import reading, settings, targets
+
+
+def test_classes_stand_in_the_order_of_the_table(plant):
+  target = targets.choose(plant().members, 'optimizer')
+  assert target.classes == ('adam', 'rmsprop', 'momentum')
+  assert [target.classes[i] for i in target.values_M] == (
+      plant().members['optimizer'].tolist())
+
+
+def test_numbers_ascend_whatever_the_published_choices(plant):
+  members = plant().members.assign(batch_size=[64, 16, 100] * 20)
+  assert targets.choose(members, 'batch_size').classes == (16, 64, 100)
+
+
+def test_learning_rates_are_regressed_by_their_logarithm(plant):
+  members = plant().members
+  target = targets.choose(members, 'learning_rate')
+  np.testing.assert_allclose(
+      target.natural(target.values_M), members['learning_rate'])
+  np.testing.assert_allclose(
+      target.values_M, np.log(members['learning_rate']))
+  assert target.outputs == 1 and not target.classes
+
+
+@pytest.mark.parametrize('name, words', [
+    ('dataset', 'optimizer, test_accuracy'), ('batch_norm', 'learning_rate')])
+def test_what_does_not_vary_is_refused_and_what_does_is_named(
+    plant, name, words):
+  with pytest.raises(errors.Wrong, match=words):
+    targets.choose(plant().members, name)
+
+
+def test_unknown_names_and_small_classes_are_refused(plant):
+  with pytest.raises(errors.Wrong, match='allowed: dataset, learning_rate'):
+    targets.check_name('colour')
+  members = plant().members.assign(dataset=['digits'] * 4 + ['mnist'] * 56)
+  with pytest.raises(errors.Wrong, match='only 4 networks have digits'):
+    targets.choose(members, 'dataset')
+
+
+def test_select_leaves_out_and_counts(plant):
+  members = plant().members
+  members.loc[:4, 'status'] = 'diverged'
+  kept, left = targets.select(members, 'optimizer', diverged=False,
+                              min_accuracy=0.3, balance=True)
+  assert left['diverged'] == 5 and (kept['status'] != 'diverged').all()
+  assert kept['test_accuracy'].min() >= 0.3 and left['min_accuracy'] > 0
+  assert kept['optimizer'].value_counts().nunique() == 1
+  assert len(kept) + sum(left.values()) == len(members)
+  everyone, left = targets.select(members, 'optimizer', diverged=True,
+                                  min_accuracy=0.0, balance=False)
+  assert len(everyone) == len(members) and not left
+
+
+@pytest.mark.parametrize('key, value, words', [
+    ('classifier', 'svm', 'auto, fast, cnn'), ('epochs', '8-9', 'first:last'),
+    ('batch_size', 0, 'whole numbers from 1'), ('min_accuracy', 2.0, 'below 1'),
+    ('learning_rate', float('nan'), 'above 0'), ('passes', 3, 'exactly one')])
+def test_settings_name_the_key_that_is_wrong(settle, key, value, words):
+  with pytest.raises(errors.Wrong, match=f'{key}=.*{words}'):
+    settle(**{key: value})
+
+
+@pytest.mark.parametrize('wanted, epochs', [
+    ('last', (3,)), ('all', (0, 1, 2, 3)), ('1:2', (1, 2)), ('2', (2,))])
+def test_epochs(plant, wanted, epochs):
+  assert set(reading.choose_epochs(plant(epochs=4), [0, 1], wanted).values()
+             ) == {epochs}
+
+
+def test_epochs_and_windows_that_are_not_there_are_refused(plant):
+  zoo = plant()
+  with pytest.raises(errors.Wrong, match='epochs=7.*0, 1, 2'):
+    reading.choose_epochs(zoo, [0, 1], '7')
+  with pytest.raises(errors.Wrong, match='window=161 does not fit.*160'):
+    reading.choose_window(zoo.members, 161)
+  assert reading.choose_window(zoo.members, 160) == 160
+  assert reading.choose_window(zoo.members, 0) == 160
+  mixed = zoo.members.assign(architecture=['a', 'b'] * 30, num_weights=92_868)
+  assert reading.choose_window(mixed, 0) == 5000
+
+
+def test_the_layout_names_every_value(plant):
+  zoo = plant()
+  parts, layout, names = reading.read_layout(zoo.layers, zoo.members)
+  assert parts.shape == (1, 160) and set(layout) == {0}
+  assert (np.diff(parts[0]) >= 0).all()
+  for row in zoo.layers.itertuples():
+    assert {names[i] for i in parts[0, row.start:row.stop]} == {
+        (row.layer, row.tensor)}
+
+
+def test_presets_are_settings():
+  from configs import meta as presets
+  for preset in presets.PRESETS:
+    settings.from_config(presets.get_config(preset))
+  with pytest.raises(errors.Wrong, match='default, smoke, published'):
+    presets.get_config('nothing')
