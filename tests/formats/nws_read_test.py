@@ -57,16 +57,17 @@ def test_other_lengths_are_vectors_alone(publish, tmp_path):
 
 
 @pytest.mark.parametrize('path, found', [
-    ('/mnt/raid/runs/0002', True), ('runs/0002', True), ('./runs//0002/', True),
-    (r'C:\data\runs\0002', True), ('/runs/0002', True),
-    ('/mnt/0002', False), ('/', False), ('', False), ('/mnt/runs/0003', False),
-    ('/mnt/runs/\0', False)])
+    ('/mnt/raid/runs/0002', 'runs/0002'), ('runs/0002', 'runs/0002'),
+    ('./runs//0002/', 'runs/0002'), (r'C:\data\runs\0002', 'runs/0002'),
+    ('/runs/0002', 'runs/0002'), ('/mnt/fixed/0002', '0002'),
+    ('/mnt/0003', None), ('/', None), ('', None), ('/mnt/runs/0003', None),
+    ('/mnt/runs/\0', None)])
 def test_the_end_of_a_path_is_found(tmp_path, path, found):
   (tmp_path / 'runs' / '0002').mkdir(parents=True)
-  (tmp_path / '0004').mkdir()
+  (tmp_path / '0002').mkdir()
   if found:
     assert nws_read.find(str(tmp_path), path, 'x.csv, line 2') == str(
-        tmp_path / 'runs' / '0002')
+        tmp_path / found)
   else:
     with pytest.raises(errors.Damaged, match='x.csv, line 2: no folder'):
       nws_read.find(str(tmp_path), path, 'x.csv, line 2')

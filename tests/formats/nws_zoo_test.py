@@ -86,15 +86,28 @@ def test_what_is_damaged_later_is_not_committed(runs, tmp_path):
   assert folder.units(zoo) == []
 
 
-def test_vectors_alone(runs, tmp_path):
-  zoo = tmp_path / 'zoo'
-  runs = [r._replace(num_conv=r.num_conv - n) for n, r in enumerate(runs[:2])]
-  for unit in nws_zoo.plan(runs):
-    nws_zoo.write_unit(str(zoo), unit, runs, nws_zoo.list_sides(runs),
+def write(path, runs):
+  for unit in nws_zoo.plan(runs, 8000):
+    nws_zoo.write_unit(str(path), unit, runs, nws_zoo.list_sides(runs),
                        lambda: None)
-  (zoo / 'config.json').write_text('{"converted_from": {}}')
-  folder.rebuild(str(zoo))
-  zoo = nws_jax.open_zoo(zoo)
+  (path / 'config.json').write_text('{"converted_from": {}}')
+  folder.rebuild(str(path))
+  return nws_jax.open_zoo(path)
+
+
+def test_every_vector_is_at_its_place(runs, tmp_path):
+  zoo = write(tmp_path / 'zoo', runs[:6])
+  assert zoo.members['unit'].nunique() == 4 and zoo.verify() == 24
+  for id, run in enumerate(runs[:6]):
+    assert zoo.members['learning_rate'][id] == run.row['learning_rate']
+    for epoch in range(4):
+      np.testing.assert_array_equal(
+          zoo.vector(id, epoch), nws_read.read_vector(run, epoch + 1))
+
+
+def test_vectors_alone(runs, tmp_path):
+  runs = [r._replace(num_conv=r.num_conv - n) for n, r in enumerate(runs[:2])]
+  zoo = write(tmp_path / 'zoo', runs)
   assert zoo.verify() == 8
   for id, (conv, size) in enumerate(((48, 780), (151, 856))):
     np.testing.assert_array_equal(
