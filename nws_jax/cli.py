@@ -15,11 +15,13 @@ from absl import flags, logging
 from nws_jax import errors
 
 
-def run(main, config=None):
+def run(main, flag_values, config=None):
   """Parses the command line, calls `main()`, exits with its outcome's code.
 
   Args:
     main: the command.
+    flag_values: its `flags.FlagValues`, its own: several commands may be
+      imported together.
     config: file that --config names where the command line does not. (As the
       flag's own default it would be read before errors can be caught.)
   """
@@ -30,10 +32,10 @@ def run(main, config=None):
   if name == '__main__':  # python -m nws_jax.zoo -> nws_jax.zoo
     name = sys.modules['__main__'].__spec__.name
   name = name.removesuffix('.__main__')
-  flags.FLAGS.set_default('logtostderr', True)
+  flags.FLAGS.mark_as_parsed()  # those of libraries keep their defaults
   logging.set_verbosity(logging.ERROR)  # libraries; ours are plain messages
   try:
-    code = _run(main, name, sys.argv)
+    code = _run(main, flag_values, name, sys.argv)
   except KeyboardInterrupt:
     print(f'{name}: interrupted', file=sys.stderr)
     code = 130
@@ -41,12 +43,12 @@ def run(main, config=None):
   sys.exit(code)
 
 
-def _run(main, name, argv):
+def _run(main, flag_values, name, argv):
   if {'--help', '-h', '-help'} & set(argv[1:]):
-    print(_help(main))
+    print(_help(main, flag_values))
     return 0
   try:
-    rest = flags.FLAGS(argv)
+    rest = flag_values(argv)
     if len(rest) > 1 and not getattr(main, 'positional', False):
       raise errors.Wrong(f'unexpected argument {rest[1]!r}; options start '
                          'with --. See --help.')
@@ -80,19 +82,17 @@ def _say(name, message, code):
   return code
 
 
-def _help(main):
+def _help(main, flag_values):
   module = sys.modules[main.__module__]
-  own = flags.FLAGS.get_flags_for_module(module)
   lines = [(module.__doc__ or '').strip(), '', 'Options:']
-  for flag in sorted(own, key=lambda f: f.name):
+  for name in sorted(flag_values):
+    flag = flag_values[name]
     default = '' if flag.default is None else f' (default: {flag.default})'
-    if '\n' in default:  # of a config, which its file tells better
-      default = ''
     lines += [f'  --{flag.name}', f'      {flag.help}{default}']
   return '\n'.join(lines)
 
 
-def config(flag):
+def config(flag, flag_values):
   """The config a flag names.
 
   Raises:
@@ -105,7 +105,7 @@ def config(flag):
     flag.value.keys()
   except OSError as e:  # ml_collections keeps it until the value is used
     from ml_collections import config_flags
-    path = config_flags.get_config_filename(flags.FLAGS[flag.name])
+    path = config_flags.get_config_filename(flag_values[flag.name])
     raise errors.Wrong(f'--config={path}: there is no such file.') from e
   return flag.value
 

@@ -18,12 +18,15 @@ from nws_jax import bars, cli, errors
 from nws_jax.formats import nws
 from nws_jax.store import folder, tables
 
-_FROM = flags.DEFINE_string('from', None, 'What to read: FORMAT:FOLDER.')
+_FLAGS = flags.FlagValues()
+_FROM = flags.DEFINE_string('from', None, 'What to read: FORMAT:FOLDER.',
+    flag_values=_FLAGS)
 _TO = flags.DEFINE_string(
-    'to', None, 'What to write: FORMAT:FOLDER; new, empty, or to go on with.')
+    'to', None, 'What to write: FORMAT:FOLDER; new, empty, or to go on with.',
+    flag_values=_FLAGS)
 _MIN_ACCURACY = flags.DEFINE_float(
     'min_accuracy', 0.0, 'From a zoo: leave out networks whose test accuracy '
-    'is below.')
+    'is below.', flag_values=_FLAGS)
 
 
 def main():
@@ -193,4 +196,4 @@ def _check_room(out, num_bytes):
 
 
 if __name__ == '__main__':
-  cli.run(main)
+  cli.run(main, _FLAGS)

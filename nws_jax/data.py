@@ -17,14 +17,17 @@ from absl import flags
 from nws_jax import cli, errors
 from nws_jax.zoo import archives, downloads, prepared
 
+_FLAGS = flags.FlagValues()
 _PREPARE = flags.DEFINE_list(
-    'prepare', [], f'sets to prepare, of {", ".join(prepared.VERSIONS)}.')
+    'prepare', [], f'sets to prepare, of {", ".join(prepared.VERSIONS)}.',
+    flag_values=_FLAGS)
 _ARCHIVES = flags.DEFINE_string(
     'archives', None, "folder of the publishers' archives, named as "
-    'published; without it they are downloaded.')
+    'published; without it they are downloaded.', flag_values=_FLAGS)
 _DATA_DIR = flags.DEFINE_string(
     'data_dir', None, 'where to put the sets; without it, where TensorFlow '
-    'Datasets does: $TFDS_DATA_DIR or ~/tensorflow_datasets.')
+    'Datasets does: $TFDS_DATA_DIR or ~/tensorflow_datasets.',
+    flag_values=_FLAGS)
 
 
 def main():
@@ -103,4 +106,4 @@ def verify_published(name, file, path):
 
 
 if __name__ == '__main__':
-  cli.run(main)
+  cli.run(main, _FLAGS)

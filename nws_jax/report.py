@@ -16,19 +16,23 @@ from absl import flags
 from nws_jax import cli, errors
 from nws_jax.store import folder, tables
 
-_ZOO = flags.DEFINE_string('zoo', 'runs/zoo', 'The zoo to show.')
+_FLAGS = flags.FlagValues()
+_ZOO = flags.DEFINE_string('zoo', 'runs/zoo', 'The zoo to show.',
+    flag_values=_FLAGS)
 _META = flags.DEFINE_string(
-    'meta', 'runs/meta', 'Results of python -m nws_jax.meta.')
-_OUT = flags.DEFINE_string('out', 'runs/report', 'Folder of the page.')
+    'meta', 'runs/meta', 'Results of python -m nws_jax.meta.',
+    flag_values=_FLAGS)
+_OUT = flags.DEFINE_string('out', 'runs/report', 'Folder of the page.',
+    flag_values=_FLAGS)
 _HEADLINE = flags.DEFINE_string(
     'headline', None, 'Make one picture with the main results instead, as this '
-    'PNG file.')
+    'PNG file.', flag_values=_FLAGS)
 
 
 def main():
   zoo, meta = pathlib.Path(_ZOO.value), pathlib.Path(_META.value)
   folder.check(zoo)
-  if flags.FLAGS['meta'].present and not meta.is_dir():
+  if _FLAGS['meta'].present and not meta.is_dir():
     raise errors.Wrong(f'--meta={meta} is not a folder; give the --workdir of '
                        'python -m nws_jax.meta.')
   if _HEADLINE.value:
@@ -140,4 +144,4 @@ def _write(path, content):
 
 
 if __name__ == '__main__':
-  cli.run(main)
+  cli.run(main, _FLAGS)

@@ -14,13 +14,18 @@ from absl import flags
 
 from nws_jax import checks, cli, errors
 
-_ZOO = flags.DEFINE_string('zoo', 'runs/zoo', 'The zoo to verify.')
+_FLAGS = flags.FlagValues()
+_ZOO = flags.DEFINE_string('zoo', 'runs/zoo', 'The zoo to verify.',
+    flag_values=_FLAGS)
 _NETWORKS = flags.DEFINE_integer(
-    'networks', 16, 'How many networks to measure again, evenly spread.')
+    'networks', 16, 'How many networks to measure again, evenly spread.',
+    flag_values=_FLAGS)
 _REPLAY = flags.DEFINE_integer(
-    'replay', None, 'Id of a network to train again, instead of the checks.')
+    'replay', None, 'Id of a network to train again, instead of the checks.',
+    flag_values=_FLAGS)
 _DATA_DIR = flags.DEFINE_string(
-    'data_dir', None, 'Where the full image sets are, if they have moved.')
+    'data_dir', None, 'Where the full image sets are, if they have moved.',
+    flag_values=_FLAGS)
 
 
 def main():
@@ -75,4 +80,4 @@ def verify(zoo, networks=16, data_dir=None):
 
 
 if __name__ == '__main__':
-  cli.run(main)
+  cli.run(main, _FLAGS)

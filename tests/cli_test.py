@@ -41,7 +41,8 @@ WRONG = [  # arguments, what the message must name
     (('nws_jax.meta', '--target=dataset', '--config=configs/meta.py:big'),
      ['big', 'published']),
     (('nws_jax.meta', '--target=dataset', '--ablate=layers'), ['layers']),
-    (('nws_jax.meta', '--target=dataset', '--zoo=tests'), ['tests', 'not a zoo']),
+    (('nws_jax.meta', '--target=dataset', '--zoo=tests'),
+     ['tests', 'not a zoo']),
     (('nws_jax.report', '--zoo=tests'), ['tests', 'not a zoo']),
     (('nws_jax.data', '--prepare=imagenet'), ['imagenet', 'cifar10']),
 ]

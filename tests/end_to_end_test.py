@@ -1,4 +1,4 @@
-"""The commands one after another, as a user gives them; then what is damaged."""
+"""The commands one after another, as a user gives them; and damaged files."""
 
 import json
 import os

@@ -21,15 +21,17 @@ from ml_collections import config_flags
 
 from nws_jax import cli
 
+_FLAGS = flags.FlagValues()
 _CONFIG = config_flags.DEFINE_config_file(
     'config', None, 'Config file and preset, as configs/zoo.py:smoke. Keys '
-    'are set by --config.key=value.')
+    'are set by --config.key=value.', flag_values=_FLAGS)
 _WORKDIR = flags.DEFINE_string(
-    'workdir', 'runs/zoo', 'Folder of the zoo; made, or gone on with.')
+    'workdir', 'runs/zoo', 'Folder of the zoo; made, or gone on with.',
+    flag_values=_FLAGS)
 
 
 def main():
-  config = cli.config(_CONFIG)
+  config = cli.config(_CONFIG, _FLAGS)
   from nws_jax import api
   from nws_jax.zoo import driver, progress, recipe, summary
   begin = time.monotonic()
@@ -48,4 +50,4 @@ def main():
 
 
 if __name__ == '__main__':
-  cli.run(main)
+  cli.run(main, _FLAGS)
