@@ -137,7 +137,7 @@ def check_accuracies(zoo, recipe, sets, ids):
         figures, images = figures + 1, images + len(labels)
         apart += abs(round(stored) - count)
         unsure += most - least
-  return (f'{figures} of {len(ids)} networks, measured by Flax: {apart} of '
+  return (f'{figures} figures of {len(ids)} networks, by Flax: {apart} of '
           f'{images:,} images differ, {unsure} may by rounding')
 
 
