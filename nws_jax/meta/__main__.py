@@ -36,12 +36,12 @@ _FLAGS = flags.FlagValues()
 _CONFIG = config_flags.DEFINE_config_file(
     'config', None, 'Config file and preset, as configs/meta.py:published. '
     'Keys are set by --config.key=value.', flag_values=_FLAGS)
-_ZOO = flags.DEFINE_string('zoo', 'runs/zoo', 'The zoo to read.',
-    flag_values=_FLAGS)
-_WORKDIR = flags.DEFINE_string('workdir', 'runs/meta', 'Folder of results.',
-    flag_values=_FLAGS)
-_TARGET = flags.DEFINE_string('target', None, 'The property to read.',
-    flag_values=_FLAGS)
+_ZOO = flags.DEFINE_string(
+    'zoo', 'runs/zoo', 'The zoo to read.', flag_values=_FLAGS)
+_WORKDIR = flags.DEFINE_string(
+    'workdir', 'runs/meta', 'Folder of results.', flag_values=_FLAGS)
+_TARGET = flags.DEFINE_string(
+    'target', None, 'The property to read.', flag_values=_FLAGS)
 _CLASSIFIER = flags.DEFINE_string(
     'classifier', None, 'fast or cnn, in place of the config\'s.',
     flag_values=_FLAGS)

@@ -37,7 +37,7 @@ def test_a_planted_property_is_read_with_its_controls(plant, settle):
 
 
 def test_what_is_not_planted_is_at_chance(plant, settle):
-  record, _ = _answer(plant(networks=100), settle(), 'augmentation')
+  record, _ = _answer(plant(), settle(), 'augmentation')
   low, high = record['per_network']['interval']
   assert low < 0.55 and high > 0.45
 
@@ -60,7 +60,7 @@ def test_learning_rate_is_regressed(plant, settle):
 
 def test_local_windows_are_pooled(plant, settle):
   record, _ = _answer(plant(effect=0.7), settle(
-      window=60, windows_per_network=8, windows_drawn=8))
+      window=60, windows_per_network=8, windows_drawn=4))
   assert record['windows'] == {'length': 60, 'per_network': 8}
   assert record['per_window']['windows'] == 480
   assert record['per_network']['accuracy'] > record['per_window']['accuracy']

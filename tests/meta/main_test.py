@@ -1,0 +1,87 @@
+import importlib
+import json
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from nws_jax import api, cli
+from nws_jax.meta import __main__ as command
+
+# How ml_collections loads a config file is its own business.
+pytestmark = pytest.mark.filterwarnings('ignore:.*load_module')
+
+
+@pytest.fixture
+def call(plant, monkeypatch, capsys, tmp_path):
+  """Runs the command on a planted zoo: (exit code, stdout, stderr)."""
+  monkeypatch.setattr(api, 'Zoo', lambda path: plant(effect=2.0))
+
+  def run(*arguments):
+    fresh = importlib.reload(command)  # with flags that nobody has set
+    monkeypatch.setattr(sys, 'argv', [
+        'meta', '--config=configs/meta.py:smoke', f'--workdir={tmp_path}',
+        *arguments])
+    with pytest.raises(SystemExit) as exit:
+      cli.run(fresh.main, fresh._FLAGS)
+    return exit.value.code, *capsys.readouterr()
+  return run
+
+
+def test_a_result_is_written_and_found_again(call, tmp_path):
+  code, out, err = call('--target=optimizer')
+  assert code == 0 and 'per network' in out and 'models' in err
+  folder, = (tmp_path / 'optimizer').iterdir()
+  assert {p.name for p in folder.iterdir()} == {
+      'result.json', 'predictions.csv'}
+  record = json.loads((folder / 'result.json').read_text())
+  assert {'target', 'kind', 'classifier', 'classes', 'chance', 'per_network',
+          'per_window', 'balanced_accuracy', 'confusion', 'controls',
+          'networks', 'windows', 'zoo', 'config', 'seconds', 'versions',
+          'epochs'} == set(record)
+  code, again, _ = call('--target=optimizer')
+  assert code == 0 and 'is there already' in again
+  assert again.split('\n', 2)[2] == out
+  code, forced, _ = call('--target=optimizer', '--force')
+  after = json.loads((folder / 'result.json').read_text())
+  record.pop('seconds'), after.pop('seconds')
+  assert code == 0 and after == record  # the same seed, the same result
+
+
+def test_an_ablation_is_written(call, tmp_path):
+  code, out, _ = call('--target=optimizer', '--ablate=layer,epoch')
+  assert code == 0 and 'fc1' in out
+  folder, = (tmp_path / 'optimizer').iterdir()
+  assert {p.name for p in folder.iterdir()} == {
+      'ablation.csv', 'ablation.json', 'ablation.png'}
+  assert len(pd.read_csv(folder / 'ablation.csv')) == 9
+  record = json.loads((folder / 'ablation.json').read_text())
+  assert record['axes'] == ['layer', 'epoch']
+  assert (folder / 'ablation.png').read_bytes().startswith(b'\x89PNG')
+
+
+@pytest.mark.parametrize('arguments, words', [
+    ((), '--target is missing'),
+    (('--target=colour',), 'allowed: dataset'),
+    (('--target=dataset',), 'What varies: learning_rate'),
+    (('--target=optimizer', '--ablate=depth'), 'allowed: layer, epoch'),
+    (('--target=optimizer', '--classifier=svm'), 'auto, fast, cnn'),
+    (('--target=optimizer', '--config.window=1000'), 'does not fit'),
+    (('--target=optimizer', '--config.colour=1'), 'colour'),
+    (('--target=optimizer', '--config=configs/meta.py:none'), 'published'),
+])
+def test_what_is_wrong_costs_one_message_and_code_2(
+    call, tmp_path, arguments, words):
+  code, out, err = call(*arguments)
+  assert code == 2 and words in err and 'Traceback' not in err
+  assert not out and not list(tmp_path.iterdir())
+
+
+def test_help_is_quick_and_teaches():
+  begin = time.monotonic()
+  out = subprocess.run([sys.executable, '-m', 'nws_jax.meta', '--help'],
+                       capture_output=True, text=True, check=True).stdout
+  assert time.monotonic() - begin < 2
+  assert '--ablate=layer,epoch' in out and '--workdir' in out
