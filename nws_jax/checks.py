@@ -16,7 +16,6 @@ from nws_jax import errors, space
 # largest, rounding decides about an image: two right ways were up to 3e-4
 # apart in networks of the default zoo.
 ROUNDING = 1e-3
-BATCH = 250  # images, as the driver evaluates
 _SPLIT = 1  # stream of a network's draws in zoo/train.py
 
 
@@ -193,18 +192,20 @@ def count_right(zoo, member, epoch, images_NxHxWxC, labels_N, batch_statistics):
   Between least and most is what rounding may decide. By batch statistics that
   is all of the last batch too, which the trainer fills up with other images.
   """
+  from nws_jax.zoo import train
+  batch = train.EVAL_BATCH
   net = _compile(zoo.architecture(member['id']), member['activation'],
                  batch_statistics)
   variables = zoo.variables(member['id'], epoch)
   least = count = most = 0
-  for n in range(0, len(labels_N), BATCH):
-    labels = labels_N[n:n + BATCH]
-    at = np.arange(n, n + BATCH) % len(labels_N)
+  for n in range(0, len(labels_N), batch):
+    labels = labels_N[n:n + batch]
+    at = np.arange(n, n + batch) % len(labels_N)
     logits_BxK = np.asarray(net(variables, images_NxHxWxC[at]))[:len(labels)]
     own = np.arange(space.NUM_LOGITS) == labels[:, None]
     gap_B = logits_BxK[own] - np.where(own, -np.inf, logits_BxK).max(-1)
     slack_B = ROUNDING * np.abs(logits_BxK).max(-1)
-    if batch_statistics and len(labels) < BATCH:
+    if batch_statistics and len(labels) < batch:
       slack_B[:] = np.inf
     least += int((gap_B > slack_B).sum())
     count += int((logits_BxK.argmax(-1) == labels).sum())

@@ -63,8 +63,7 @@ def train_alone(recipe, sets, made, unit, id, evaluations, done):
   import jax
   devices = jax.devices()
   program = population.build(
-      train.Static(unit.arch, unit.batch_size, recipe.lr_decay, recipe.eval_bn,
-                   checks.BATCH, recipe.early_stopping, recipe.precision),
+      driver.static_of(recipe, unit),
       train.pack(sets.values(), recipe.test_part), recipe.seed, made.form,
       devices[:made.devices if made.devices <= len(devices) else 1])
   rows, slot = recipes.rows(recipe), unit.ids.index(id)

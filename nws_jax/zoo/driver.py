@@ -59,9 +59,7 @@ def _train(workdir, recipe, plan, rows, sets, bar):
   data = train.pack(sets.values(), recipe.test_part)
   programs = {}
   for unit in left:
-    static = train.Static(unit.arch, unit.batch_size, recipe.lr_decay,
-                          recipe.eval_bn, 250, recipe.early_stopping,
-                          recipe.precision)
+    static = static_of(recipe, unit)
     if static not in programs:
       programs = {static: population.build(
           static, data, recipe.seed, plan.form)}
@@ -98,6 +96,15 @@ def _train_unit(ledger, program, networks_M, epochs, bar):
     bar.advance(int(active.sum()), program.images(networks_M))
   bar.skip(int(active.sum()) * (epochs - epoch))  # all were stopped early
   ledger.finish(program.measure(networks_M, state, True)[1])
+
+
+def static_of(recipe, unit):
+  """What the program of a unit is compiled for: `train.Static`."""
+  from nws_jax.zoo import train
+  return train.Static(
+      arch=unit.arch, batch_size=unit.batch_size, lr_decay=recipe.lr_decay,
+      eval_bn=recipe.eval_bn, eval_batch=train.EVAL_BATCH,
+      patience=recipe.early_stopping, dtype=recipe.precision)
 
 
 def networks(rows, names, width):

@@ -16,6 +16,7 @@ from nws_jax.zoo import augment, cnn, images, optim, stopping
 
 _INIT, _SPLIT, _EPOCH, _AUGMENT, _DROPOUT = range(5)  # streams of a network
 _NOBODY = 255  # label of what pads a set
+EVAL_BATCH = 250  # images measured at once
 
 
 class Static(NamedTuple):
@@ -24,7 +25,7 @@ class Static(NamedTuple):
   batch_size: int
   lr_decay: float  # factor an epoch
   eval_bn: str  # 'running' or 'batch'
-  eval_batch: int
+  eval_batch: int  # images measured at once
   patience: int  # of early stopping; 0: never
   dtype: str
 
