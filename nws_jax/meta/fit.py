@@ -17,7 +17,7 @@ from nws_jax import errors
 
 class Plan(NamedTuple):
   """How long and how fast; static."""
-  steps: int  # at most
+  steps: int  # at most, rounded up to whole rounds
   round_steps: int  # between two looks at the validation networks
   patience: int  # rounds without a better validation loss
   batch: int
