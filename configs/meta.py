@@ -44,6 +44,7 @@ def _default():
   c.windows_drawn = 16  # of each snapshot to train fast on; cnn draws anew
 
   # Deciding and its intervals.
+  c.members = 5  # models, each from its own start, whose outputs are averaged
   c.windows_per_network = 16  # evenly spaced ones, of each snapshot
   c.bootstrap = 1000  # resamples of the settings
   c.permutations = 0  # trained again on shuffled labels: a control
@@ -54,6 +55,7 @@ def _smoke():
   c = _default()
   c.classifier = 'fast'
   c.steps = 60
+  c.members = 1
   c.bootstrap = 100
   c.permutations = 1
   return c
@@ -65,6 +67,7 @@ def _published():
   c.window = 5000
   c.balance = True
   c.steps, c.passes = 0, 50
+  c.members = 1
   c.patience = 1_000_000  # it was not stopped early
   c.windows_per_network = 64
   return c

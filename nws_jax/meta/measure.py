@@ -36,7 +36,7 @@ class Decisions(NamedTuple):
 
 
 def decide(source, region, target_values_RxM, outputs, sides, *, name, looks,
-           firsts, plan, key, progress):
+           firsts, plan, key, progress, members=1):
   """Trains every model, and decides for every tested network.
 
   Args:
@@ -51,6 +51,8 @@ def decide(source, region, target_values_RxM, outputs, sides, *, name, looks,
     firsts: the first snapshot of each cell; `plan.span` from it are used.
     plan: `fit.Plan`.
     key: consumed.
+    members: models of each task whose outputs are averaged: on this few
+      networks one model's start alone moves its accuracy by points.
     progress: called with (models done, models, rounds done, models going),
       the last two of those that train now.
 
@@ -63,7 +65,8 @@ def decide(source, region, target_values_RxM, outputs, sides, *, name, looks,
   else:
     window = looks.length, _count(region, looks.length, looks.even)
     shared = (source, jnp.asarray(region.low_M), jnp.asarray(region.high_M))
-  tasks, scales = _make_tasks(target_values_RxM, sides, firsts)
+  tasks, scales = _make_tasks(
+      np.repeat(target_values_RxM, members, 0), sides, firsts)
   keys = jax.vmap(lambda n: jax.random.fold_in(key, n))(
       jnp.arange(tasks.trains.size))
   mapped = _build(name, outputs, plan._replace(steps=0), window)
@@ -74,7 +77,8 @@ def decide(source, region, target_values_RxM, outputs, sides, *, name, looks,
     center, scale = (s.reshape(-1, 1, 1, 1, 1) for s in scales)
     said = said * scale + center
   runs, folds = len(target_values_RxM), len(sides.trains_F)
-  said = said.reshape((len(firsts), runs, folds) + said.shape[1:])
+  said = said.reshape(
+      (len(firsts), runs, members, folds) + said.shape[1:]).mean(2)
   return [[_gather(said[c, r], sides) for r in range(runs)]
           for c in range(len(firsts))]
 

@@ -20,7 +20,7 @@ def tell(request, speed):
   s = request.settings
   places, times = ablation.list_places(request), ablation.list_times(request)
   models = (len(times.firsts) * len(request.sides.trains_F)
-            * (1 + s.permutations))
+            * s.members * (1 if request.axes else 1 + s.permutations))
   plan = requests.make_plan(request, times.span)
   networks, seconds = len(request.members), 0.0
   for place in places:

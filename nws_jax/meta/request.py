@@ -127,7 +127,7 @@ def decide(request, source, region, length, firsts, span, values_RxM, key,
           length, s.windows_per_network, s.windows_drawn,
           layout=not target.fixes_shapes),
       firsts=firsts, plan=make_plan(request, span), key=key,
-      progress=progress)
+      progress=progress, members=s.members)
 
 
 def answer(request, source, progress):

@@ -26,6 +26,7 @@ class Settings:
   round_steps: int
   patience: int
   windows_drawn: int
+  members: int
   windows_per_network: int
   bootstrap: int
   permutations: int
@@ -33,7 +34,7 @@ class Settings:
 
 _LEAST = {  # of the whole numbers
     'seed': 0, 'window': 0, 'batch_size': 1, 'steps': 0, 'passes': 0,
-    'round_steps': 1, 'patience': 1, 'windows_drawn': 1,
+    'round_steps': 1, 'patience': 1, 'windows_drawn': 1, 'members': 1,
     'windows_per_network': 1, 'bootstrap': 20, 'permutations': 0,
 }
 

@@ -21,7 +21,8 @@ def _shared(classes, spread=0.3):
 
 
 def _decide(values_RxM, outputs, *, steps=200, name='fast', seed=0,
-            classes=None, rate=1e-3, length=20, folds=5):
+            classes=None, rate=1e-3, length=20, folds=5,
+            members=1):
   values_RxM = np.asarray(values_RxM)
   members = pd.DataFrame({'fold': np.arange(values_RxM.shape[1]) % 5})
   source, region = _shared(values_RxM[0] if classes is None else classes)
@@ -30,7 +31,7 @@ def _decide(values_RxM, outputs, *, steps=200, name='fast', seed=0,
       source, region, values_RxM, outputs, sides, name=name,
       looks=measure.Looks(length, 4, 4, True), firsts=[0],
       plan=fit.Plan(steps, 20, 5, 32, rate, 1), key=jax.random.key(seed),
-      progress=lambda *at: None)[0]
+      progress=lambda *at: None, members=members)[0]
 
 
 def test_losses_of_known_cases():
@@ -80,6 +81,18 @@ def test_the_same_seed_is_the_same_and_another_is_another():
       for s in (0, 0, 1))
   np.testing.assert_array_equal(one, again)
   assert np.abs(one - other).max() > 0
+
+
+def test_members_are_averaged():
+  labels = np.arange(60) % 3
+  # Models are numbered (run, member, fold): two members of one run start as
+  # two runs of one member with the same labels do.
+  both, = _decide([labels], 3, steps=40, members=2)
+  one, other = _decide([labels, labels], 3, steps=40)
+  assert np.abs(one.outputs_TxSxO - other.outputs_TxSxO).max() > 0.01
+  np.testing.assert_allclose(
+      both.outputs_TxSxO, (one.outputs_TxSxO + other.outputs_TxSxO) / 2,
+      atol=1e-5)
 
 
 def test_a_mapped_model_is_the_model_alone():
