@@ -24,9 +24,10 @@ def _decide(values_RxM, outputs, *, steps=200, name='fast', seed=0,
             classes=None, rate=1e-3, length=20, folds=5,
             members=1):
   values_RxM = np.asarray(values_RxM)
-  members = pd.DataFrame({'fold': np.arange(values_RxM.shape[1]) % 5})
+  fold_M = np.arange(values_RxM.shape[1]) % 5
   source, region = _shared(values_RxM[0] if classes is None else classes)
-  sides = windows.Sides(*(x[:folds] for x in windows.split(members)))
+  sides = windows.Sides(*(x[:folds] for x in windows.split(
+      pd.DataFrame({'fold': fold_M}))))
   return measure.decide(
       source, region, values_RxM, outputs, sides, name=name,
       looks=measure.Looks(length, 4, 4, True), firsts=[0],
