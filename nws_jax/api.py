@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 from nws_jax import errors
-from nws_jax.store import folder, snapshots, tables, vectors
+from nws_jax.store import folder, snapshots, stacks, tables, vectors
 
 
 class Zoo:
@@ -82,15 +82,14 @@ class Zoo:
     for id in ids:
       self._check_epochs(id, epochs)
     values_NxExL = np.empty((len(ids), len(epochs), stop - start), np.float32)
-    places = {}  # (unit, snapshot) -> [(place in ids, in epochs, row in unit)]
+    places = {}  # (unit, snapshot) -> [(place in ids, in epochs, network)]
     for i, id in enumerate(ids):
-      unit, row = self._place(id)
       for e, epoch in enumerate(epochs):
-        snapshot = unit, self._kept[id][epoch]
-        places.setdefault(snapshot, []).append((i, e, row))
+        snapshot = self._member(id)['unit'], self._kept[id][epoch]
+        places.setdefault(snapshot, []).append((i, e, id))
     for (unit, number), some in places.items():
-      i, e, rows = map(list, zip(*some))
-      values_NxExL[i, e] = self._read(unit, number, rows, start, stop)
+      i, e, mine = map(list, zip(*some))
+      values_NxExL[i, e] = self._read(unit, number, mine, start, stop)
     return values_NxExL
 
   def variables(self, id, epoch):
@@ -144,11 +143,11 @@ class Zoo:
       ids = self.members['id']
     places, count = {}, 0
     for id in map(int, ids):
-      unit, row = self._place(id)
+      unit = self._member(id)['unit']
       for number in self._kept.get(id, {}).values():
-        places.setdefault((unit, number), []).append(row)
-    for (unit, number), rows in places.items():
-      count += len(self._read(unit, number, rows))
+        places.setdefault((unit, number), []).append(id)
+    for (unit, number), mine in places.items():
+      count += len(self._read(unit, number, mine))
     return count
 
   def _member(self, id):
@@ -174,14 +173,13 @@ class Zoo:
     return result
 
   @functools.cached_property
-  def _units(self):
-    return {unit: sorted(ids) for unit, ids in
-            self.members.groupby('unit')['id'].apply(list).items()}
-
-  def _place(self, id):
-    """(unit, row in its snapshots) of a network."""
-    unit = self._member(id)['unit']
-    return unit, int(np.searchsorted(self._units[unit], id))
+  def _stacks(self):
+    """{(unit, snapshot): ids of its networks, ascending}."""
+    result = {}
+    for id in sorted(self._kept):
+      for number in self._kept[id].values():
+        result.setdefault((self._rows[id]['unit'], number), []).append(id)
+    return result
 
   def _check_window(self, ids, start, stop):
     """Returns `stop`, which must lie in all of the networks' vectors."""
@@ -214,25 +212,27 @@ class Zoo:
                          'is a vector and no more. Use vector or vectors.')
     return arch
 
-  def _read(self, unit, number, rows, start=0, stop=None):
-    arch = self.architecture(self._units[unit][0])
-    path = folder.snapshot_path(self.path, unit, number)
-    values_RxL = snapshots.read_vectors(path, arch, rows, start, stop)
-    if start == 0 and stop in (None, vectors.num_weights(arch)):
-      self._check_digests(unit, number, rows, values_RxL)
-    return values_RxL
+  def _read(self, unit, number, ids, start=0, stop=None):
+    """[values of each network] in a snapshot of their unit."""
+    stack = self._stacks[unit, number]
+    rows = np.searchsorted(stack, ids).tolist()
+    found = stacks.read(
+        folder.snapshot_path(self.path, unit, number),
+        [self.architecture(id) for id in stack], rows, start, stop)
+    for id, row, values in zip(ids, rows, found):
+      if len(values) == self._member(id)['num_weights']:
+        self._check_digest(unit, number, id, row, values)
+    return found
 
-  def _check_digests(self, unit, number, rows, vectors_RxP):
+  def _check_digest(self, unit, number, id, row, vector_P):
     if number not in self._digests.get(unit, {}):  # a run may have gone on
       record = folder.progress(self.path, unit) or {'digests': {}}
       self._digests[unit] = record['digests']
     digests = self._digests[unit].get(number, [])
-    for row, vector_P in zip(rows, vectors_RxP):
-      if digests[row:row + 1] != [snapshots.digest(vector_P)]:
-        raise errors.Damaged(
-            f'unit {unit}, snapshot {number}, network '
-            f'{self._units[unit][row]}: '
-            'the weights are not those that were written (wrong digest). '
-            f'Restore {folder.snapshot_path(self.path, unit, number)} from a '
-            'copy, or delete the unit\'s folders under units/, snapshots/ and '
-            'state/ and run the same zoo command again.')
+    if digests[row:row + 1] != [snapshots.digest(vector_P)]:
+      raise errors.Damaged(
+          f'unit {unit}, snapshot {number}, network {id}: '
+          'the weights are not those that were written (wrong digest). '
+          f'Restore {folder.snapshot_path(self.path, unit, number)} from a '
+          'copy, or delete the unit\'s folders under units/, snapshots/ and '
+          'state/ and run the same zoo command again.')

@@ -6,7 +6,7 @@ import numpy as np
 
 from nws_jax import space
 from nws_jax.formats import nws_read
-from nws_jax.store import folder, snapshots, vectors
+from nws_jax.store import folder, snapshots, stacks, vectors
 
 STACK_BYTES = 64 * 2 ** 20  # of one snapshot of a unit: what bounds the memory
 
@@ -78,7 +78,7 @@ def write_unit(zoo, unit, runs, sides, advance):
     digests[number] = snapshots.digests(vectors_MxP)
     writer.wait()  # for the one before, which was written meanwhile
     writer.save(folder.snapshot_path(zoo, unit.name, number),
-                vectors.to_variables(vectors_MxP, unit.arch))
+                stacks.to_tree(vectors_MxP, [unit.arch] * len(mine)))
   members, metrics = [], []
   for id, run in zip(unit.ids, mine):
     figures = [{'id': id, **f} for f in nws_read.read_figures(run)]

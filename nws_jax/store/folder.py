@@ -2,13 +2,12 @@
 
   config.json  plan.json  members.csv  metrics.csv  layers.csv  checksums.json
   units/<unit>/             tables and commit record of one unit of networks
-  snapshots/<unit>/<number>/ variables of its networks, in ascending id
-  state/<unit>/<epoch>/     the trainer's state after that epoch
+  snapshots/<unit>/<number>/ variables of its networks (stacks.py)
+  state/<unit>/<round>/     the trainer's state after that round
 
-A unit is what is trained together: networks of one architecture. Row m of its
-snapshots is row m of its members.csv, and metrics.csv tells after which epoch
-of a network each was taken. `progress.json` is written last: what it does not
-name did not happen.
+A unit is what one program trains, in rounds: an epoch of every network that
+has a slot. metrics.csv tells which of a network's epochs is in which snapshot.
+`progress.json` is written last: what it does not name did not happen.
 """
 
 import contextlib
@@ -16,6 +15,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import socket
 
 from nws_jax import errors
@@ -36,9 +36,9 @@ def snapshot_path(zoo, unit, number):
   return _inside(zoo, 'snapshots', unit, str(int(number)))
 
 
-def state_path(zoo, unit, epoch):
-  """Folder of the trainer's state after an epoch."""
-  return _inside(zoo, 'state', unit, str(int(epoch)))
+def state_path(zoo, unit, round):
+  """Folder of the trainer's state after a round."""
+  return _inside(zoo, 'state', unit, str(int(round)))
 
 
 def _inside(zoo, *names):
@@ -86,33 +86,67 @@ def lock(zoo):
       f.truncate(0)  # the system frees the lock however the process ends
 
 
-def commit(zoo, unit, epoch, done, members, metrics, digests):
-  """Makes a unit's state after `epoch` the one to go on from.
+def commit(zoo, unit, round, done, members, metrics, digests, slots=(),
+           seconds=0.0):
+  """Makes a unit's state after `round` the one to go on from.
 
   Its snapshot and state must be durable already.
 
   Args:
     zoo: the zoo's folder.
     unit: the unit's name.
-    epoch: the last epoch that counts.
+    round: the last round of the unit that counts.
     done: nothing will follow.
     members: rows of its networks (`tables.MEMBERS`), in ascending id.
-    metrics: rows of all its evaluations so far (`tables.METRICS`).
-    digests: {snapshot: digests of its networks}, of every one kept.
+    metrics: rows of all its evaluations so far (`tables.METRICS`), those of a
+      network in the order of epochs.
+    digests: {snapshot: digests of its networks, in ascending id}, of every
+      one kept.
+    slots: the network in each slot of the program; -1 is empty.
+    seconds: that the unit has taken so far.
   """
   os.makedirs(unit_path(zoo, unit), exist_ok=True)
-  texts = {
-      'members.csv': tables.to_csv(members, tables.MEMBERS),
-      'metrics.csv': tables.to_csv(
-          sorted(metrics, key=lambda r: (int(r['epoch']), int(r['id']))),
-          tables.METRICS),
-  }
+  _settle(zoo, unit)
+  texts = {'members.csv': tables.to_csv(members, tables.MEMBERS),
+           'metrics.csv': tables.to_csv(metrics, tables.METRICS)}
   for name, text in texts.items():
-    tables.write_text(unit_path(zoo, unit, name), text)
+    tables.write_text(unit_path(zoo, unit, name + _NEW), text)
   tables.write_json(unit_path(zoo, unit, 'progress.json'), {
-      'epoch': int(epoch), 'done': bool(done),
+      'round': int(round), 'done': bool(done),
       'tables': {k: tables.hash_text(t) for k, t in texts.items()},
-      'digests': {str(int(n)): list(d) for n, d in digests.items()}})
+      'digests': {str(int(n)): list(d) for n, d in digests.items()},
+      'slots': [int(id) for id in slots], 'seconds': float(seconds)})
+  _settle(zoo, unit)
+
+
+_NEW = '.new'  # a table that its record may name already
+
+
+def _settle(zoo, unit):
+  """Puts tables that the record names in their places."""
+  record = progress(zoo, unit)
+  for name in _UNIT_TABLES:
+    path = unit_path(zoo, unit, name)
+    if os.path.exists(path + _NEW) and record and tables.hash_text(
+        tables.read_text(path + _NEW)) == record['tables'].get(name):
+      os.replace(path + _NEW, path)
+
+
+def sweep(zoo, unit):
+  """Removes what a unit's record does not name: of runs that were killed, and
+  the snapshots that were not kept."""
+  record = progress(zoo, unit)
+  kept = {str(n) for n in (record or {'digests': ()})['digests']}
+  done = record is not None and record['done']
+  for path, keep in (
+      (_inside(zoo, 'snapshots', unit), kept),
+      (_inside(zoo, 'state', unit),
+       {str(record['round'])} if record and not done else ())):
+    for name in os.listdir(path) if os.path.isdir(path) else ():
+      if name not in keep:
+        shutil.rmtree(os.path.join(path, name), ignore_errors=True)
+  if done:
+    shutil.rmtree(_inside(zoo, 'state', unit), ignore_errors=True)
 
 
 def units(zoo):
@@ -128,8 +162,9 @@ def progress(zoo, unit):
   """A unit's commit record, or None before its first commit.
 
   Returns:
-    {'epoch': int, 'done': bool, 'tables': {name: sha256},
-    'digests': {snapshot: [digest of each network]}}
+    {'round': int, 'done': bool, 'tables': {name: sha256},
+    'digests': {snapshot: [digest of each network]}, 'slots': [id],
+    'seconds': float}
 
   Raises:
     Damaged: it is not readable.
@@ -139,10 +174,12 @@ def progress(zoo, unit):
     return None
   record = tables.read_json(path)
   try:
-    return {'epoch': int(record['epoch']), 'done': bool(record['done']),
+    return {'round': int(record['round']), 'done': bool(record['done']),
             'tables': {k: str(v) for k, v in record['tables'].items()},
             'digests': {int(n): [str(d) for d in ds]
-                        for n, ds in record['digests'].items()}}
+                        for n, ds in record['digests'].items()},
+            'slots': [int(id) for id in record['slots']],
+            'seconds': float(record['seconds'])}
   except (KeyError, TypeError, ValueError, AttributeError) as e:
     raise tables.damaged(path, f'it is no commit record ({e!r})') from e
 
@@ -150,30 +187,27 @@ def progress(zoo, unit):
 def committed(zoo, unit):
   """The texts of a unit's tables as last committed: {name: text}.
 
-  A run killed while it committed may have left newer tables than its record.
-  Metrics are in the order of epochs, so those behind the record are a tail,
-  and are cut off; newer members stay until the next commit replaces them.
-
   Raises:
     Damaged: nothing was committed, or a table is not what was.
   """
   record = progress(zoo, unit)
   if record is None:
     raise tables.damaged(unit_path(zoo, unit, 'progress.json'), 'it is missing')
-  texts = {}
-  for name, columns in _UNIT_TABLES.items():
-    path, sha256 = unit_path(zoo, unit, name), record['tables'].get(name)
-    text = tables.read_text(path)
-    if tables.hash_text(text) != sha256:
-      frame = tables.parse_csv(text, columns, path)
-      if name == 'metrics.csv':
-        num_rows = int((frame['epoch'] <= record['epoch']).sum())
-        text = ''.join(text.splitlines(keepends=True)[:1 + num_rows])
-      if tables.hash_text(text) != sha256 and (
-          record['done'] or name == 'metrics.csv'):
-        raise tables.damaged(path, 'its checksum is wrong')
-    texts[name] = text
-  return texts
+  return {name: _read_table(zoo, unit, name, record['tables'].get(name))
+          for name in _UNIT_TABLES}
+
+
+def _read_table(zoo, unit, name, sha256):
+  path = unit_path(zoo, unit, name)
+  # A run killed while it committed left it aside; a run that goes on may put
+  # it in its place between two looks.
+  for place in (path, path + _NEW, path):
+    if os.path.exists(place):
+      text = tables.read_text(place)
+      if tables.hash_text(text) == sha256:
+        return text
+  tables.read_text(path)  # says that it is missing
+  raise tables.damaged(path, 'its checksum is wrong')
 
 
 def read_unit(zoo, unit):

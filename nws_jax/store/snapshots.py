@@ -98,7 +98,7 @@ def restore(path, like):
   return tree
 
 
-def read_vectors(path, arch, rows, start=0, stop=None):
+def read_vectors(path, arch, rows, start=0, stop=None, within=''):
   """Reads values start to stop - 1 of some networks' vectors.
 
   Only the leaves that overlap the window are read, and of them only the rows
@@ -110,6 +110,7 @@ def read_vectors(path, arch, rows, start=0, stop=None):
     rows: which networks, in any order.
     start: first value, in the published order.
     stop: one behind the last value; the vector's end if None.
+    within: name of the tree in the snapshot, if it holds several.
 
   Returns:
     float32 [len(rows), stop - start].
@@ -125,7 +126,7 @@ def read_vectors(path, arch, rows, start=0, stop=None):
     if not os.path.isdir(path):  # TensorStore would take it for an empty one
       raise FileNotFoundError('it is not there')
     context = ts.Context(_CACHE)  # shared: the index is read once
-    stores = [f.result() for f in [_open_leaf(path, s, context)
+    stores = [f.result() for f in [_open_leaf(path, within, s, context)
                                    for s in spans]]
     reads = [store[rows].read() for store in stores]
     for s, read in zip(spans, reads):
@@ -152,12 +153,13 @@ def digests(vectors_MxP):
   return [digest(v) for v in vectors_MxP]
 
 
-def _open_leaf(path, span, context):
+def _open_leaf(path, within, span, context):
   base = {'driver': 'file', 'path': os.path.abspath(path) + '/'}
-  leaf = '.'.join(vectors.leaf_name(span)) + '/'
+  names = (within,) * bool(within) + vectors.leaf_name(span)
   return ts.open(
       {'driver': 'zarr3',
-       'kvstore': {'driver': 'ocdbt', 'base': base, 'path': leaf}},
+       'kvstore': {'driver': 'ocdbt', 'base': base,
+                   'path': '.'.join(names) + '/'}},
       open=True, read=True, context=context)
 
 

@@ -24,6 +24,7 @@ _FLAX = {  # tensor -> (collection, module suffix, Flax name)
     'values': ('params', '', 'values'),
 }
 RUNNING = ('mean', 'variance')
+FLAT_POSITIONS = 16  # 4 x 4 are left after three poolings of 32 x 32
 
 
 class Layer(NamedTuple):
@@ -64,6 +65,22 @@ class Flat(NamedTuple):
     return f'flat-{self.num_conv}-{self.num_weights}'
 
 
+class Envelope(NamedTuple):
+  """Architectures that one program trains: every layer at its largest.
+
+  A member is a part of it: its channels and units come first, its filter taps
+  lie in the middle, the layers it lacks are passed by. All share `depth_conv`
+  and `batch_norm`.
+  """
+  members: tuple  # of `space.Architecture`, ascending
+
+
+def envelop(members):
+  """What holds some architectures: the only one itself, or an `Envelope`."""
+  members = tuple(sorted(set(members)))
+  return members[0] if len(members) == 1 else Envelope(members)
+
+
 def architecture(row):
   """The architecture of a zoo's member, or its `Flat`."""
   if row['architecture'].startswith('flat-'):
@@ -74,6 +91,8 @@ def architecture(row):
 @functools.lru_cache(maxsize=None)
 def layers(arch):
   """The layers of an architecture, input to output (recipe, section 3)."""
+  if isinstance(arch, Envelope):
+    return _cover(arch.members)
   k, out, result = arch.filter_size, 3, []
   extra = arch.depth_conv - 3  # blocks that have two convolutions, from the end
   for block in (1, 2, 3):
@@ -82,12 +101,65 @@ def layers(arch):
       into, out = out, arch.width_conv * 2 ** (block - 1)
       result.append(Layer(f'conv{block}_{n}', (k, k, into, out),
                           arch.batch_norm, pool=n == convs))
-  out *= 16  # 4 x 4 positions are left after three poolings of 32 x 32
+  out *= FLAT_POSITIONS
   for n in range(arch.depth_fc):
     into, out = out, arch.width_fc // 2 ** n
     result.append(Layer(f'fc{n + 1}', (into, out), arch.batch_norm))
   result.append(Layer('output', (out, space.NUM_LOGITS), False))
   return tuple(result)
+
+
+def _cover(members):
+  found = {}
+  for arch in members:
+    for layer in layers(arch):
+      found.setdefault(layer.name, []).append(layer)
+  deepest = max(map(layers, members), key=len)
+  return tuple(
+      layer._replace(kernel=tuple(
+          map(max, zip(*(same.kernel for same in found[layer.name])))))
+      for layer in deepest)
+
+
+class Sizes(NamedTuple):
+  """How much of an envelope's layers is a network's own, [L] each.
+
+  All zero where the network lacks the layer. `number` is the layer's place in
+  the network itself, which keys its draws.
+  """
+  number: np.ndarray
+  taps: np.ndarray  # k of a filter; 1 of a dense layer
+  into: np.ndarray
+  out: np.ndarray
+
+
+def sizes(arch, envelope):
+  """`Sizes` of an architecture in an envelope, or in itself; int32."""
+  own = {layer.name: (n, layer.kernel[0] if len(layer.kernel) == 4 else 1,
+                      *layer.kernel[-2:])
+         for n, layer in enumerate(layers(arch))}
+  return Sizes(*np.array([
+      own.get(layer.name, (0, 0, 0, 0)) for layer in layers(envelope)],
+      np.int32).T)
+
+
+@functools.lru_cache(maxsize=None)
+def places(arch, envelope):
+  """int [P]: where each value of an architecture lies in its envelope's."""
+  whole, result = {s[:2]: s for s in spans(envelope)}, []
+  for s in spans(arch):
+    big = whole[s.layer, s.tensor]
+    at = np.arange(big.start, big.stop).reshape(big.published)
+    for axis, (own, size) in enumerate(zip(s.published, big.published)):
+      if axis == 1 and s.layer == 'fc1':  # positions, each with its channels
+        take = np.arange(size).reshape(FLAT_POSITIONS, -1)[
+            :, :own // FLAT_POSITIONS].reshape(-1)
+      else:
+        first = (size - own) // 2 if axis > 1 else 0
+        take = np.arange(first, first + own)
+      at = at.take(take, axis)
+    result.append(at.reshape(-1))
+  return np.concatenate(result)
 
 
 @functools.lru_cache(maxsize=None)
@@ -117,11 +189,11 @@ def num_weights_conv(arch):
 
 
 @functools.lru_cache(maxsize=None)
-def running_mask(arch):
-  """bool [P]: which values are batch norm's running statistics."""
+def tensor_mask(arch, tensors):
+  """bool [P]: which values belong to tensors of these names."""
   mask_P = np.zeros(num_weights(arch), bool)
   for s in spans(arch):
-    mask_P[s.start:s.stop] = s.tensor in RUNNING
+    mask_P[s.start:s.stop] = s.tensor in tensors
   mask_P.flags.writeable = False
   return mask_P
 

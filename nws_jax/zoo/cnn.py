@@ -7,6 +7,7 @@ Activation and initialiser are indices, so that they vary inside a program.
 
 import functools
 import math
+from typing import Any, NamedTuple
 
 import jax
 import jax.extend
@@ -18,17 +19,24 @@ from nws_jax.store import vectors
 from nws_jax.zoo import conv
 
 EPSILON, MOMENTUM = 1e-5, 0.9  # of batch norm (TensorLayer's defaults)
-KEEP = 0.5  # of dropout
 
 
-def init(key, initialization, arch):
+def init(key, initialization, arch, sizes=None):
   """Draws a network: float32 [P]. `key` is consumed.
 
   Every value has a draw of its own, keyed by layer, tensor and coordinates,
   filter taps counted from the centre: a narrower net is a part of a wider one
   but for its fans.
+
+  Args:
+    key: key of the draws.
+    initialization: index of the initialiser.
+    arch: `space.Architecture`, or `vectors.Envelope`.
+    sizes: `vectors.Sizes` of the network in an envelope, whose other values
+      are 0.
   """
-  where_2xP, fan_sum_P, kind_P = _plan(arch)
+  where_2xP, fan_sum_P, own_P = (
+      _plan(arch) if sizes is None else _coordinates(arch, sizes, jnp))
   words = jax.extend.random.threefry_2x32(
       jax.random.key_data(key), jnp.asarray(where_2xP).reshape(-1))
   bits = words.reshape(2, -1)[0] ^ words.reshape(2, -1)[1]
@@ -44,76 +52,121 @@ def init(key, initialization, arch):
       normal,
       jnp.sqrt(6 / fan_sum_P) * (2 * u - 1),
       jnp.sqrt(2 / fan_sum_P) * truncated])
-  return jnp.where(kind_P == 0, kernel, jnp.where(
-      kind_P == 1, 1 + 0.002 * normal, jnp.where(kind_P == 2, 1.0, 0.0)))
+
+  def of(tensor):
+    return vectors.tensor_mask(arch, (tensor,))
+
+  values = jnp.where(of('kernel'), kernel, jnp.where(
+      of('scale'), 1 + 0.002 * normal, jnp.where(of('variance'), 1.0, 0.0)))
+  return jnp.where(own_P, values, 0)
+
+
+def own_mask(arch, sizes):
+  """bool [P]: which values of an envelope's vector are a network's own."""
+  return _coordinates(arch, sizes, jnp)[2]
 
 
 _TENSORS = ('kernel', 'bias', 'offset', 'scale', 'mean', 'variance')
-_KINDS = {'kernel': 0, 'scale': 1, 'variance': 2}  # all others start at 0
 
 
 @functools.lru_cache(maxsize=None)
 def _plan(arch):
-  """What `init` knows of every value: (coordinates uint32 [2, P], fans [P],
-  kind [P])."""
-  places, fans, kinds = [], [], []
-  names = [layer.name for layer in vectors.layers(arch)]
+  return _coordinates(arch, vectors.sizes(arch, arch), np)
+
+
+def _coordinates(arch, sizes, xp):
+  """What `init` knows of every value, by NumPy or, of traced sizes, by JAX.
+
+  Returns:
+    coordinates uint32 [2, P], sums of fans float32 [P], whether it is the
+    network's own bool [P].
+  """
+  places, fans, own = [], [], []
+  layers = [layer.name for layer in vectors.layers(arch)]
   for s in vectors.spans(arch):
-    at = np.indices(s.published).reshape(len(s.published), -1)
-    out, into = at[0], at[1] if len(at) > 1 else 0 * at[0]
-    tap = 0 * out
-    if len(at) == 4:
+    number, taps, into, out = (x[layers.index(s.layer)] for x in sizes)
+    # Not a constant of P numbers for each of these: an iota.
+    o, *rest = (x.reshape(-1) for x in xp.indices(s.published))
+    i, tap, inside = (rest[0] if rest else xp.zeros_like(o)), 0, o < out
+    if s.layer == 'fc1' and rest:  # positions, each with its channels
+      channels = s.published[1] // vectors.FLAT_POSITIONS
+      each = into // vectors.FLAT_POSITIONS
+      inside &= i % channels < each
+      i = i // channels * each + i % channels
+    elif rest:
+      inside &= i < into
+    if len(rest) == 3:
       r = s.published[-1] // 2
-      tap = (at[2] - r + 128) << 8 | (at[3] - r + 128)
-    layer = names.index(s.layer) << 4 | _TENSORS.index(s.tensor)
-    places.append([layer << 24 | out, into << 16 | tap])
-    area = math.prod(s.published[2:])
-    fans.append(np.full(out.shape, area * sum(s.published[:2])))
-    kinds.append(np.full(out.shape, _KINDS.get(s.tensor, 3)))
-  return (np.concatenate(places, axis=1).astype(np.uint32),
-          np.concatenate(fans).astype(np.float32),
-          np.concatenate(kinds).astype(np.int8))
+      tap = (rest[1] - r + 128) << 8 | (rest[2] - r + 128)
+      inside &= xp.maximum(abs(rest[1] - r), abs(rest[2] - r)) <= taps // 2
+    layer = (number * 16 + _TENSORS.index(s.tensor)).astype(np.uint32)
+    places.append(xp.stack([(layer << 24) + o.astype(np.uint32),
+                            (i.astype(np.uint32) << 16) + xp.asarray(
+                                tap).astype(np.uint32)]))
+    area = taps * taps if len(rest) == 3 else 1
+    fans.append(xp.full(o.shape, xp.maximum(area * (into + out), 1), np.float32))
+    own.append(inside)
+  return (xp.concatenate(places, axis=1), xp.concatenate(fans),
+          xp.concatenate(own))
 
 
-def activate(x, index):
-  """ReLU, ELU, sigmoid or tanh by index (`space.ACTIVATIONS`)."""
-  return _activate(x, index)
+# Value; and dy times the derivative, by the value. All are monotone, which
+# `apply` needs.
+_SELU, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+_ACTIVATIONS = {
+    'relu': (jax.nn.relu, lambda y, dy: jnp.where(y > 0, dy, 0)),
+    'elu': (lambda x: jnp.where(x > 0, x, jnp.expm1(jnp.minimum(x, 0))),
+            lambda y, dy: jnp.where(y > 0, dy, dy * (y + 1))),
+    'sigmoid': (jax.nn.sigmoid, lambda y, dy: dy * y * (1 - y)),
+    'tanh': (jnp.tanh, lambda y, dy: dy * (1 - y * y)),
+    'leaky_relu': (jax.nn.leaky_relu,
+                   lambda y, dy: jnp.where(y > 0, dy, 0.01 * dy)),
+    'selu': (jax.nn.selu, lambda y, dy: dy * jnp.where(
+        y > 0, _SELU, y + _SELU * _SELU_ALPHA)),
+    'softplus': (jax.nn.softplus, lambda y, dy: -dy * jnp.expm1(-y)),
+    'softsign': (jax.nn.soft_sign,
+                 lambda y, dy: dy * jnp.square(1 - jnp.abs(y))),
+}
 
 
-@jax.custom_vjp
-def _activate(x, index):
-  return jax.lax.switch(index, (
-      jax.nn.relu, lambda x: jnp.where(x > 0, x, jnp.expm1(jnp.minimum(x, 0))),
-      jax.nn.sigmoid, jnp.tanh), x)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def activate(x, index, names=space.ACTIVATIONS):
+  """The activation names[index], elementwise."""
+  return jax.lax.switch(index, [_ACTIVATIONS[n][0] for n in names], x)
 
 
-def _activate_fwd(x, index):
-  y = _activate(x, index)
+def _activate_fwd(x, index, names):
+  y = activate(x, index, names)
   return y, (y, index)
 
 
-def _activate_bwd(residuals, dy):
+def _activate_bwd(names, residuals, dy):
   y, index = residuals  # every derivative follows from the output alone
-  return jax.lax.switch(index, (
-      lambda y, dy: jnp.where(y > 0, dy, 0),
-      lambda y, dy: jnp.where(y > 0, dy, dy * (y + 1)),
-      lambda y, dy: dy * y * (1 - y),
-      lambda y, dy: dy * (1 - y * y)), y, dy), None
+  return jax.lax.switch(
+      index, [_ACTIVATIONS[n][1] for n in names], y, dy), None
 
 
-_activate.defvjp(_activate_fwd, _activate_bwd)
+activate.defvjp(_activate_fwd, _activate_bwd)
 
 
-def apply(parts, x_BxHxWC, activation, arch, dropout_key=None,
-          batch_statistics=False):
+class Style(NamedTuple):
+  """How one network runs, beside its weights."""
+  activation: jnp.ndarray  # index into the activations of `apply`
+  dropout: jnp.ndarray  # rate
+  sizes: Any = None  # `vectors.Sizes` in an envelope
+
+
+def apply(parts, x_BxHxWC, style, arch, activations=space.ACTIVATIONS,
+          dropout_key=None, batch_statistics=False):
   """Runs the network.
 
   Args:
     parts: the network, as `vectors.split` gives it. (Not the vector itself: the
       gradient of a slice is a vector of zeros with a few values in it.)
     x_BxHxWC: images in [0, 1], [B, 32, 96].
-    activation: index of the activation.
-    arch: `space.Architecture`.
+    style: `Style`.
+    arch: `space.Architecture`, or `vectors.Envelope`.
+    activations: names that `style.activation` chooses from.
     dropout_key: dropout is on if given; consumed.
     batch_statistics: normalise by the batch, not by the running statistics.
 
@@ -124,6 +177,15 @@ def apply(parts, x_BxHxWC, activation, arch, dropout_key=None,
   x, width, batch = x_BxHxWC, 32, {}
   normalize = functools.partial(
       _normalize, batch=batch if batch_statistics else None)
+
+  def act(x, n, repeats=1):
+    x = activate(x, style.activation, activations)
+    if style.sizes is None:
+      return x
+    # What is not the network's own is 0 here, and so are its gradients.
+    own = jnp.arange(x.shape[-1] // repeats) < style.sizes.out[n]
+    return jnp.where(_rows(jnp.tile(own, repeats), x.ndim), x, 0)
+
   for n, layer in enumerate(vectors.layers(arch)):
     part = parts[layer.name]
     if len(layer.kernel) == 4:
@@ -138,18 +200,29 @@ def apply(parts, x_BxHxWC, activation, arch, dropout_key=None,
         # Every activation is monotone, so pooling first gives the same values
         # at a quarter of the cost.
         x, width = conv.max_pool(x, t, out), width // 2
-      x = activate(x, activation)
-    else:
-      x = x.reshape(x.shape[0], -1)
-      x = jax.lax.dot_general(x, part['kernel'], (((1,), (1,)), ((), ())))
-      x += _rows(part['bias'], x.ndim)
-      if layer.name != 'output':
-        x = activate(x, activation)
-        if layer.norm:
-          x = normalize(x, part, layer.name)
-        if dropout_key is not None:
-          x = _dropout(jax.random.fold_in(dropout_key, n), x)
-  return x, batch
+      x = act(x, n, width)
+    elif layer.name != 'output':
+      y = act(_dense(x, part), n)
+      if layer.norm:
+        y = normalize(y, part, layer.name)
+      if dropout_key is not None:
+        y = _dropout(jax.random.fold_in(dropout_key, n), y, style.dropout)
+      x = _pass_by(x, y, n, style.sizes)
+  return _dense(x.reshape(x.shape[0], -1), parts['output']), batch
+
+
+def _dense(x, part):
+  x = x.reshape(x.shape[0], -1)[:, :part['kernel'].shape[1]]
+  y = jax.lax.dot_general(x, part['kernel'], (((1,), (1,)), ((), ())))
+  return y + _rows(part['bias'], y.ndim)
+
+
+def _pass_by(x, y, n, sizes):
+  """A hidden layer's output; or its input, where the network lacks it."""
+  if sizes is None or x.ndim > 2:  # all have the first
+    return y
+  y = jnp.pad(y, ((0, 0), (0, x.shape[-1] - y.shape[-1])))
+  return jnp.where(sizes.out[n] > 0, y, x)
 
 
 def _normalize(x, part, name, batch, shift=0.0):
@@ -183,10 +256,10 @@ def _rows(vector, rank):
   return vector.reshape((1,) * (rank - 1) + (-1,))
 
 
-def _dropout(key, x_BxF):
+def _dropout(key, x_BxF, rate):
   # Drawn feature by feature: a prefix of the draws of a wider layer.
-  keep = jax.random.bernoulli(key, KEEP, x_BxF.shape[::-1]).T
-  return jnp.where(keep, x_BxF / KEEP, 0)
+  keep = jax.random.bernoulli(key, 1 - rate, x_BxF.shape[::-1]).T
+  return jnp.where(keep, x_BxF / (1 - rate), 0)
 
 
 def update_running(parts, batch):
@@ -201,15 +274,15 @@ def update_running(parts, batch):
           for name, statistics in batch.items()}
 
 
-@functools.partial(jax.jit, static_argnames='arch')
+@functools.partial(jax.jit, static_argnames=('activation', 'arch'))
 def _predict(vector_P, images, activation, arch):
   x = images.astype(jnp.float32).reshape(images.shape[0], 32, 96) / 255
-  return apply(vectors.split(vector_P, arch), x, activation, arch)[0]
+  return apply(vectors.split(vector_P, arch), x, Style(0, 0.0), arch,
+               (activation,))[0]
 
 
 def predict(arch, activation, vector_P, images_NxHxWxC):
   """Logits float32 [N, 20] of uint8 images, by the running statistics."""
-  index = space.ACTIVATIONS.index(activation)
-  logits = [_predict(vector_P, images_NxHxWxC[n:n + 500], index, arch)
+  logits = [_predict(vector_P, images_NxHxWxC[n:n + 500], activation, arch)
             for n in range(0, max(1, len(images_NxHxWxC)), 500)]
   return jnp.concatenate(logits)

@@ -1,7 +1,7 @@
-"""What a unit of networks writes: one epoch taken, the ones before committed.
+"""What a unit of networks writes: one round taken, the ones before committed.
 
-An epoch counts once its snapshot and the trainer's state are durable and the
-commit record names it; a run killed before that trains the epoch again.
+A round counts once its snapshot and the trainer's state are durable and the
+commit record names it; a run killed before that trains the round again.
 """
 
 import shutil
@@ -10,108 +10,184 @@ import time
 import jax
 import numpy as np
 
-from nws_jax.store import folder, snapshots, vectors
+from nws_jax.store import folder, snapshots, stacks, tables, vectors
+from nws_jax.zoo import slots
 
 _FIGURES = ('train_loss', 'train_accuracy', 'valid_loss', 'valid_accuracy',
             'test_loss', 'test_accuracy')
 
 
 class Ledger:
-  """Writes the epochs of one unit; `take` fast, `write` at leisure."""
+  """Writes the rounds of one unit; `take` fast, `write` at leisure.
 
-  def __init__(self, workdir, unit, rows):
-    self._workdir, self._unit, self._rows = workdir, unit, rows
-    self._metrics, self._digests = [], {}
+  While the unit trains, a round is a snapshot. At its end those of a network
+  that are not kept go, and the kept ones are stacked anew: every network's
+  first in snapshot 1, and so on.
+  """
+
+  def __init__(self, workdir, unit, rows, epochs, keep):
+    """`rows`: of the unit's networks; `keep`: snapshots of each, 0 all."""
+    self._workdir, self._unit = workdir, unit
+    self._epochs, self._keep = epochs, keep
+    self._rows = {row['id']: row for row in rows}
+    self._archs = {id: vectors.architecture(row)
+                   for id, row in self._rows.items()}
+    self._metrics, self._digests, self._ends = [], {}, {}
     self._taken, self._writer = None, snapshots.Writer()
     self._seconds, self._clock = 0.0, time.monotonic()
 
   def resume(self, state):
-    """(last committed epoch, its state); (None, `state`) if there is none.
-
-    The empty slots of `state` stay what they are.
-    """
-    unit = self._unit.name
-    progress = folder.progress(self._workdir, unit)
-    if progress is None:
-      return None, state
-    members, metrics = folder.read_unit(self._workdir, unit)
-    self._metrics = metrics.to_dict('records')
-    self._digests = progress['digests']
-    self._seconds = members['seconds'].sum()
-    stored = snapshots.restore(
-        folder.state_path(self._workdir, unit, progress['epoch']),
-        self._first(state))
-    return progress['epoch'], jax.tree.map(
-        lambda some, whole: np.concatenate([some, whole[len(some):]]),
-        stored, jax.device_get(state))
-
-  def take(self, epoch, state, metrics):
-    """Waits for an epoch and copies it from the device.
-
-    Returns:
-      Whether any network is still to be trained.
-    """
-    state = self._first(state)
-    self._taken = epoch, state, self._first(metrics)
-    return bool(((state.stopped < 0) & (state.diverged < 0)).any())
-
-  def finish(self, metrics):
-    """Writes the epoch taken as the last, with test figures in full."""
-    final = self._first(metrics)
-    self.write({'test_loss': final.test_loss,
-                'test_accuracy': final.test_accuracy})
-
-  def write(self, final=None):
-    """Writes what was taken and commits it once it is durable.
+    """Where the unit stands: (its next round, `slots.Slots` of it, state).
 
     Args:
-      final: {figure: [M]} that replace those of each network's last
-        evaluation; nothing follows.
+      state: a blank one, NumPy; empty slots stay as they are in it.
     """
+    unit = self._unit.name
+    folder.sweep(self._workdir, unit)
+    progress = folder.progress(self._workdir, unit)
+    if progress is None:
+      return 0, slots.begin(self._unit.width, self._unit.ids), state
+    members, metrics = folder.read_unit(self._workdir, unit)
+    self._metrics = metrics.to_dict('records')
+    self._digests, self._seconds = progress['digests'], progress['seconds']
+    self._ends = {m['id']: (m['status'], m['diverged_epoch'])
+                  for m in members.to_dict('records')
+                  if m['status'] in ('stopped', 'diverged')}
+    ids_M = np.asarray(progress['slots'], int)
+    busy = ids_M >= 0
+    stored = snapshots.restore(
+        folder.state_path(self._workdir, unit, progress['round']),
+        jax.tree.map(lambda x: x[busy], state))
+    jax.tree.map(lambda x, some: x.__setitem__(busy, some), state, stored)
+    return progress['round'] + 1, self._turn(ids_M, state), state
+
+  def take(self, round, ids_M, state, metrics):
+    """Waits for a round, copies it from the device; the next round's slots."""
+    state, metrics = jax.tree.map(  # the device's are donated
+        np.array, (state, metrics))
+    self._taken = round, ids_M, state, metrics
+    return self._turn(ids_M, state)
+
+  def write(self):
+    """Writes what was taken, and commits it once it is durable."""
     if self._taken is None:
       return
-    (epoch, state, metrics), self._taken = self._taken, None
-    zoo, unit = self._workdir, self._unit.name
+    (round, ids_M, state, metrics), self._taken = self._taken, None
+    zoo, unit, number = self._workdir, self._unit, self._number(round)
+    busy = ids_M >= 0
+    at = np.flatnonzero(busy)[np.argsort(ids_M[busy])]  # slots, by id
+    own = [state.vector_P[m][self._place(ids_M[m])] for m in at]
     self._writer.save(
-        folder.snapshot_path(zoo, unit, epoch),
-        vectors.to_variables(state.vector_P, self._unit.arch))
-    self._writer.save(folder.state_path(zoo, unit, epoch), state)
-    self._digests[epoch] = snapshots.digests(state.vector_P)
-    self._metrics += self._figures(epoch, state, metrics)
-    last = {m['id']: m for m in self._metrics}
-    for name, values in (final or {}).items():
-      for row, value in zip(self._rows, values):
-        last[row['id']][name] = float(value)
+        folder.snapshot_path(zoo, unit.name, number),
+        stacks.to_tree(own, [self._archs[id] for id in ids_M[at]]))
+    self._writer.save(folder.state_path(zoo, unit.name, round),
+                      jax.tree.map(lambda x: x[busy], state))
+    self._digests[number] = snapshots.digests(own)
+    for m in at:
+      self._metrics.append({
+          'id': int(ids_M[m]), 'epoch': int(state.epoch[m]),
+          'step': int(state.step[m]), 'snapshot': number,
+          **{name: float(x[m]) for name, x in zip(_FIGURES, metrics)}})
+      if state.diverged[m] >= 0:
+        self._ends[int(ids_M[m])] = 'diverged', int(state.diverged[m])
+      elif state.stopped[m] >= 0:
+        self._ends[int(ids_M[m])] = 'stopped', None
     self._writer.wait()
-    done = final is not None
-    folder.commit(zoo, unit, epoch, done, self._members(state, last, done),
-                  self._metrics, self._digests)
-    for old in ([epoch] if done else []) + [epoch - 1] * (epoch > 0):
-      shutil.rmtree(folder.state_path(zoo, unit, old), ignore_errors=True)
+    self._commit(round, False, ids_M)
+    shutil.rmtree(folder.state_path(zoo, unit.name, round - 1)
+                  if round else '', ignore_errors=True)
 
-  def _first(self, tree):
-    """Without the empty slots; copies, since the device's are donated."""
-    return jax.tree.map(lambda x: np.array(x)[:len(self._rows)], tree)
+  def finish(self, measure):
+    """Ends the unit: test figures in full, and only the snapshots kept.
 
-  def _figures(self, epoch, state, metrics):
-    """Rows of metrics.csv; none for a network that was stopped before."""
-    return [
-        {'id': row['id'], 'epoch': epoch, 'step': int(state.step[n]),
-         'snapshot': epoch,
-         **{name: float(m[n]) for name, m in zip(_FIGURES, metrics)}}
-        for n, row in enumerate(self._rows)
-        if not 0 <= state.stopped[n] < epoch]
+    Args:
+      measure: (ids, vectors, epochs) of at most a width of networks -> (test
+        losses, test accuracies).
+    """
+    last = {m['id']: m for m in self._metrics}
+    ids, width = sorted(last), self._unit.width
+    for n in range(0, len(ids), width):
+      some = [last[id] for id in ids[n:n + width]]
+      for m, loss, accuracy in zip(some, *measure(
+          [m['id'] for m in some], self._read(some),
+          [m['epoch'] for m in some])):
+        m['test_loss'], m['test_accuracy'] = float(loss), float(accuracy)
+    if self._keep:
+      self._thin()
+    self._commit(max(m['epoch'] for m in self._metrics), True, ())
+    folder.sweep(self._workdir, self._unit.name)
 
-  def _members(self, state, last, done):
+  def _thin(self):
+    """Stacks the kept snapshots anew; the metrics name those, and no others."""
+    series, kept, digests = {}, {}, {}
+    for m in self._metrics:
+      series.setdefault(m['id'], []).append(m)
+    for id in sorted(series):
+      picked = slots.pick(len(series[id]), self._keep)
+      for number, n in enumerate(picked, 1):
+        kept.setdefault(number, []).append(series[id][n])
+    for number, some in kept.items():
+      own = self._read(some)
+      digests[number] = snapshots.digests(own)
+      self._writer.wait()  # for the one before, written meanwhile
+      self._writer.save(
+          folder.snapshot_path(self._workdir, self._unit.name, number),
+          stacks.to_tree(own, [self._archs[m['id']] for m in some]))
+    self._writer.wait()
+    numbers = {(m['id'], m['epoch']): number
+               for number, some in kept.items() for m in some}
+    for m in self._metrics:
+      m['snapshot'] = numbers.get((m['id'], m['epoch']))
+    self._digests = digests
+
+  def _read(self, some):
+    """The vectors that rows of the metrics name, their digests compared."""
+    stacked, found = {}, {}
+    for m in self._metrics:
+      stacked.setdefault(m['snapshot'], []).append(m['id'])
+    for number in {m['snapshot'] for m in some}:
+      ids = sorted(stacked[number])
+      rows = [ids.index(m['id']) for m in some if m['snapshot'] == number]
+      path = folder.snapshot_path(self._workdir, self._unit.name, number)
+      for row, vector in zip(rows, stacks.read(
+          path, [self._archs[id] for id in ids], rows)):
+        if snapshots.digest(vector) != self._digests[number][row]:
+          raise tables.damaged(path, f'network {ids[row]} has a wrong digest')
+        found[ids[row]] = vector
+    return [found[m['id']] for m in some]
+
+  def _number(self, round):
+    """Of a round's snapshot: behind those that will be kept."""
+    return round + self._keep + 1 if self._keep else round
+
+  def _place(self, id):
+    """Where the network's values lie in the program's vector."""
+    arch = self._archs[id]
+    return (slice(None) if arch == self._unit.arch
+            else vectors.places(arch, self._unit.arch))
+
+  def _turn(self, ids_M, state):
+    begun = {m['id'] for m in self._metrics} | set(ids_M.tolist())
+    finished_M = ((state.stopped >= 0) | (state.diverged >= 0)
+                  | (state.epoch >= self._epochs))
+    return slots.turn(ids_M, finished_M,
+                      [id for id in self._unit.ids if id not in begun])
+
+  def _commit(self, round, done, ids_M):
     now = time.monotonic()
     self._seconds, self._clock = self._seconds + now - self._clock, now
-    for n, row in enumerate(self._rows):
-      figures, diverged = last[row['id']], int(state.diverged[n])
-      status = ('diverged' if diverged >= 0 else
-                'stopped' if state.stopped[n] >= 0 else
-                'finished' if done else 'running')
-      yield {**row, 'unit': self._unit.name, 'status': status,
-             'evaluations': figures['epoch'] + 1, 'last_step': figures['step'],
+    folder.commit(self._workdir, self._unit.name, round, done,
+                  self._members(done), self._metrics, self._digests, ids_M,
+                  self._seconds)
+
+  def _members(self, done):
+    last = {m['id']: m for m in self._metrics}
+    for id in sorted(last):
+      status, diverged = self._ends.get(
+          id, ('finished' if done else 'running', None))
+      yield {**self._rows[id], 'unit': self._unit.name, 'status': status,
+             'evaluations': last[id]['epoch'] + 1,
+             'last_step': last[id]['step'],
              'seconds': self._seconds / len(self._rows),
-             'diverged_epoch': None if diverged < 0 else diverged,
-             **{k: figures[k] for k in _FIGURES if k.endswith('accuracy')}}
+             'diverged_epoch': diverged,
+             **{k: last[id][k] for k in _FIGURES if k.endswith('accuracy')}}

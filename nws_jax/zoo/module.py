@@ -14,15 +14,16 @@ from nws_jax import space
 from nws_jax.store import vectors
 from nws_jax.zoo import cnn
 
-ACTIVATIONS = dict(zip(
-    space.ACTIVATIONS, (nn.relu, nn.elu, nn.sigmoid, jnp.tanh)))
+ACTIVATIONS = dict(zip(space.ACTIVATIONS, (
+    nn.relu, nn.elu, nn.sigmoid, jnp.tanh, nn.leaky_relu, nn.selu, nn.softplus,
+    nn.soft_sign)))
 
 
 class Cnn(nn.Module):
   """[B, 32, 32, 3] in [0, 1] -> logits [B, 20] (recipe, section 3)."""
   arch: space.Architecture
   activation: str
-  dropout: float = 1 - cnn.KEEP
+  dropout: float = 0.5  # rate, as published
 
   @nn.compact
   def __call__(self, x, train=False):

@@ -1,23 +1,31 @@
 """Which networks train together: groups -> units, made once and kept.
 
-A unit is a batch of networks of one architecture and batch size: one run of
-one compiled program, committed as a whole after every epoch.
+A unit is a batch of networks of one batch size, and of architectures that one
+program can hold by masks: one run of one compiled program, committed after
+every round.
 """
 
 import dataclasses
 from typing import NamedTuple
 
 from nws_jax import space
-from nws_jax.store import tables
+from nws_jax.store import tables, vectors
+from nws_jax.zoo import merging, price
 
 
 class Unit(NamedTuple):
-  """Networks trained together. `width` slots, the last ones may be empty."""
+  """Networks trained together, in `width` slots; the next one of `ids` takes
+  the slot of one that is finished."""
   name: str
-  arch: space.Architecture
+  archs: tuple  # ascending
   batch_size: int
   width: int
   ids: tuple
+
+  @property
+  def arch(self):
+    """What its program is compiled for."""
+    return vectors.envelop(self.archs)
 
 
 class Plan(NamedTuple):
@@ -28,41 +36,89 @@ class Plan(NamedTuple):
   units: tuple
 
 
-def make(rows, platform, devices, width=0):
+def make(rows, machine, work, width=0, merge=True, queue=1):
   """Plans a population.
 
   Args:
     rows: `recipe.rows`.
-    platform: what it will run on.
-    devices: how many share the networks of a unit.
-    width: most networks in a unit; 0 chooses.
+    machine: `price.Machine` that it will run on.
+    work: `price.Work` of its networks.
+    width: most networks that train at once; 0 chooses.
+    merge: whether architectures may share a program, where that is cheaper.
+    queue: most networks of a unit, in widths.
   """
-  form = 'map' if platform == 'cpu' else 'vmap'
+  form = 'map' if machine.platform == 'cpu' else 'vmap'
+  none = Plan(machine.platform, form, machine.devices, ())
+  return extend(none, rows, machine, work, width, merge, queue)
+
+
+def extend(plan, rows, machine, work, width=0, merge=True, queue=1):
+  """A plan with units more, for rows that it does not name; see `make`."""
+  known = {id for u in plan.units for id in u.ids}
   groups = {}
   for row in rows:
-    groups.setdefault(space.group(row), []).append(row['id'])
-  units = []
-  for (arch, batch_size), ids in sorted(groups.items()):
-    most = width or _width(form, batch_size)
-    count = -(-len(ids) // most)
-    each = -(-len(ids) // count)  # even units rather than a small last one
-    for n in range(count):
-      units.append(Unit(
-          f'{arch.name}-b{batch_size}-{n:03d}', arch, batch_size,
-          -(-each // devices) * devices, tuple(ids[n * each:(n + 1) * each])))
-  return Plan(platform, form, devices, tuple(units))
+    if row['id'] not in known:
+      groups.setdefault(space.group(row), []).append(row['id'])
+  units, counts = list(plan.units), {}
+  for u in plan.units:
+    label = u.name.rsplit('-', 1)[0]
+    counts[label] = counts.get(label, 0) + 1
+  for archs, batch_size in _share(groups, machine, work, merge):
+    ids = sorted(id for a in archs for id in groups[a, batch_size])
+    arch = vectors.envelop(archs)
+    most = width or price.choose_width(machine, arch, batch_size)
+    for some in _cut(ids, most * queue):
+      label = f'{_label(arch)}-b{batch_size}'
+      number = counts[label] = counts.get(label, -1) + 1
+      slots = min(most, len(some))
+      units.append(Unit(f'{label}-{number:03d}', archs, batch_size,
+                        -(-slots // plan.devices) * plan.devices, some))
+  return plan._replace(units=tuple(units))
 
 
-def _width(form, batch_size):
-  """Networks a unit: on CPU how much a kill may lose, else what fills a
-  device, which is about 16k images a step."""
-  return 64 if form == 'map' else max(1, 16384 // batch_size)
+def halve(plan, unit):
+  """The plan where units of this one's program have half its width."""
+  units = tuple(
+      u._replace(width=max(plan.devices, -(-u.width // 2 // plan.devices)
+                           * plan.devices))
+      if (u.archs, u.batch_size, u.width) == (
+          unit.archs, unit.batch_size, unit.width) else u
+      for u in plan.units)
+  return plan._replace(units=units)
+
+
+def _share(groups, machine, work, merge):
+  """[(architectures, batch size)] that share a program."""
+  pools = {}
+  for arch, batch_size in sorted(groups):
+    own = () if merge else (arch,)
+    pools.setdefault((batch_size, arch.depth_conv, arch.batch_norm, own),
+                     []).append(arch)
+  return [(archs, key[0]) for key, pool in sorted(pools.items())
+          for archs in merging.merge(
+              {arch: len(groups[arch, key[0]]) for arch in pool}, key[0],
+              machine, work)]
+
+
+def _cut(ids, most):
+  """Even parts of at most so many, rather than a small last one."""
+  each = -(-len(ids) // -(-len(ids) // most))
+  return [tuple(ids[n:n + each]) for n in range(0, len(ids), each)]
+
+
+def _label(arch):
+  """Of an envelope: that of its largest sizes."""
+  if not isinstance(arch, vectors.Envelope):
+    return arch.name
+  return 'upto-' + space.Architecture(*map(max, zip(
+      *map(dataclasses.astuple, arch.members)))).name
 
 
 def write(path, plan):
   tables.write_json(path, {
       **plan._asdict(),
-      'units': [{**u._asdict(), 'arch': dataclasses.asdict(u.arch)}
+      'units': [{**u._asdict(),
+                 'archs': [dataclasses.asdict(a) for a in u.archs]}
                 for u in plan.units]})
 
 
@@ -71,8 +127,8 @@ def read(path):
   record = tables.read_json(path)
   try:
     units = tuple(
-        Unit(u['name'], space.Architecture(**u['arch']), int(u['batch_size']),
-             int(u['width']), tuple(map(int, u['ids'])))
+        Unit(str(u['name']), tuple(space.Architecture(**a) for a in u['archs']),
+             int(u['batch_size']), int(u['width']), tuple(map(int, u['ids'])))
         for u in record['units'])
     return Plan(str(record['platform']), str(record['form']),
                 int(record['devices']), units)

@@ -7,90 +7,107 @@ devices, emulated ones on CPU included, share the axis of networks.
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from nws_jax.zoo import train
 
 AXIS = 'networks'
+_SHARE, _WHOLE = PartitionSpec(AXIS), PartitionSpec()
+
+
+class Stage(NamedTuple):
+  """Where programs run, and the images there; shared by all of them."""
+  mesh: Any
+  form: str  # 'map' or 'vmap'
+  seed_key: Any
+  data: Any  # `dataset.Data` on every device
+  longest: int
+
+  def place(self, tree):
+    """Puts a NumPy tree with an axis M on the devices."""
+    return jax.device_put(tree, NamedSharding(self.mesh, _SHARE))
 
 
 class Program(NamedTuple):
-  """Compiled functions over M networks; `state` is donated to all of them."""
-  init: callable  # (networks) -> state
-  epoch: callable  # (networks, state, epoch) -> state, metrics
-  measure: callable  # (networks, state, full) -> state, metrics: epoch 0
-  place: callable  # puts a NumPy tree with an axis M on the devices
-  images: callable  # (networks) -> images that one epoch shows them
+  """Compiled functions over M networks; `state` is donated to both."""
+  reset: callable  # (networks, state, fresh [M]) -> state, new where fresh
+  epoch: callable  # (networks, state) -> state, metrics
+  measure: callable  # (networks, vectors, epochs) -> loss, accuracy: in full
+  blank: Any  # a state of zeros, NumPy
 
 
-def build(static, data, seed, form, devices=None):
-  """Programs for one `train.Static` over an axis of networks.
+def set_stage(data, seed, form, devices=None):
+  """The `Stage` of a population.
 
   Args:
-    static: `train.Static`.
-    data: `train.Data` of NumPy.
+    data: `dataset.Data` of NumPy.
     seed: root seed of the population.
     form: 'map' or 'vmap'.
-    devices: devices to share the networks; M must be a multiple of their count.
+    devices: share the networks; M must be a multiple of their count.
   """
   devices = devices or jax.devices()
   mesh = jax.make_mesh((len(devices),), (AXIS,), devices=devices,
                        axis_types=(jax.sharding.AxisType.Auto,))
-  mine = NamedSharding(mesh, PartitionSpec(AXIS))
-  data = jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
-  key = jax.random.key(seed)
-  longest = int(max(data.count_S.max(), data.test_count_S.max()))
-  init, fit, evaluate = train.make(static, longest)
+  everywhere = NamedSharding(mesh, _WHOLE)
+  return Stage(mesh, form, jax.device_put(jax.random.key(seed), everywhere),
+               jax.device_put(data, everywhere), data.longest)
 
-  def epoch(networks, state, data, number):
-    def one(network, state):
-      state, loss, accuracy = fit(key, network, state, data, number)
-      metrics = train.Metrics(
-          loss, accuracy, *evaluate(key, network, state, data, False))
-      return train.watch(state, metrics, number, static.patience), metrics
-    return over(one, form)(networks, state)
 
-  def measure(networks, state, data, full):
-    def one(network, state):
-      nothing = jnp.full((), jnp.nan, static.dtype)
-      metrics = train.Metrics(
-          nothing, nothing, *evaluate(key, network, state, data, full))
-      return train.watch(state, metrics, 0, static.patience), metrics
-    return over(one, form)(networks, state)
+def build(static, stage, networks_M):
+  """The `Program` of a `train.Static`, compiled.
 
-  axis, whole = PartitionSpec(AXIS), PartitionSpec()
-  shard = functools.partial(jax.shard_map, mesh=mesh, check_vma=False)
-  run_init = jax.jit(shard(
-      over(lambda network: init(key, network), form),
-      in_specs=axis, out_specs=axis))
-  run_epoch = jax.jit(shard(
-      epoch, in_specs=(axis, axis, whole, whole), out_specs=axis),
-                      donate_argnums=1)
-  run_measure = jax.jit(shard(
-      measure, in_specs=(axis, axis, whole, whole), out_specs=axis),
-                        donate_argnums=1)
+  Args:
+    static: `train.Static`.
+    stage: `Stage`.
+    networks_M: `train.Network` of NumPy, of the width that is compiled for.
+  """
+  def reset(key, networks, state, fresh):
+    return _over(lambda network, state, fresh: jax.lax.cond(
+        fresh, lambda: train.init(static, key, network), lambda: state),
+                 stage.form)(networks, state, fresh)
+
+  def epoch(key, networks, state, data):
+    return _over(lambda network, state: train.run_epoch(
+        static, stage.longest, key, network, state, data), stage.form)(
+            networks, state)
+
+  def measure(key, networks, vectors, epochs, data):
+    return _over(lambda network, vector, epoch: train.measure_fully(
+        static, stage.longest, key, network, vector, epoch, data),
+                 stage.form)(networks, vectors, epochs)
+
+  m = len(networks_M.id)
+  blank = jax.tree.map(
+      lambda x: np.zeros((m,) + x.shape, x.dtype),
+      jax.eval_shape(functools.partial(train.init, static), stage.seed_key,
+                     jax.tree.map(lambda x: x[0], networks_M)))
+  networks, state, flags, numbers = stage.place(
+      (networks_M, blank, np.zeros(m, bool), np.zeros(m, np.int32)))
+  key, data = stage.seed_key, stage.data
+  reset = _compile(stage, reset, '.sss', (key, networks, state, flags), 2)
+  epoch = _compile(stage, epoch, '.ss.', (key, networks, state, data), 2)
+  measure = _compile(stage, measure, '.sss.',
+                     (key, networks, state.vector_P, numbers, data))
   return Program(
-      run_init,
-      lambda networks, state, number: run_epoch(
-          networks, state, data, np.int32(number)),
-      lambda networks, state, full: run_measure(
-          networks, state, data, np.bool_(full)),
-      lambda tree: jax.device_put(tree, mine),
-      functools.partial(_images, data, static.batch_size))
+      lambda networks, state, fresh: reset(key, networks, state, fresh),
+      lambda networks, state: epoch(key, networks, state, data),
+      lambda networks, vectors, epochs: measure(
+          key, networks, vectors, epochs, data), blank)
 
 
-def _images(data, batch_size, networks):
-  steps = train.steps_an_epoch(
-      np.asarray(data.a_class_S)[networks.dataset], batch_size)
-  return int((steps * networks.active).sum()) * batch_size
+def _compile(stage, fn, shares, args, donate=()):
+  """`fn` compiled for `args`; 's' in `shares`: they have the axis M."""
+  specs = tuple(_SHARE if s == 's' else _WHOLE for s in shares)
+  mapped = jax.shard_map(fn, mesh=stage.mesh, in_specs=specs,
+                         out_specs=_SHARE, check_vma=False)
+  return jax.jit(mapped, donate_argnums=donate).lower(*args).compile()
 
 
-def over(fn, form):
+def _over(fn, form):
   """`fn` of one network as a function of all: mapped here, and only here."""
   if form == 'vmap':
     return jax.vmap(fn)

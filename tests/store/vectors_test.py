@@ -40,7 +40,7 @@ def test_offsets_are_those_of_the_recipe():
   assert [s.start for s in vectors.spans(FIXED)][1:] == [
       s.stop for s in vectors.spans(FIXED)][:-1]
   assert vectors.num_weights_conv(FIXED) == 16880
-  assert vectors.running_mask(FIXED).sum() == 496
+  assert vectors.tensor_mask(FIXED, vectors.RUNNING).sum() == 496
 
 
 @pytest.mark.parametrize('shape, length', [
@@ -135,7 +135,7 @@ def test_split_shows_tensors_in_the_vectors_own_order():
 
 
 def test_running_mask_is_mean_and_variance():
-  mask_P = vectors.running_mask(FIXED)
+  mask_P = vectors.tensor_mask(FIXED, vectors.RUNNING)
   for starts in list(OFFSETS.values())[:-1]:
     assert mask_P[starts[4]:starts[6]].all()
     assert not mask_P[starts[0]:starts[4]].any()

@@ -40,16 +40,16 @@ PAIRS = pytest.mark.parametrize(
 def test_same_as_the_flax_module(arch, activation):
   vector, (x, _) = make_network(arch), make_batch()
   flax = module.Cnn(arch, activation, dropout=0.0)
-  index = space.ACTIVATIONS.index(activation)
+  style = cnn.Style(space.ACTIVATIONS.index(activation), 0.0)
 
   @jax.jit
   def ours(vector, x):
     rows = x.reshape(len(x), 32, 96)
     parts = vectors.split(vector, arch)
-    by_running, none = cnn.apply(parts, rows, index, arch)
+    by_running, none = cnn.apply(parts, rows, style, arch)
     assert not none
     by_batch, batch = cnn.apply(
-        parts, rows, index, arch, batch_statistics=True)
+        parts, rows, style, arch, batch_statistics=True)
     for name, new in cnn.update_running(parts, batch).items():
       parts[name] |= new
     new = vectors.join(parts, arch)
@@ -73,11 +73,11 @@ def test_same_as_the_flax_module(arch, activation):
 def test_gradients_are_those_of_the_flax_module(arch, activation):
   x, labels = make_batch()
   flax = module.Cnn(arch, activation, dropout=0.0)
-  index = space.ACTIVATIONS.index(activation)
+  style = cnn.Style(space.ACTIVATIONS.index(activation), 0.0)
 
   def ours(vector):
     rows = jnp.asarray(x.reshape(len(x), 32, 96))
-    logits, _ = cnn.apply(vectors.split(vector, arch), rows, index, arch,
+    logits, _ = cnn.apply(vectors.split(vector, arch), rows, style, arch,
                           batch_statistics=True)
     return jax.nn.log_softmax(logits)[jnp.arange(len(x)), labels].sum()
 

@@ -1,0 +1,130 @@
+"""What training costs: seconds, memory and disk, before anything runs.
+
+The rates were fitted to measurements (BUILD.md); they decide nothing but
+widths and which architectures share a program.
+"""
+
+from typing import NamedTuple
+
+from nws_jax.store import vectors
+from nws_jax.zoo import conv
+
+
+class Machine(NamedTuple):
+  """What a population runs on."""
+  platform: str  # cpu, gpu or tpu
+  devices: int
+  memory: float  # bytes that its networks may use, on all devices together
+
+
+class Work(NamedTuple):
+  """What one network of a population trains on, about."""
+  images: float  # an epoch
+  epochs: float
+
+
+class Rates(NamedTuple):
+  """Seconds on one device."""
+  flop: float  # an operation of the layers
+  value: float  # a value of a network's vector, updated
+  image: float  # an image, whatever the network
+  step: float  # a step of a program, whatever its networks
+  compile: float  # a program
+
+
+# GPU and TPU: no measurement yet, the roofs of docs/recipe.md's fixed net at
+# about 2 million images a second.
+_RATES = {'cpu': Rates(2e-11, 4e-9, 1e-5, 0, 12)}
+_ACCELERATOR = Rates(2e-14, 1e-11, 1e-8, 2e-3, 60)
+MOST = 64  # networks of a unit on CPU: how much a kill may lose
+IMAGES_A_STEP = 16384  # that fill an accelerator
+
+
+def count_flops(arch):
+  """Operations that training on one image takes, banded zeros included."""
+  total, side = 0, 32
+  for n, layer in enumerate(vectors.layers(arch)):
+    *window, into, out = layer.kernel
+    if window:
+      k, t = window[0], conv.tile(side)
+      flops = 2 * side * side * k * (t + k - 1) * into * out
+      total += flops * (3 if n else 2)  # the images need no gradient
+      side = side // 2 if layer.pool else side
+    else:
+      total += 3 * 2 * into * out
+  return total
+
+
+def count_activations(arch):
+  """Values of one image's layers that the gradient needs, copies included."""
+  total, side, into = 0, 32, 3
+  for layer in vectors.layers(arch):
+    *window, into, out = layer.kernel
+    if window:
+      k, t = window[0], conv.tile(side)
+      total += side * side * (k * (t + k - 1) / t * into + 3 * out)
+      side = side // 2 if layer.pool else side
+    else:
+      total += 4 * out
+  return total
+
+
+def estimate_seconds(arch, batch_size, networks, machine, work):
+  """Training of some networks by one program, compilation left out."""
+  rates = _RATES.get(machine.platform, _ACCELERATOR)
+  steps = work.images / batch_size * work.epochs
+  each = batch_size * (rates.flop * count_flops(arch) + rates.image) + (
+      rates.value * vectors.num_weights(arch))
+  rounds = -(-networks // choose_width(machine, arch, batch_size))
+  return steps * (networks * each / machine.devices + rounds * rates.step)
+
+
+def estimate_program(arch, batch_size, networks, machine, work):
+  """Seconds of a program: compiled, and its networks trained."""
+  return compile_seconds(machine) + estimate_seconds(
+      arch, batch_size, networks, machine, work)
+
+
+def compile_seconds(machine):
+  return _RATES.get(machine.platform, _ACCELERATOR).compile
+
+
+def count_bytes(arch, batch_size, platform):
+  """Memory that a slot of a program takes.
+
+  The weights and two moments: on the device, and copied twice on their way to
+  the disk. Side by side on an accelerator, the activations of all networks are
+  there at once.
+  """
+  state = 3 * 4 * vectors.num_weights(arch)
+  if platform == 'cpu':
+    return 4 * state
+  return 3 * state + 2 * 4 * batch_size * count_activations(arch)
+
+
+def choose_width(machine, arch, batch_size):
+  """Networks that train at once."""
+  most = MOST if machine.platform == 'cpu' else max(
+      1, IMAGES_A_STEP // batch_size)
+  fit = machine.memory / count_bytes(arch, batch_size, machine.platform)
+  return int(max(1, min(most, fit)))
+
+
+def count_disk(units, archs, epochs, keep):
+  """(bytes of all snapshots kept, most bytes of a unit before it is thinned).
+
+  Args:
+    units: those to train.
+    archs: {network: its architecture}.
+    epochs: of a network, at most.
+    keep: snapshots of each network; 0 all.
+  """
+  kept, peak = 0, 0
+  for unit in units:
+    values = sum(vectors.num_weights(archs[id]) for id in unit.ids)
+    kept += 4 * values * min(keep or epochs + 1, epochs + 1)
+    # The state of two rounds is there for a moment.
+    rounds = 4 * values * (epochs + 1) if keep else 0
+    peak = max(peak, rounds + 2 * 3 * 4 * unit.width * vectors.num_weights(
+        unit.arch))
+  return kept, peak
