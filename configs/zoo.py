@@ -5,10 +5,24 @@
       median test accuracy 0.74, and 0.91 of the Glorot-initialised
   python -m nws_jax.zoo --config=configs/zoo.py:smoke --workdir=/tmp/zoo
       100 networks of two optimizers and two batch sizes, two epochs: 28 s
+  python -m nws_jax.zoo --config=configs/zoo.py:fixed --workdir=runs/fixed
+      nws_fixed: 3,000 networks of one architecture, 20 snapshots each
+  python -m nws_jax.zoo --config=configs/zoo.py:main --workdir=runs/main
+      nws_main: 13,000 networks of 243 architectures, 20 snapshots each
+
+The last two are the published populations, every line of docs/recipe.md but
+for its section 17. They need the five full image sets (python -m nws_jax.data
+--prepare=mnist,fashion_mnist,cifar10,svhn_cropped,stl10) and an accelerator;
+--plan says how many programs, how long, and how much memory and disk, before
+anything runs. A small part of them on what is here:
+
+  python -m nws_jax.zoo --config=configs/zoo.py:main --config.networks=64 \\
+      --config.dataset_source=embedded --config.datasets=fashion_mnist,mnist \\
+      --config.epochs=3 --workdir=runs/part
 
 A property's key lists the values it is drawn from; one value fixes it:
 `--config.batch_size=32`, `--config.optimizer=adam,momentum`,
-`--config.learning_rate=0.001,0.01` (a range).
+`--config.learning_rate=0.001,0.01` (a range, uniform between).
 """
 
 import ml_collections
@@ -23,22 +37,29 @@ def _default():
   c.replicates = 1  # networks of each setting, which differ in their draws
   c.sampling = 'balanced'  # or 'independent', as published
   c.epochs = 10
+  c.keep = 'all'  # snapshots of a network, or how many, evenly spread
+
   c.networks_per_program = 'auto'
+  c.merge = True  # by masks, networks of several shapes in one program
+  c.compile_ahead = True  # the next program, while this one trains
+  c.disk_gb = 0.0  # what it may take; 0.0: what is free
 
   c.dataset_source = 'embedded'  # or 'tfds': see python -m nws_jax.data
   c.data_dir = ''  # of the full sets; TFDS's own folder if empty
   c.test_part = 250  # test images looked at every epoch; all at the end
   c.eval_bn = 'running'  # or 'batch': as the published figures were measured
+  c.eval_augmentation = False  # True: so were they, where it is on
   c.lr_decay = 0.96  # an epoch, as published; 1.0 is what its code ran
   c.early_stopping = 0  # drops of validation accuracy that stop; published: 5
   c.precision = 'float32'
 
   c.datasets = ('fashion_mnist', 'mnist', 'digits')
-  c.learning_rate = (0.0002, 0.005)  # uniform between
+  c.learning_rate = (0.0002, 0.005)
   c.batch_size = (16, 32, 64)  # these sets have 1,800 training images at most
   c.batch_norm = (True,)
   c.augmentation = (False, True)
   c.optimizer = ('adam', 'rmsprop', 'momentum')
+  # Also: leaky_relu, selu, softplus, softsign.
   c.activation = ('relu', 'elu', 'sigmoid', 'tanh')
   c.initialization = ('constant', 'normal', 'glorot_uniform', 'glorot_normal')
   c.filter_size = (3,)  # the smallest net of the published space
@@ -46,6 +67,8 @@ def _default():
   c.depth_fc = (2,)
   c.width_conv = (4,)
   c.width_fc = (64,)
+  c.weight_decay = (0.0,)  # decoupled, of kernels; times the learning rate
+  c.dropout = (0.5,)  # share of units dropped
   return c
 
 
@@ -62,7 +85,38 @@ def _smoke():
   return c
 
 
-PRESETS = {'default': _default, 'smoke': _smoke}
+def _main():
+  c = _default()  # sampled properties it does not name are as published
+  c.networks = 13_000
+  c.sampling = 'independent'
+  c.epochs = 1000
+  c.early_stopping = 5
+  c.keep = '20'
+  c.dataset_source = 'tfds'
+  c.test_part = 26_032  # all images of the largest set, at every epoch
+  c.datasets = ('mnist', 'cifar10', 'svhn_cropped', 'stl10', 'fashion_mnist')
+  c.batch_size = (32, 64, 128, 256)
+  c.filter_size = (3, 5, 7)
+  c.depth_conv = (3, 4, 5)
+  c.depth_fc = (2, 3, 4)
+  c.width_conv = (4, 8, 12)
+  c.width_fc = (64, 128, 192)
+  return c
+
+
+def _fixed():
+  c = _main()
+  c.seed = 1  # shares no draw with a network of main
+  c.networks = 3000
+  c.filter_size = (5,)
+  c.depth_conv = (3,)
+  c.depth_fc = (2,)
+  c.width_conv = (8,)
+  c.width_fc = (128,)
+  return c
+
+
+PRESETS = {'default': _default, 'smoke': _smoke, 'fixed': _fixed, 'main': _main}
 
 
 def get_config(preset='default'):

@@ -95,6 +95,9 @@ def to_nws(place, out, min_accuracy=0.0):
   if others:
     print(f'not all published choices: {", ".join(others)}; the published '
           'reader takes other values for its last one')
+  lost = sorted({name for m in kept for name in nws.unwritten(m)})
+  if lost:
+    print(f'not written, for the format has none: {", ".join(lost)}')
 
 
 def from_nws(place, out, stack_bytes=None):

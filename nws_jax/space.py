@@ -1,11 +1,12 @@
 """THE table of properties: what varies, and which of it fixes shapes.
 
-The thirteen properties, their published choices and the published codes are
-those of Eilertsen et al. (arXiv 2002.05688); see docs/recipe.md, section 2.
+The thirteen published properties, their choices and codes are those of
+Eilertsen et al. (arXiv 2002.05688); see docs/recipe.md, section 2. Two more
+are fixed unless a config says otherwise.
 """
 
 import dataclasses
-import math
+import sys
 
 import numpy as np
 
@@ -25,23 +26,30 @@ class Property:
   """
   name: str
   role: str
-  choices: tuple  # (low, high) if continuous
+  choices: tuple  # published; (low, high), or a value, if continuous
   codes: tuple = ()  # how the published files write the choices
+  others: tuple = ()  # words that are allowed beside the choices
   continuous: bool = False
 
+  @property
+  def words(self):
+    """All words that it may be, the published ones first."""
+    return self.choices + self.others
 
-PROPERTIES = (
+
+PROPERTIES = (  # those of the published format, in its order
     Property(
         'dataset', TRACED,
         ('mnist', 'cifar10', 'svhn_cropped', 'stl10', 'fashion_mnist'),
-        ('mnist', 'cifar10', 'svhn', 'stl10', 'fashion')),
+        ('mnist', 'cifar10', 'svhn', 'stl10', 'fashion'), ('digits',)),
     Property('learning_rate', TRACED, (0.0002, 0.005), continuous=True),
     Property('batch_size', BATCH, (32, 64, 128, 256)),
     Property('batch_norm', SHAPE, (True,)),
     Property('augmentation', TRACED, (False, True)),
     Property('optimizer', TRACED, ('adam', 'rmsprop', 'momentum'), (0, 1, 2)),
+    # The others, too, are monotone, with a derivative that the output tells.
     Property('activation', TRACED, ('relu', 'elu', 'sigmoid', 'tanh'),
-             (0, 1, 2, 3)),
+             (0, 1, 2, 3), ('leaky_relu', 'selu', 'softplus', 'softsign')),
     Property('initialization', TRACED,
              ('constant', 'normal', 'glorot_uniform', 'glorot_normal'),
              (0, 1, 2, 3)),
@@ -51,11 +59,16 @@ PROPERTIES = (
     Property('width_conv', SHAPE, (4, 8, 12)),
     Property('width_fc', SHAPE, (64, 128, 192)),
 )
-BY_NAME = {p.name: p for p in PROPERTIES}
-SETS = BY_NAME['dataset'].choices + ('digits',)
-OPTIMIZERS = BY_NAME['optimizer'].choices
-ACTIVATIONS = BY_NAME['activation'].choices
-INITIALIZATIONS = BY_NAME['initialization'].choices
+EXTRA = (  # beside the published ones; what all published networks have
+    Property('weight_decay', TRACED, (0.0,), continuous=True),
+    Property('dropout', TRACED, (0.5,), continuous=True),  # share of units
+)
+ALL = PROPERTIES + EXTRA
+BY_NAME = {p.name: p for p in ALL}
+SETS = BY_NAME['dataset'].words
+OPTIMIZERS = BY_NAME['optimizer'].words
+ACTIVATIONS = BY_NAME['activation'].words
+INITIALIZATIONS = BY_NAME['initialization'].words
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -86,29 +99,38 @@ def check(name, values):
   p = BY_NAME[name]
   if not values:
     raise errors.Wrong(f'{name} is empty; give at least one value.')
-  if len(set(values)) != len(values):
-    raise errors.Wrong(f'{name}={values} names a value twice.')
   for v in values:
-    if p.continuous:
-      ok = (isinstance(v, (int, float)) and not isinstance(v, bool)
-            and math.isfinite(v) and 0 < v)
-      allowed = 'finite numbers above 0: one value, or low,high'
-    elif name in ('dataset', 'optimizer', 'activation', 'initialization'):
-      options = SETS if name == 'dataset' else p.choices
-      ok, allowed = v in options, ', '.join(options)
-    elif isinstance(p.choices[0], bool):
-      ok, allowed = isinstance(v, bool), 'True, False'
-    else:
-      low, high, odd = _BOUNDS[name]
-      ok = (isinstance(v, int) and not isinstance(v, bool) and low <= v <= high
-            and (v % 2 or not odd))
-      allowed = f'{"odd " if odd else ""}whole numbers from {low} to {high}'
-    if not ok:
+    possible, allowed = _judge(p, v)
+    if not possible:
       raise errors.Wrong(f'{name}={v!r} is not possible; allowed: {allowed}.')
+  if len(set(values)) != len(values):
+    raise errors.Wrong(f'{name}={values} names a value twice; name it once.')
   if p.continuous and (len(values) > 2 or list(values) != sorted(values)):
     raise errors.Wrong(f'{name}={values}: give one value, or low,high.')
 
 
+def _judge(p, v):
+  """(whether `v` can be a value of a property, what can, in words)."""
+  if isinstance(p.choices[0], str):
+    return v in p.words, ', '.join(p.words)
+  if isinstance(p.choices[0], bool):
+    return isinstance(v, bool), 'True, False'
+  if p.continuous:
+    test, allowed = _RANGES[p.name]
+    return (isinstance(v, (int, float)) and not isinstance(v, bool)
+            and v <= sys.float_info.max and test(v)), (
+                f'{allowed}: one value, or low,high')
+  low, high, odd = _BOUNDS[p.name]
+  return (isinstance(v, int) and not isinstance(v, bool) and low <= v <= high
+          and bool(v % 2 or not odd)), (
+              f'{"odd " if odd else ""}whole numbers from {low} to {high}')
+
+
+_RANGES = {
+    'learning_rate': (lambda v: v > 0, 'finite numbers above 0'),
+    'weight_decay': (lambda v: v >= 0, 'finite numbers from 0'),
+    'dropout': (lambda v: 0 <= v < 1, 'numbers from 0, below 1'),
+}
 # Least and greatest value, and whether only odd ones make sense. The halvings
 # f, f/2, f/4, f/8 of the hidden layers need width_fc >= 8.
 _BOUNDS = {
@@ -124,43 +146,61 @@ _BOUNDS = {
 SAMPLINGS = ('independent', 'balanced')
 
 
-def sample(seed, setting, choices, sampling='independent'):
-  """Draws one setting: a dict of the thirteen properties.
+def sample(seed, settings, choices, sampling='independent'):
+  """Draws settings: a list of dicts of all properties.
 
   A setting depends on (seed, setting) alone, and each property has its own
   draw, so that restricting one changes no other.
 
   Args:
     seed: root seed of the population.
-    setting: index of the setting.
-    choices: {property: tuple of choices}, (low, high) if continuous.
+    settings: indices of the settings.
+    choices: {property: tuple of choices}; one value or (low, high) if
+      continuous.
     sampling: 'independent' and uniform, as published; or 'balanced': every
       level of a property once in each aligned block of settings, in an order of
-      its own, and continuous ones evenly spread.
+      its own, and the continuous ones a scrambled Sobol sequence.
   """
-  row = {}
-  published = np.random.default_rng([seed, setting]).random(len(PROPERTIES))
-  for n, p in enumerate(PROPERTIES):
+  draw = _draw if sampling == 'independent' else _balance
+  columns = []
+  for p, u_S in zip(ALL, draw(seed, list(settings), choices)):
     c = choices[p.name]
-    u = published[n] if sampling == 'independent' else _balance(
-        [seed, n, 0xba1a], setting, 0 if p.continuous else len(c))
-    row[p.name] = (float(c[0] + u * (c[-1] - c[0])) if p.continuous
-                   else c[int(u * len(c))])
-  return row
+    columns.append([float(c[0] + u * (c[-1] - c[0])) if p.continuous
+                    else c[int(u * len(c))] for u in u_S])
+  return [dict(zip(BY_NAME, values)) for values in zip(*columns)]
 
 
-def _balance(key, setting, levels):
-  """A number in [0, 1) that takes each level equally often; 0: is continuous.
+def _draw(seed, settings, choices):
+  """Numbers in [0, 1), a sequence a property: a stream of each setting."""
+  return np.array([np.random.default_rng([seed, s]).random(len(ALL))
+                   for s in settings]).T
 
-  Continuous ones follow the radical inverse in base 2, the first dimension of
-  Sobol's sequence, with all bits flipped by one random word.
-  """
-  if levels:
-    block, slot = divmod(setting, levels)
-    order = np.random.default_rng([*key, block]).permutation(levels)
-    return (order[slot] + 0.5) / levels
-  word = int(np.random.default_rng(key).integers(2 ** 32))
-  return (int(f'{setting:032b}'[::-1], 2) ^ word) / 2 ** 32
+
+def _balance(seed, settings, choices):
+  """The same, where each level of a property comes equally often."""
+  moving = [p.name for p in ALL if p.continuous]
+  points_CxS = np.zeros((len(moving), len(settings)))
+  if any(len(choices[name]) > 1 for name in moving):
+    points_CxS = _sobol([seed, 0x50b01], len(moving), settings)
+  for n, p in enumerate(ALL):
+    yield (points_CxS[moving.index(p.name)] if p.continuous
+           else _permute([seed, n, 0xba1a], settings, len(choices[p.name])))
+
+
+def _permute(key, settings, levels):
+  """Each of `levels` once in every aligned block, in an order by the key."""
+  if levels == 1:
+    return [0.5] * len(settings)
+  orders = {block: np.random.default_rng([*key, block]).permutation(levels)
+            for block in {s // levels for s in settings}}
+  return [(orders[s // levels][s % levels] + 0.5) / levels for s in settings]
+
+
+def _sobol(key, dimensions, settings):
+  """Those points of one sequence, which is as long as it must be: [C, S]."""
+  from scipy.stats import qmc  # slow, and only for this
+  engine = qmc.Sobol(dimensions, rng=np.random.default_rng(key))
+  return engine.random_base2(max(settings).bit_length())[settings].T
 
 
 _FOLDS = 5
@@ -187,5 +227,5 @@ def group(row):
 
 def varying(rows):
   """Names of the properties that take more than one value in `rows`."""
-  return [p.name for p in PROPERTIES
+  return [p.name for p in ALL
           if len({row[p.name] for row in rows}) > 1]

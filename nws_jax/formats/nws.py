@@ -71,6 +71,8 @@ def _decode(p, text):
   if p.name == 'dataset':
     text = dict(zip(p.codes, p.choices)).get(text, text)
     return space.SETS[space.SETS.index(text)]
+  if text in p.others:
+    return text
   if p.codes:
     return p.choices[p.codes.index(int(text))]
   if p.continuous:
@@ -90,6 +92,11 @@ def unpublished(row):
   """Names of the properties whose value is not among the published choices."""
   return [p.name for p in space.PROPERTIES
           if not (p.continuous or row[p.name] in p.choices)]
+
+
+def unwritten(row):
+  """Names of the properties that the format lacks and `row` has not as it."""
+  return [p.name for p in space.EXTRA if row[p.name] not in p.choices]
 
 
 def list_errors(figures):

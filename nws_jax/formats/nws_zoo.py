@@ -95,7 +95,8 @@ def _member(id, unit, run, side, last):
   return {
       'id': id, 'unit': unit.name, 'setting': setting, 'replicate': replicate,
       'seed': -1, 'split': split, 'fold': fold, 'status': 'finished',
-      'architecture': unit.arch.name, **run.row, 'lr_decay': None,
+      'architecture': unit.arch.name, **run.row,
+      **{p.name: p.choices[0] for p in space.EXTRA}, 'lr_decay': None,
       'epochs': run.evaluations - 1, 'evaluations': run.evaluations,
       'last_step': run.last_step, 'seconds': run.seconds,
       'diverged_epoch': None, 'num_weights': run.num_weights,

@@ -4,8 +4,8 @@
       trains and tests a meta-classifier on runs/zoo; its accuracy per network
       and per window with 95 % intervals, and chance beside them
   python -m nws_jax.meta --target=learning_rate --config.seed=1
-      learning_rate and test_accuracy are regressed; any key of the config
-      file can be set
+      learning_rate, weight_decay, dropout and test_accuracy are regressed; any
+      key of the config file can be set
   python -m nws_jax.meta --target=optimizer --ablate=layer,epoch
       how well each layer alone tells it after each epoch alone: a grid
   python -m nws_jax.meta --target=dataset --config=configs/meta.py:published
@@ -13,7 +13,8 @@
 
 Targets: dataset, learning_rate, batch_size, batch_norm, augmentation,
 optimizer, activation, initialization, filter_size, depth_conv, depth_fc,
-width_conv, width_fc, test_accuracy; those that vary in the zoo.
+width_conv, width_fc, weight_decay, dropout, test_accuracy; those that vary in
+the zoo.
 
 Writes result.json and predictions.csv, or ablation.csv, .json and .png, into
 <workdir>/<target>/<digest of the request>/. The same request again prints

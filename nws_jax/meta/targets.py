@@ -7,7 +7,8 @@ import numpy as np
 
 from nws_jax import errors, space
 
-REGRESSED = ('learning_rate', 'test_accuracy')
+REGRESSED = tuple(p.name for p in space.ALL if p.continuous) + (
+    'test_accuracy',)
 LEAST = 5  # networks of each class
 
 
@@ -39,7 +40,7 @@ class Target:
 
 def check_name(name):
   """Raises `Wrong` for what no zoo can have; needs no zoo."""
-  allowed = [p.name for p in space.PROPERTIES] + ['test_accuracy']
+  allowed = [p.name for p in space.ALL] + ['test_accuracy']
   if name not in allowed:
     raise errors.Wrong(f'--target={name} is not possible; allowed: '
                        f'{", ".join(allowed)}.')
@@ -117,8 +118,7 @@ def select(members, name, *, diverged, min_accuracy, balance):
 
 def _order(name, values):
   """Values in the order of the table, others after them, ascending."""
-  p = space.BY_NAME[name]
-  known = space.SETS if name == 'dataset' else p.choices
+  known = space.BY_NAME[name].words
   if not all(isinstance(v, (str, bool)) for v in values):
     known = ()
   return tuple(sorted(values, key=lambda v: (

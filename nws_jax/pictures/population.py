@@ -21,7 +21,7 @@ STATUSES = ('finished', 'stopped', 'diverged')
 
 def find_varying(members):
   """Names of the properties with more than one value."""
-  return [p.name for p in space.PROPERTIES if members[p.name].nunique() > 1]
+  return [p.name for p in space.ALL if members[p.name].nunique() > 1]
 
 
 def find_chosen(members):

@@ -64,7 +64,7 @@ def draw_strips(axes, members, name):
 
 
 def draw_rates(axes, members, name):
-  """A dot a network by its learning rate, and each set's running median."""
+  """A dot a network by a continuous property, and sets' running medians."""
   rows = members[members.test_accuracy.notna()]
   _dot(axes, rows[name], rows)
   sets = theme.levels('dataset', members.dataset)

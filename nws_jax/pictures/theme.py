@@ -71,7 +71,7 @@ def levels(name, values):
   present = sorted(set(values))
   if not any(isinstance(v, str) for v in present):
     return present
-  choices = space.SETS if name == 'dataset' else space.BY_NAME[name].choices
+  choices = space.BY_NAME[name].words
   return [c for c in choices if c in present] + [
       v for v in present if v not in choices]
 

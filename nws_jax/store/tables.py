@@ -21,7 +21,7 @@ MEMBERS = {
     'batch_norm': FLAG, 'augmentation': FLAG, 'optimizer': WORD,
     'activation': WORD, 'initialization': WORD, 'filter_size': WHOLE,
     'depth_conv': WHOLE, 'depth_fc': WHOLE, 'width_conv': WHOLE,
-    'width_fc': WHOLE,
+    'width_fc': WHOLE, 'weight_decay': REAL, 'dropout': REAL,
     'lr_decay': REAL, 'epochs': WHOLE, 'evaluations': WHOLE,
     'last_step': WHOLE, 'seconds': REAL, 'diverged_epoch': MAYBE,
     'num_weights': WHOLE, 'num_weights_conv': WHOLE,
@@ -38,7 +38,7 @@ LAYERS = {
 }
 COLUMNS = {'members.csv': MEMBERS, 'metrics.csv': METRICS, 'layers.csv': LAYERS}
 TIMES = ('seconds',)  # columns in which equal zoos may differ
-assert all(p.name in MEMBERS for p in space.PROPERTIES)
+assert all(p.name in MEMBERS for p in space.ALL)
 
 
 def to_csv(rows, columns):

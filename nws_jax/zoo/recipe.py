@@ -5,10 +5,11 @@ import math
 
 from nws_jax import errors, space
 from nws_jax.store import vectors
+from nws_jax.zoo import images
 
-SOURCES = ('embedded', 'tfds')
 EVAL_BN = ('running', 'batch')
 PRECISIONS = ('float32',)
+FLAGS = (True, False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +28,11 @@ class Recipe:
   precision: str
   test_part: int
   networks_per_program: int  # 0: chosen by the plan
+  keep: int  # snapshots kept of a network, evenly spread; 0: all
+  eval_augmentation: bool
+  disk_gb: float  # 0: what is free
+  compile_ahead: bool
+  merge: bool
   choices: tuple  # ((property, values), ...), in the order of the table
 
   def record(self):
@@ -42,47 +48,88 @@ def from_config(config):
   Raises:
     errors.Wrong: names the first key whose value is not possible.
   """
+  def refuse(key, allowed):
+    raise errors.Wrong(f'{key}={config[key]!r} is not possible; allowed: '
+                       f'{allowed}.')
+
   def whole(key, low, high=2 ** 31 - 1):
     v = config[key]
-    if not low <= v <= high:
-      raise errors.Wrong(f'{key}={v} is not possible; allowed: whole numbers '
-                         f'from {low} to {high}.')
+    if not (_is_whole(v) and low <= v <= high):
+      refuse(key, f'whole numbers from {low} to {high}')
     return v
+
+  def number(key, test, allowed):
+    v = config[key]
+    if not (_is_whole(v) or isinstance(v, float)) or not (
+        math.isfinite(v) and test(v)):
+      refuse(key, allowed)
+    return float(v)
 
   def word(key, allowed):
     if config[key] not in allowed:
-      raise errors.Wrong(f'{key}={config[key]!r} is not possible; allowed: '
-                         f'{", ".join(allowed)}.')
+      refuse(key, ', '.join(map(str, allowed)))
     return config[key]
 
-  choices = []
-  for p in space.PROPERTIES:
-    key = 'datasets' if p.name == 'dataset' else p.name
-    values = _words(config[key])
-    if p.continuous and all(type(v) in (int, float) for v in values):
-      values = tuple(map(float, values))
-    space.check(p.name, values)
-    choices.append((p.name, values))
-  decay = float(config.lr_decay)
-  if not (math.isfinite(decay) and 0 < decay <= 1):
-    raise errors.Wrong(f'lr_decay={decay} is not possible; allowed: above 0, '
-                       'up to 1 (1 is a constant learning rate).')
-  width = config.networks_per_program
-  if width != 'auto' and not (str(width).isdigit() and int(width) > 0):
-    raise errors.Wrong(f'networks_per_program={width!r} is not possible; '
-                       'allowed: auto, or a whole number from 1.')
+  def whole_or(key, other, low):
+    """A whole number, which the command line gives as a word; 0: `other`."""
+    v = config[key]
+    if v != other and not (
+        (_is_whole(v) or isinstance(v, str) and v.isdecimal())
+        and low <= int(v) < 2 ** 31):
+      refuse(key, f'{other}, or a whole number from {low}')
+    return 0 if v == other else int(v)
+
+  choices = _choices(config)
+  source = word('dataset_source', tuple(images.SOURCES))
+  _check_source(dict(choices)['dataset'], source)
   return Recipe(
       seed=whole('seed', 0), networks=whole('networks', 1),
       replicates=whole('replicates', 1),
       sampling=word('sampling', space.SAMPLINGS),
       epochs=whole('epochs', 1, 100_000),
-      dataset_source=word('dataset_source', SOURCES),
-      data_dir=config.data_dir, lr_decay=decay,
+      dataset_source=source, data_dir=config.data_dir,
+      lr_decay=number('lr_decay', lambda v: 0 < v <= 1, 'above 0, up to 1 (1 '
+                      'is a constant learning rate)'),
       early_stopping=whole('early_stopping', 0),
       eval_bn=word('eval_bn', EVAL_BN),
       precision=word('precision', PRECISIONS), test_part=whole('test_part', 1),
-      networks_per_program=0 if width == 'auto' else int(width),
-      choices=tuple(choices))
+      networks_per_program=whole_or('networks_per_program', 'auto', 1),
+      keep=whole_or('keep', 'all', 2),
+      eval_augmentation=word('eval_augmentation', FLAGS),
+      disk_gb=number('disk_gb', lambda v: v >= 0, 'finite numbers from 0 (0 is '
+                     'what is free)'),
+      compile_ahead=word('compile_ahead', FLAGS), merge=word('merge', FLAGS),
+      choices=choices)
+
+
+def _is_whole(v):
+  return isinstance(v, int) and not isinstance(v, bool)
+
+
+def _choices(config):
+  """((property, values), ...) of a config, checked."""
+  result = []
+  for p in space.ALL:
+    key = 'datasets' if p.name == 'dataset' else p.name
+    values = _words(config[key])
+    space.check(p.name, values)
+    result.append((p.name, tuple(map(float, values)) if p.continuous
+                   else values))
+  return tuple(result)
+
+
+def _check_source(names, source):
+  """Raises `Wrong` if a source lacks sets; says which it has of those."""
+  has = images.SOURCES[source]
+  missing = [n for n in names if n not in has]
+  if missing:
+    kept = [n for n in names if n in has] or has
+    raise errors.Wrong(
+        f'{", ".join(missing)} cannot be had from dataset_source={source!r}, '
+        f'which has {", ".join(has)}. Restrict them, as '
+        f'--config.datasets={",".join(kept)}, or use '
+        + ' or '.join(f'--config.dataset_source={s}'
+                      for s in images.SOURCES if s != source) + '.')
 
 
 def from_record(record):
@@ -94,7 +141,7 @@ def from_record(record):
   try:
     values = {f.name: record[f.name] for f in dataclasses.fields(Recipe)}
     values['choices'] = tuple((p.name, tuple(values['choices'][p.name]))
-                              for p in space.PROPERTIES)
+                              for p in space.ALL)
     for name, allowed in values['choices']:
       space.check(name, allowed)
   except (KeyError, TypeError, errors.Wrong) as e:
@@ -116,11 +163,14 @@ def rows(recipe):
 
   Row `id` depends on (seed, id) and the choices alone.
   """
-  choices, result = dict(recipe.choices), []
+  settings = -(-recipe.networks // recipe.replicates)
+  drawn = space.sample(recipe.seed, range(settings), dict(recipe.choices),
+                       recipe.sampling)
+  sides = [space.side(recipe.seed, setting) for setting in range(settings)]
+  result = []
   for id in range(recipe.networks):
     setting, replicate = divmod(id, recipe.replicates)
-    row = space.sample(recipe.seed, setting, choices, recipe.sampling)
-    split, fold = space.side(recipe.seed, setting)
+    row, (split, fold) = drawn[setting], sides[setting]
     arch = space.architecture(row)
     result.append({
         'id': id, 'setting': setting, 'replicate': replicate,
