@@ -118,6 +118,8 @@ def check_accuracies(zoo, recipe, sets, ids):
   plain Flax module.
   """
   members = {m['id']: m for m in zoo.members.to_dict('records')}
+  if recipe.eval_augmentation:  # of images that only the trainer draws
+    ids = [id for id in ids if not members[id]['augmentation']]
   figures = images = apart = unsure = 0
   for n, id in enumerate(ids):
     kept, rows = zoo.epochs(id), read_figures(zoo, id)

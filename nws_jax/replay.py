@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nws_jax import checks, errors
+from nws_jax import checks, errors, space
 
 
 def replay(zoo, id, data_dir=None):
@@ -57,31 +57,30 @@ def train_alone(recipe, sets, made, unit, id, evaluations, done):
     evaluations: how many there are.
     done: test figures after the last are of all images.
   """
-  from nws_jax.zoo import driver, population, runtime, train
+  from nws_jax.zoo import dataset, driver, population, runtime
   from nws_jax.zoo import recipe as recipes
   platform, _ = runtime.start(made.devices)  # nothing used jax before
   import jax
   devices = jax.devices()
-  program = population.build(
-      driver.static_of(recipe, unit),
-      train.pack(sets.values(), recipe.test_part), recipe.seed, made.form,
+  stage = population.set_stage(
+      dataset.pack(sets.values(), recipe.test_part), recipe.seed, made.form,
       devices[:made.devices if made.devices <= len(devices) else 1])
-  rows, slot = recipes.rows(recipe), unit.ids.index(id)
-  networks_M = driver.networks(
-      [rows[i] for i in unit.ids], list(sets), unit.width)
-  networks_M = program.place(networks_M._replace(
-      active=np.arange(unit.width) == slot))
-  state, metrics = program.measure(networks_M, program.init(networks_M), False)
+  row = recipes.rows(recipe)[id]
+  networks_M = driver.networks(recipe, [row], unit.width, unit.arch)
+  program = population.build(
+      driver.static_of(recipe, unit), stage, networks_M)
+  place = unit.place(space.architecture(row))
+  placed, state = stage.place((networks_M, program.blank))
+  state = program.reset(placed, state, stage.place(networks_M.active))
   for epoch in range(evaluations):
-    if epoch:
-      state, metrics = program.epoch(networks_M, state, epoch)
-    vector_P = np.array(state.vector_P[slot])
+    state, metrics = program.epoch(placed, state)
+    figures = {name: float(m[0]) for name, m in metrics._asdict().items()}
+    vector_P = np.array(state.vector_P[0])
     if done and epoch == evaluations - 1:
-      _, full = program.measure(networks_M, state, True)
-      metrics = metrics._replace(test_loss=full.test_loss,
-                                 test_accuracy=full.test_accuracy)
-    yield platform, vector_P, {
-        name: float(m[slot]) for name, m in metrics._asdict().items()}
+      loss, accuracy = program.measure(placed, state.vector_P, state.epoch)
+      figures |= {'test_loss': float(loss[0]),
+                  'test_accuracy': float(accuracy[0])}
+    yield platform, vector_P[place], figures
 
 
 def compare(vector_P, stored_P, figures, stored):

@@ -266,7 +266,7 @@ import api_test
 from nws_jax.store import folder
 path, epoch = sys.argv[1], 0
 record = folder.progress(path, 'u0')
-api_test.EPOCHS['u0'] = tuple(range(record['epoch'] + 1)) if record else ()
+api_test.EPOCHS['u0'] = tuple(range(record['round'] + 1)) if record else ()
 while True:
   epoch = len(api_test.EPOCHS['u0'])
   api_test.EPOCHS['u0'] += (epoch,)
@@ -296,9 +296,9 @@ def test_killed_at_any_time_what_was_committed_stays(tmp_path):
       time.sleep(draw.uniform(0, 0.5))
       child.kill()
     record = folder.progress(path, 'u0')
-    reached.append(record['epoch'])
+    reached.append(record['round'])
     folder.rebuild(path)
     zoo = nws_jax.open_zoo(path)
-    assert zoo.epochs(3) == tuple(range(record['epoch'] + 1))
-    assert zoo.verify() == 3 * (record['epoch'] + 1)
+    assert zoo.epochs(3) == tuple(range(record['round'] + 1))
+    assert zoo.verify() == 3 * (record['round'] + 1)
   assert reached == sorted(set(reached)) and len(reached) == 15

@@ -55,7 +55,7 @@ def rewrite(path, change_members=None, change_metrics=None, digests=None):
     for change, frame in ((change_members, members), (change_metrics, metrics)):
       if change is not None:
         change(frame)
-    folder.commit(path, unit, record['epoch'], True,
+    folder.commit(path, unit, record['round'], True,
                   members.to_dict('records'), metrics.to_dict('records'),
                   digests(unit, record['digests']) if digests
                   else record['digests'])

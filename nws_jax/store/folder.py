@@ -149,6 +149,16 @@ def sweep(zoo, unit):
     shutil.rmtree(_inside(zoo, 'state', unit), ignore_errors=True)
 
 
+def forget(zoo, unit):
+  """Removes all of a unit, its record first: it was never begun."""
+  for path in (_inside(zoo, 'units', unit, 'progress.json'),
+               _inside(zoo, 'units', unit), _inside(zoo, 'snapshots', unit),
+               _inside(zoo, 'state', unit)):
+    if os.path.isfile(path):
+      os.unlink(path)
+    shutil.rmtree(path, ignore_errors=True)
+
+
 def units(zoo):
   """Names of the units that committed anything, sorted."""
   folder = os.path.join(zoo, 'units')

@@ -8,6 +8,10 @@
       --config.learning_rate=0.001,0.01 --workdir=runs/adam
       any key of the config file can be set; a property takes one value, or
       several parted by commas, to draw from
+  python -m nws_jax.zoo --config=configs/zoo.py:fixed --plan
+      what the published 3,000 networks would take here; nothing is trained
+  python -m nws_jax.zoo --config=configs/zoo.py --config.networks=400
+      grows a zoo that is there: more networks, the old ones untouched
 
 Interrupted, the same command goes on at the last finished epoch. What it
 writes is described in docs/contract.md; read it with
@@ -29,16 +33,23 @@ _WORKDIR = flags.DEFINE_string(
     'workdir', 'runs/zoo', 'Folder of the zoo; made, or gone on with.',
     flag_values=_FLAGS)
 
+_PLAN = flags.DEFINE_bool(
+    'plan', False, 'Only print what it would take: programs, time, memory, '
+    'disk.', flag_values=_FLAGS)
+
 
 def main():
   config = cli.config(_CONFIG, _FLAGS)
   from nws_jax import api
-  from nws_jax.zoo import driver, progress, recipe, summary
-  begin = time.monotonic()
+  from nws_jax.zoo import driver, progress, summary
+  from nws_jax.zoo import recipe as recipes
+  recipe, begin = recipes.from_config(config), time.monotonic()
+  if _PLAN.value:
+    print(driver.quote(recipe, _WORKDIR.value))
+    return
   bar = progress.Bar()
   try:
-    worked = driver.run(
-        recipe.from_config(config), _WORKDIR.value, bar)
+    worked = driver.run(recipe, _WORKDIR.value, bar)
   finally:
     bar.close()
   zoo = api.Zoo(_WORKDIR.value)

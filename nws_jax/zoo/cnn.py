@@ -104,7 +104,8 @@ def _coordinates(arch, sizes, xp):
                             (i.astype(np.uint32) << 16) + xp.asarray(
                                 tap).astype(np.uint32)]))
     area = taps * taps if len(rest) == 3 else 1
-    fans.append(xp.full(o.shape, xp.maximum(area * (into + out), 1), np.float32))
+    fans.append(xp.full(
+        o.shape, xp.maximum(area * (into + out), 1), np.float32))
     own.append(inside)
   return (xp.concatenate(places, axis=1), xp.concatenate(fans),
           xp.concatenate(own))

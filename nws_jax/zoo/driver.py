@@ -5,15 +5,15 @@ the one before is written, made durable and committed; while a unit is trained,
 the program of the next one is compiled.
 """
 
-import dataclasses
 import os
 import shutil
 
 import numpy as np
 
-from nws_jax import space
+from nws_jax import errors, space
 from nws_jax.store import folder, tables, vectors
 from nws_jax.zoo import coverage, images, opening, plan
+from nws_jax.zoo import quote as quotes
 from nws_jax.zoo import recipe as recipes
 
 
@@ -37,14 +37,76 @@ def run(recipe, workdir, bar):
   with folder.lock(workdir):
     opening.check_config(workdir, recipe, sets)
     rows = recipes.rows(recipe)
-    made = opening.settle_plan(workdir, recipe, rows, sets)
-    opening.settle_config(workdir, recipe, sets)
+    made = opening.make_plan(workdir, recipe, rows, {
+        name: images.an_epoch(s) for name, s in sets.items()})[0]
+    left = [u for u in made.units if not is_done(workdir, u)]
+    opening.check_disk(workdir, recipe, rows, left)
+    opening.settle(workdir, recipe, sets, made)
     tables.write_text(os.path.join(workdir, 'coverage.csv'),
                       coverage.to_csv(rows))
-    worked = _train(workdir, recipe, made, rows, sets, bar)
+    for unit in made.units:
+      folder.sweep(workdir, unit.name)  # what a killed run left
+    while left:
+      try:
+        _train(workdir, recipe, made, rows, sets, bar)
+        break
+      except OutOfMemory as e:
+        made = _halve(workdir, made, e.unit, bar)
     folder.rebuild(workdir)
     shutil.rmtree(os.path.join(workdir, 'state'), ignore_errors=True)
-  return worked
+  return bool(left)
+
+
+class OutOfMemory(Exception):
+  """A device has no room for a unit's program."""
+
+  def __init__(self, unit):
+    super().__init__(unit.name)
+    self.unit = unit
+
+
+def is_done(workdir, unit):
+  progress = folder.progress(workdir, unit.name)
+  return progress is not None and progress['done']
+
+
+def _halve(workdir, made, unit, bar):
+  """Goes on with half of the slots; the unit begins anew."""
+  halved = plan.halve(made, unit, [
+      u.name for u in made.units
+      if u.name != unit.name and folder.progress(workdir, u.name)])
+  if halved == made:
+    raise errors.Damaged(
+        f'{unit.name} does not fit the memory of the device, even with '
+        f'{unit.width} networks at once. Restrict --config.batch_size or the '
+        'sizes of the networks.')
+  bar.say(f'{unit.name}: no memory for {unit.width} networks at once; going '
+          'on with half of them')
+  folder.forget(workdir, unit.name)
+  plan.write(os.path.join(workdir, 'plan.json'), halved)
+  return halved
+
+
+def quote(recipe, workdir):
+  """What `run` would do, as text; nothing is written or compiled.
+
+  Raises:
+    errors.Wrong: it cannot be done.
+  """
+  sets = load_sets(recipe)
+  opening.check_free(workdir)
+  opening.check_config(workdir, recipe, sets)
+  rows = recipes.rows(recipe)
+  images_each = {name: images.an_epoch(s) for name, s in sets.items()}
+  made, machine, _ = opening.make_plan(workdir, recipe, rows, images_each)
+  left = [u for u in made.units if not is_done(workdir, u)]
+  disk = opening.find_disk(workdir, recipe.disk_gb)
+  said = quotes.text(recipe, rows, left, machine, images_each, disk)
+  try:
+    opening.check_disk(workdir, recipe, rows, left)
+  except errors.Wrong as e:
+    raise errors.Wrong(f'{e}\n\n{said}') from e
+  return f'{coverage.text(rows)}\n\n{said}'
 
 
 def load_sets(recipe):
@@ -59,23 +121,21 @@ def load_sets(recipe):
 
 
 def _train(workdir, recipe, made, rows, sets, bar):
+  import jax
+
   from nws_jax.zoo import ahead, dataset, ledger, population
   left, done = [], 0
   for unit in made.units:
-    progress = folder.progress(workdir, unit.name)
-    if progress and progress['done']:
-      folder.sweep(workdir, unit.name)  # what a killed run left
+    if is_done(workdir, unit):
       done += len(unit.ids) * recipe.epochs
     else:
       left.append(unit)
-      if progress:
+      if folder.progress(workdir, unit.name):
         done += int((folder.read_unit(workdir, unit.name)[1]['epoch'] > 0)
                     .sum())
-  if not left:
-    return False
   bar.start(len(rows), recipe.epochs, done)
-  stage = population.set_stage(
-      dataset.pack(sets.values(), recipe.test_part), recipe.seed, made.form)
+  data = dataset.pack(sets.values(), recipe.test_part)
+  stage = population.set_stage(data, recipe.seed, made.form)
 
   def build(key):
     static, width = key
@@ -85,55 +145,63 @@ def _train(workdir, recipe, made, rows, sets, bar):
   with ahead.Ahead(build, recipe.compile_ahead) as programs:
     for unit, following in zip(left, left[1:] + [None]):
       bar.note(unit.name)
-      mine = [rows[id] for id in unit.ids]
-      _train_unit(
-          ledger.Ledger(workdir, unit, mine, recipe.epochs, recipe.keep),
-          programs.get(_key(recipe, unit), following and _key(
-              recipe, following)), stage, recipe, unit, rows, bar)
+      book = ledger.Ledger(workdir, unit, [rows[id] for id in unit.ids],
+                           recipe.epochs, recipe.keep)
+      try:
+        program = programs.get(_key(recipe, unit), following and _key(
+            recipe, following))
+        _train_unit(book, program, stage, recipe, unit, rows, data, bar)
+      except jax.errors.JaxRuntimeError as e:
+        if 'RESOURCE_EXHAUSTED' not in str(e):
+          raise
+        raise OutOfMemory(unit) from e
       folder.rebuild(workdir)
-  return True
 
 
 def _key(recipe, unit):
   return static_of(recipe, unit), unit.width
 
 
-def _train_unit(ledger, program, stage, recipe, unit, rows, bar):
+def _train_unit(ledger, program, stage, recipe, unit, rows, data, bar):
   """Trains one unit from where it stands to the end of its last network."""
   round, turned, state = ledger.resume(program.blank)
-  state, trained = stage.place(state), 0
+  state = stage.place(state)
   while (turned.ids_M >= 0).any():
-    ids_M = turned.ids_M
-    networks_M = stage.place(networks(
+    ids_M, fresh_M = turned
+    networks_M = networks(
         recipe, [rows[id] if id >= 0 else None for id in ids_M], unit.width,
-        unit.arch))
-    if turned.fresh_M.any():
-      state = program.reset(networks_M, state, stage.place(turned.fresh_M))
-    state, metrics = program.epoch(networks_M, state)
+        unit.arch)
+    placed = stage.place(networks_M)
+    if fresh_M.any():
+      state = program.reset(placed, state, stage.place(fresh_M))
+    state, metrics = program.epoch(placed, state)
     try:
       ledger.write()  # while the device trains
-      fresh_M, turned = turned.fresh_M, ledger.take(
-          round, ids_M, state, metrics)
+      turned = ledger.take(round, ids_M, state, metrics)
     except KeyboardInterrupt:
       ledger.write()
       raise
-    at_work = ids_M[(ids_M >= 0) & ~fresh_M]
-    if len(at_work):
-      bar.advance(len(at_work), stage.count_images(
-          networks_M, unit.batch_size, ids_M >= 0 & ~fresh_M))
-    trained, round = trained + len(at_work), round + 1
+    trained_M = networks_M.active & ~fresh_M
+    if trained_M.any():
+      bar.advance(int(trained_M.sum()), unit.batch_size * int(_count_steps(
+          data, networks_M.dataset[trained_M], unit.batch_size).sum()))
+    round += 1
   ledger.write()
   ledger.finish(lambda ids, own, epochs: _measure(
       program, stage, recipe, unit, rows, ids, own, epochs))
+  bar.skip(len(unit.ids) * recipe.epochs - ledger.trained)  # stopped early
+
+
+def _count_steps(data, dataset_M, batch_size):
+  from nws_jax.zoo import dataset
+  return dataset.count_steps(data.a_class_S[dataset_M], batch_size)
 
 
 def _measure(program, stage, recipe, unit, rows, ids, own, epochs):
   """(test losses, test accuracies) in full, of some weights [n vectors]."""
   vector_MxP = np.zeros_like(program.blank.vector_P)
   for m, (id, vector_P) in enumerate(zip(ids, own)):
-    arch = space.architecture(rows[id])
-    vector_MxP[m, slice(None) if arch == unit.arch else vectors.places(
-        arch, unit.arch)] = vector_P
+    vector_MxP[m, unit.place(space.architecture(rows[id]))] = vector_P
   epochs_M = np.zeros(unit.width, np.int32)
   epochs_M[:len(ids)] = epochs
   return program.measure(*stage.place((

@@ -61,6 +61,11 @@ class Ledger:
     jax.tree.map(lambda x, some: x.__setitem__(busy, some), state, stored)
     return progress['round'] + 1, self._turn(ids_M, state), state
 
+  @property
+  def trained(self):
+    """Epochs of its networks that were trained and written."""
+    return sum(m['epoch'] > 0 for m in self._metrics)
+
   def take(self, round, ids_M, state, metrics):
     """Waits for a round, copies it from the device; the next round's slots."""
     state, metrics = jax.tree.map(  # the device's are donated
@@ -76,7 +81,7 @@ class Ledger:
     zoo, unit, number = self._workdir, self._unit, self._number(round)
     busy = ids_M >= 0
     at = np.flatnonzero(busy)[np.argsort(ids_M[busy])]  # slots, by id
-    own = [state.vector_P[m][self._place(ids_M[m])] for m in at]
+    own = [state.vector_P[m][unit.place(self._archs[ids_M[m]])] for m in at]
     self._writer.save(
         folder.snapshot_path(zoo, unit.name, number),
         stacks.to_tree(own, [self._archs[id] for id in ids_M[at]]))
@@ -159,12 +164,6 @@ class Ledger:
   def _number(self, round):
     """Of a round's snapshot: behind those that will be kept."""
     return round + self._keep + 1 if self._keep else round
-
-  def _place(self, id):
-    """Where the network's values lie in the program's vector."""
-    arch = self._archs[id]
-    return (slice(None) if arch == self._unit.arch
-            else vectors.places(arch, self._unit.arch))
 
   def _turn(self, ids_M, state):
     begun = {m['id'] for m in self._metrics} | set(ids_M.tolist())

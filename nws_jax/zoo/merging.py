@@ -5,7 +5,9 @@ groups are joined where that costs less than the compilation it saves, the best
 pair first, until none is worth it.
 """
 
-from nws_jax.store import vectors
+import dataclasses
+
+from nws_jax import space
 from nws_jax.zoo import price
 
 
@@ -14,7 +16,7 @@ def merge(counts, batch_size, machine, work):
 
   Args:
     counts: {architecture: its networks}; all have one `depth_conv` and
-      `batch_norm`. With a single one there is nothing to decide.
+      `batch_norm`.
     batch_size: of all of them.
     machine: `price.Machine`.
     work: `price.Work`.
@@ -22,19 +24,25 @@ def merge(counts, batch_size, machine, work):
   Returns:
     [tuple of architectures, ascending], sorted.
   """
-  def cost(archs):
-    return price.estimate_program(
-        vectors.envelop(archs), batch_size, sum(counts[a] for a in archs),
-        machine, work)
+  def cost(largest, networks):
+    return price.estimate_program(largest, batch_size, networks, machine, work)
 
-  groups = {(a,): cost((a,)) for a in counts}
-  saved = {}  # (group, group) -> what joining them saves
+  # A group is known by its largest sizes: joining others with the same costs
+  # nothing, so that they are joined at once.
+  members = {a: [a] for a in counts}
+  networks = dict(counts)
+  saved = {}  # (group, group) -> (what joining them saves, the joined group)
 
   def weigh(a, b):
-    joined = tuple(sorted(a + b))
-    saved[a, b] = groups[a] + groups[b] - cost(joined), joined
+    joined = cover((a, b))
+    others = networks[joined] if joined in networks.keys() - {a, b} else 0
+    before = cost(a, networks[a]) + cost(b, networks[b])
+    if others:
+      before += cost(joined, others)
+    saved[a, b] = before - cost(
+        joined, networks[a] + networks[b] + others), joined
 
-  names = sorted(groups)
+  names = sorted(counts)
   for n, a in enumerate(names):
     for b in names[n + 1:]:
       weigh(a, b)
@@ -42,12 +50,16 @@ def merge(counts, batch_size, machine, work):
     (a, b), (gain, joined) = max(saved.items(), key=lambda x: (x[1][0], x[0]))
     if gain <= 0:
       break
-    groups[joined] = groups[a] + groups[b] - gain
-    for group in (a, b):
-      del groups[group]
-    saved = {pair: x for pair, x in saved.items()
-             if not {a, b} & set(pair)}
-    for other in list(groups):
-      if other != joined:
-        weigh(joined, other)
-  return sorted(groups)
+    gone = {a, b} | ({joined} & members.keys())
+    mine = [arch for group in gone for arch in members.pop(group)]
+    total = sum(networks.pop(group) for group in gone)
+    members[joined], networks[joined] = mine, total
+    saved = {pair: x for pair, x in saved.items() if not gone & set(pair)}
+    for other in sorted(members.keys() - {joined}):
+      weigh(*sorted((joined, other)))
+  return sorted(tuple(sorted(group)) for group in members.values())
+
+
+def cover(archs):
+  """The architecture of the largest sizes of some."""
+  return space.Architecture(*map(max, zip(*map(dataclasses.astuple, archs))))

@@ -13,9 +13,9 @@ from importlib import metadata
 
 import numpy as np
 
-from nws_jax import errors
+from nws_jax import errors, space
 from nws_jax.store import tables
-from nws_jax.zoo import plan, runtime
+from nws_jax.zoo import plan, price, runtime
 
 _PACKAGES = ('nws_jax', 'jax', 'jaxlib', 'flax', 'numpy', 'optax',
              'orbax-checkpoint', 'tensorstore')
@@ -49,47 +49,143 @@ def check_free(workdir):
           'Name another --workdir.')
 
 
-def settle_config(workdir, recipe, sets):
-  """Writes config.json, or compares the one there with what is asked.
+# Where the images lie, how many train together, and when is compiled change no
+# draw; what was planned before stays as it is.
+_FREE = ('data_dir', 'networks_per_program', 'disk_gb', 'compile_ahead',
+         'merge')
 
-  Args:
-    workdir: the zoo's folder.
-    recipe: `recipe.Recipe`.
-    sets: {name: `images.ImageSet`}.
 
-  Raises:
-    errors.Wrong: another zoo is there; names the first key that differs.
+def check_config(workdir, recipe, sets):
+  """Raises `Wrong` if another zoo is there; names the first key that differs.
+
+  A zoo may grow: more networks may be asked for, if all else is equal.
   """
   path = os.path.join(workdir, 'config.json')
-  asked = {**recipe.record(),
-           'images': {name: _digest(s) for name, s in sets.items()}}
   if not os.path.exists(path):
-    tables.write_json(path, {**asked, **_provenance()})
     return
   there = tables.read_json(path)
-  for key, value in asked.items():
-    # Where the images lie and how many train together change no draw.
-    if key not in ('data_dir', 'networks_per_program') and (
-        there.get(key) != value):
+  for key, value in _ask(recipe, sets).items():
+    same = (there.get(key, 0) <= value if key == 'networks'
+            else there.get(key) == value)
+    if key not in _FREE and not same:
       raise errors.Wrong(
           f'{workdir} holds another zoo: its {key} is {there.get(key)!r}, not '
-          f'{value!r}. Ask for the same, or name another --workdir.')
+          f'{value!r}. Ask for the same'
+          + (' or more' if key == 'networks' else '')
+          + ', or name another --workdir.')
 
 
-def settle_plan(workdir, recipe, rows):
-  """Reads plan.json, or makes it; starts jax the way the plan wants it."""
+def settle(workdir, recipe, sets, made):
+  """Writes config.json and plan.json, of a new zoo or one that grows.
+
+  A run killed between the two is completed by the next: networks that no plan
+  names are planned for.
+  """
+  path = os.path.join(workdir, 'config.json')
+  there = tables.read_json(path) if os.path.exists(path) else {}
+  if there.get('networks') != recipe.networks:
+    record = {**_provenance(), **there, **_ask(recipe, sets)}
+    if there:
+      record['grown'] = there.get('grown', []) + [
+          {'from': there['networks'], **_provenance()}]
+    tables.write_json(path, record)
+  path = os.path.join(workdir, 'plan.json')
+  if not os.path.exists(path) or plan.read(path) != made:
+    plan.write(path, made)
+
+
+def make_plan(workdir, recipe, rows, images_each):
+  """(plan, machine, work): the plan in the folder, more for what it lacks.
+
+  Starts jax the way the plan wants it, and writes nothing.
+
+  Args:
+    workdir: the zoo's folder, which may not be there.
+    recipe: `recipe.Recipe`.
+    rows: `recipe.rows`.
+    images_each: {image set: images of an epoch}.
+
+  Raises:
+    errors.Wrong: the plan is for another machine.
+  """
   path = os.path.join(workdir, 'plan.json')
   there = plan.read(path) if os.path.exists(path) else None
-  found, devices = runtime.start(there.devices if there else None)
-  if there is None:
-    there = plan.make(rows, found, devices, recipe.networks_per_program)
-    plan.write(path, there)
-  elif (there.platform, there.devices) != (found, devices):
+  platform, devices = runtime.start(there.devices if there else None)
+  machine = price.Machine(platform, devices, runtime.find_memory(),
+                          find_disk(workdir, recipe.disk_gb))
+  if there and (there.platform, there.devices) != machine[:2]:
     raise errors.Wrong(
         f'{workdir} was begun on {there.devices} {there.platform} devices, but '
-        f'{devices} {found} devices are here. Go on where it began, or set '
-        f'JAX_PLATFORMS={there.platform}.')
-  return there
+        f'{machine.devices} {machine.platform} devices are here. Go on where '
+        f'it began, or set JAX_PLATFORMS={there.platform}.')
+  work = price.Work(
+      float(np.mean([images_each[row['dataset']] for row in rows])),
+      expect_epochs(recipe))
+  options = (machine, work, recipe.networks_per_program, recipe.merge,
+             _QUEUE if recipe.early_stopping else 1, bool(recipe.keep))
+  made = plan.extend(there, rows, *options) if there else plan.make(
+      rows, *options)
+  return made, machine, work
+
+
+_QUEUE = 4  # widths of networks in a unit whose slots are filled again
+
+
+def expect_epochs(recipe):
+  """Of a network, about: none is stopped before the 20th evaluation, and most
+  of those that are meant to be stopped are soon after."""
+  return min(recipe.epochs, 40) if recipe.early_stopping else recipe.epochs
+
+
+def check_disk(workdir, recipe, rows, units):
+  """Raises `Wrong` if what is left to train cannot fit on the disk.
+
+  Args:
+    workdir: the zoo's folder, which may not be there.
+    recipe: `recipe.Recipe`.
+    rows: `recipe.rows`.
+    units: of the plan, those that are not done.
+  """
+  budget = find_disk(workdir, recipe.disk_gb)
+  archs = {row['id']: space.architecture(row) for row in rows}
+  def count(keep):
+    return price.count_disk(units, archs, expect_epochs(recipe), keep)
+  kept, peak = count(recipe.keep)
+  if kept + peak <= budget:
+    return
+  left = sum(len(u.ids) for u in units)
+  fit = int(left * max(0, budget - peak) / max(kept, 1))
+  ways = [f'about --config.networks={fit} would fit'] * (fit > 0) + [
+      f'--config.keep={n} would take {sum(count(n)) / 1e9:.2f} GB'
+      for n in (20, 2) if (not recipe.keep or n < recipe.keep)
+      and sum(count(n)) <= budget][:1] + [
+          'make room, or name a --workdir on another disk'
+          if not recipe.disk_gb else 'or raise --config.disk_gb']
+  raise errors.Wrong(
+      f'{workdir} would need {(kept + peak) / 1e9:.2f} GB of disk for {left} '
+      f'networks ({kept / 1e9:.2f} GB of snapshots, and {peak / 1e9:.2f} GB '
+      f'while they are made), but {budget / 1e9:.2f} GB are '
+      + (f'allowed by disk_gb={recipe.disk_gb:g}' if recipe.disk_gb else 'free')
+      + f'. Ask for less: {"; ".join(ways)}.')
+
+
+def find_disk(workdir, disk_gb):
+  """Bytes that a zoo may take more: what is free, or the budget's rest."""
+  path = os.path.abspath(workdir)
+  while not os.path.isdir(path):
+    path = os.path.dirname(path)
+  free = shutil.disk_usage(path).free
+  if not disk_gb:
+    return free
+  taken = sum(os.lstat(os.path.join(where, name)).st_size
+              for where, _, names in os.walk(workdir) for name in names)
+  return min(free, disk_gb * 1e9 - taken)
+
+
+def _ask(recipe, sets):
+  """What of a request config.json records."""
+  return {**recipe.record(),
+          'images': {name: _digest(s) for name, s in sets.items()}}
 
 
 def _digest(image_set):

@@ -27,6 +27,11 @@ class Unit(NamedTuple):
     """What its program is compiled for."""
     return vectors.envelop(self.archs)
 
+  def place(self, arch):
+    """Where a network's values lie in the vectors of its program."""
+    return (slice(None) if self.archs == (arch,)
+            else vectors.places(arch, self.arch))
+
 
 class Plan(NamedTuple):
   """How a population is run; decides, with the recipe, every bit of it."""
@@ -36,7 +41,7 @@ class Plan(NamedTuple):
   units: tuple
 
 
-def make(rows, machine, work, width=0, merge=True, queue=1):
+def make(rows, machine, work, width=0, merge=True, queue=1, thins=False):
   """Plans a population.
 
   Args:
@@ -46,13 +51,15 @@ def make(rows, machine, work, width=0, merge=True, queue=1):
     width: most networks that train at once; 0 chooses.
     merge: whether architectures may share a program, where that is cheaper.
     queue: most networks of a unit, in widths.
+    thins: whether not all of a unit's snapshots are kept.
   """
   form = 'map' if machine.platform == 'cpu' else 'vmap'
   none = Plan(machine.platform, form, machine.devices, ())
-  return extend(none, rows, machine, work, width, merge, queue)
+  return extend(none, rows, machine, work, width, merge, queue, thins)
 
 
-def extend(plan, rows, machine, work, width=0, merge=True, queue=1):
+def extend(plan, rows, machine, work, width=0, merge=True, queue=1,
+           thins=False):
   """A plan with units more, for rows that it does not name; see `make`."""
   known = {id for u in plan.units for id in u.ids}
   groups = {}
@@ -67,7 +74,9 @@ def extend(plan, rows, machine, work, width=0, merge=True, queue=1):
     ids = sorted(id for a in archs for id in groups[a, batch_size])
     arch = vectors.envelop(archs)
     most = width or price.choose_width(machine, arch, batch_size)
-    for some in _cut(ids, most * queue):
+    long = most * queue if not thins else price.choose_queue(
+        arch, most, queue, machine, work)
+    for some in _cut(ids, long):
       label = f'{_label(arch)}-b{batch_size}'
       number = counts[label] = counts.get(label, -1) + 1
       slots = min(most, len(some))
@@ -76,15 +85,15 @@ def extend(plan, rows, machine, work, width=0, merge=True, queue=1):
   return plan._replace(units=tuple(units))
 
 
-def halve(plan, unit):
-  """The plan where units of this one's program have half its width."""
-  units = tuple(
-      u._replace(width=max(plan.devices, -(-u.width // 2 // plan.devices)
-                           * plan.devices))
-      if (u.archs, u.batch_size, u.width) == (
+def halve(plan, unit, begun):
+  """The plan where a unit, and those like it that are not among the names
+  `begun`, have half its width; the same if there is no half."""
+  width = max(1, unit.width // plan.devices // 2) * plan.devices
+  return plan._replace(units=tuple(
+      u._replace(width=width)
+      if u.name not in begun and (u.archs, u.batch_size, u.width) == (
           unit.archs, unit.batch_size, unit.width) else u
-      for u in plan.units)
-  return plan._replace(units=units)
+      for u in plan.units))
 
 
 def _share(groups, machine, work, merge):
@@ -110,8 +119,7 @@ def _label(arch):
   """Of an envelope: that of its largest sizes."""
   if not isinstance(arch, vectors.Envelope):
     return arch.name
-  return 'upto-' + space.Architecture(*map(max, zip(
-      *map(dataclasses.astuple, arch.members)))).name
+  return f'upto-{merging.cover(arch.members).name}'
 
 
 def write(path, plan):

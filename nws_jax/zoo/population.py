@@ -66,17 +66,17 @@ def build(static, stage, networks_M):
     networks_M: `train.Network` of NumPy, of the width that is compiled for.
   """
   def reset(key, networks, state, fresh):
-    return _over(lambda network, state, fresh: jax.lax.cond(
+    return over(lambda network, state, fresh: jax.lax.cond(
         fresh, lambda: train.init(static, key, network), lambda: state),
                  stage.form)(networks, state, fresh)
 
   def epoch(key, networks, state, data):
-    return _over(lambda network, state: train.run_epoch(
+    return over(lambda network, state: train.run_epoch(
         static, stage.longest, key, network, state, data), stage.form)(
             networks, state)
 
   def measure(key, networks, vectors, epochs, data):
-    return _over(lambda network, vector, epoch: train.measure_fully(
+    return over(lambda network, vector, epoch: train.measure_fully(
         static, stage.longest, key, network, vector, epoch, data),
                  stage.form)(networks, vectors, epochs)
 
@@ -107,7 +107,7 @@ def _compile(stage, fn, shares, args, donate=()):
   return jax.jit(mapped, donate_argnums=donate).lower(*args).compile()
 
 
-def _over(fn, form):
+def over(fn, form):
   """`fn` of one network as a function of all: mapped here, and only here."""
   if form == 'vmap':
     return jax.vmap(fn)

@@ -4,6 +4,7 @@ The rates were fitted to measurements (BUILD.md); they decide nothing but
 widths and which architectures share a program.
 """
 
+import functools
 from typing import NamedTuple
 
 from nws_jax.store import vectors
@@ -15,6 +16,7 @@ class Machine(NamedTuple):
   platform: str  # cpu, gpu or tpu
   devices: int
   memory: float  # bytes that its networks may use, on all devices together
+  disk: float  # bytes that a population may take
 
 
 class Work(NamedTuple):
@@ -40,6 +42,7 @@ MOST = 64  # networks of a unit on CPU: how much a kill may lose
 IMAGES_A_STEP = 16384  # that fill an accelerator
 
 
+@functools.lru_cache(maxsize=None)
 def count_flops(arch):
   """Operations that training on one image takes, banded zeros included."""
   total, side = 0, 32
@@ -55,6 +58,7 @@ def count_flops(arch):
   return total
 
 
+@functools.lru_cache(maxsize=None)
 def count_activations(arch):
   """Values of one image's layers that the gradient needs, copies included."""
   total, side, into = 0, 32, 3
@@ -108,6 +112,13 @@ def choose_width(machine, arch, batch_size):
       1, IMAGES_A_STEP // batch_size)
   fit = machine.memory / count_bytes(arch, batch_size, machine.platform)
   return int(max(1, min(most, fit)))
+
+
+def choose_queue(arch, width, queue, machine, work):
+  """Networks of a unit: `queue` widths, if their snapshots before thinning
+  take no more than a quarter of the disk."""
+  rounds = 4 * vectors.num_weights(arch) * (work.epochs + 1)
+  return int(max(1, min(width * queue, machine.disk / 4 / rounds)))
 
 
 def count_disk(units, archs, epochs, keep):

@@ -1,5 +1,6 @@
 """A bar on stderr: networks done, images a second, time left."""
 
+import sys
 import time
 
 from nws_jax import bars
@@ -15,6 +16,7 @@ class Bar:
     """`done` epochs of networks were trained by an earlier run."""
     self._networks, self._epochs, self._done = networks, epochs, done
     self._images, self._begin, self._unit = 0, time.monotonic(), ''
+    self.close()  # of a run that began anew with half of the slots
     self._bar = bars.make(
         networks * epochs, initial=done,
         bar_format='{desc} |{bar:20}| {percentage:.0f}% '
@@ -32,6 +34,10 @@ class Bar:
     self._done += epochs
     self._show()
     self._bar.update(epochs)
+
+  def say(self, text):
+    """A line that stays."""
+    self._bar.write(text, file=sys.stderr)
 
   def note(self, text):
     self._unit = text

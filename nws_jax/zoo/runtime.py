@@ -28,6 +28,17 @@ def start(devices=None):
   return jax.default_backend(), len(jax.devices())
 
 
+def find_memory():
+  """Bytes that networks may take: of the accelerators, or half of what is free
+  of the machine's."""
+  import jax
+  limits = [(d.memory_stats() or {}).get('bytes_limit')
+            for d in jax.devices()]
+  if all(limits):
+    return 0.9 * sum(limits)
+  return 0.5 * os.sysconf('SC_AVPHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+
+
 def cache_folder():
   """Where compiled programs are kept between runs."""
   home = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')

@@ -40,7 +40,7 @@ def commit(zoo, unit, epoch, done=False, mark='', of_members=(), of_metrics=()):
       [metric(i, e) | dict(of_metrics)
        for i in IDS[unit] for e in range(epoch + 1)],
       {e: [f'{i}-{e}{mark}' for i in IDS[unit]]
-       for e in range(0, epoch + 1, 2)})
+       for e in range(0, epoch + 1, 2)}, [3, -1], 1.5)
 
 
 @pytest.fixture
@@ -88,7 +88,8 @@ def test_layers_are_the_spans(zoo):
 
 def test_commit_record(zoo):
   record = folder.progress(zoo, 'u0')
-  assert (record['epoch'], record['done']) == (3, False)
+  assert (record['round'], record['done']) == (3, False)
+  assert (record['slots'], record['seconds']) == ([3, -1], 1.5)
   assert record['digests'] == {
       0: ['0-0', '3-0', '4-0'], 2: ['0-2', '3-2', '4-2']}
   assert folder.progress(zoo, 'u2') is None
@@ -98,7 +99,7 @@ def test_commit_record(zoo):
 
 
 @pytest.mark.parametrize(
-    'file', ['members.csv', 'metrics.csv', 'progress.json'])
+    'file', ['members.csv.new', 'metrics.csv.new', 'progress.json'])
 def test_killed_within_a_commit_the_one_before_counts(
     zoo, file, monkeypatch):
   """Stops the commit of epoch 4 before `file` is written."""
@@ -114,7 +115,7 @@ def test_killed_within_a_commit_the_one_before_counts(
     m.setattr(tables, 'write_text', write_until)
     with pytest.raises(Killed):
       commit(zoo, 'u0', 4)
-  assert folder.progress(zoo, 'u0')['epoch'] == 3
+  assert folder.progress(zoo, 'u0')['round'] == 3
   pd.testing.assert_frame_equal(folder.read_unit(zoo, 'u0')[1], metrics)
   folder.rebuild(zoo)
   assert folder.read_table(zoo, 'metrics.csv')['epoch'].max() == 3
@@ -123,8 +124,59 @@ def test_killed_within_a_commit_the_one_before_counts(
   assert folder.read_table(zoo, 'metrics.csv')['epoch'].max() == 4
 
 
+@pytest.mark.parametrize('renamed', (0, 1))
+def test_killed_behind_the_record_the_commit_counts(
+    zoo, renamed, monkeypatch):
+  """And so does the next one, and one that is killed likewise."""
+  class Killed(BaseException):
+    pass
+  replace, left = os.replace, 0
+  def replace_until(a, b):
+    nonlocal left
+    if a.endswith('.new'):
+      left -= 1
+      if left < 0:
+        raise Killed
+    replace(a, b)
+  with monkeypatch.context() as m:
+    m.setattr(os, 'replace', replace_until)
+    for epoch in (4, 5):
+      left = renamed + 2 * (epoch == 5)  # the first has to be settled first
+      with pytest.raises(Killed):
+        commit(zoo, 'u0', epoch, of_members={'seconds': float(epoch)})
+      members, metrics = folder.read_unit(zoo, 'u0')
+      assert metrics['epoch'].max() == epoch == folder.progress(
+          zoo, 'u0')['round']
+      assert members['seconds'].tolist() == [epoch] * 3
+  commit(zoo, 'u0', 6)
+  assert folder.read_unit(zoo, 'u0')[1]['epoch'].max() == 6
+  assert not [f for f in os.listdir(zoo / 'units' / 'u0') if '.new' in f]
+
+
+def test_sweeping_leaves_what_the_record_names(zoo):
+  for unit in ('u0', 'u1', 'u2'):
+    for kind in ('snapshots', 'state'):
+      for number in range(5):
+        os.makedirs(zoo / kind / unit / str(number))
+    folder.sweep(zoo, unit)
+  def left(kind, unit):
+    path = zoo / kind / unit
+    return sorted(os.listdir(path)) if path.exists() else None
+  assert left('snapshots', 'u0') == ['0', '2'] and left('state', 'u0') == ['3']
+  assert left('snapshots', 'u1') == ['0', '2'] and left('state', 'u1') is None
+  assert not left('snapshots', 'u2') and not left('state', 'u2')
+
+
+def test_a_forgotten_unit_was_never_begun(zoo):
+  os.makedirs(zoo / 'snapshots' / 'u0' / '2')
+  folder.forget(zoo, 'u0')
+  assert folder.progress(zoo, 'u0') is None and folder.units(zoo) == ['u1']
+  assert not (zoo / 'snapshots' / 'u0').exists()
+
+
 @pytest.mark.parametrize('unit, name', [
-    ('u0', 'metrics.csv'), ('u1', 'metrics.csv'), ('u1', 'members.csv')])
+    ('u0', 'metrics.csv'), ('u0', 'members.csv'), ('u1', 'metrics.csv'),
+    ('u1', 'members.csv')])
 def test_changed_unit_tables_are_damaged(zoo, unit, name):
   path = zoo / 'units' / unit / name
   path.write_text(path.read_text().replace('7', '8'))
@@ -140,7 +192,7 @@ def test_changed_records_are_damaged(zoo):
   path.write_text(text.replace('1-2', '1-3'))
   with pytest.raises(errors.Damaged, match='progress.json is damaged: its dig'):
     folder.verify(zoo)
-  for bad in ('{}', '{"epoch": 1}', text.replace('"epoch": 2', '"epoch": "x"'),
+  for bad in ('{}', '{"round": 1}', text.replace('"round": 2', '"round": "x"'),
               text.replace('"digests": {', '"digests": 1, "x": {')):
     path.write_text(bad)
     with pytest.raises(errors.Damaged, match='progress.json is damaged'):

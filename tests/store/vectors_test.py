@@ -140,3 +140,43 @@ def test_running_mask_is_mean_and_variance():
     assert mask_P[starts[4]:starts[6]].all()
     assert not mask_P[starts[0]:starts[4]].any()
   assert not mask_P[91568:].any()
+
+
+ENVELOPE = vectors.envelop([
+    space.Architecture(3, 4, 1, 3, 16), space.Architecture(7, 4, 2, 2, 8),
+    space.Architecture(1, 4, 4, 1, 32)])
+
+
+def test_an_envelope_has_the_largest_of_every_layer():
+  kernels = {layer.name: layer.kernel for layer in vectors.layers(ENVELOPE)}
+  assert kernels == {
+      'conv1_1': (7, 7, 3, 3), 'conv2_1': (7, 7, 3, 6),
+      'conv3_1': (7, 7, 6, 12), 'conv3_2': (7, 7, 12, 12),
+      'fc1': (192, 32), 'fc2': (32, 16), 'fc3': (16, 8), 'fc4': (8, 4),
+      'output': (16, 20)}  # the input of the first one's output is fc1
+
+
+def test_an_envelope_of_one_is_that_one():
+  assert vectors.envelop([FIXED, FIXED]) == FIXED
+  np.testing.assert_array_equal(
+      vectors.places(FIXED, FIXED), np.arange(vectors.num_weights(FIXED)))
+
+
+@pytest.mark.parametrize('arch', ENVELOPE.members, ids=lambda a: a.name)
+def test_places_are_those_of_the_same_coordinates(arch):
+  """Every value of the envelope is named by its layer and coordinates."""
+  def name(arch):
+    channels = {layer.name: layer.kernel[2] for layer in vectors.layers(arch)
+                if len(layer.kernel) == 4}
+    for s in vectors.spans(arch):
+      for at in np.ndindex(s.published):
+        o, i, y, x = (*at, 0, 0, 0)[:4]
+        k = s.published[-1] // 2 if len(at) == 4 else 0
+        if s.layer == 'fc1' and len(at) == 2:
+          last = vectors.layers(arch)[len(channels) - 1].kernel[-1]
+          i = divmod(i, last)
+        yield s.layer, s.tensor, o, i, y - k, x - k
+  whole = {n: p for p, n in enumerate(name(ENVELOPE))}
+  want = [whole[n] for n in name(arch)]
+  assert vectors.places(arch, ENVELOPE).tolist() == want
+  assert len(set(want)) == len(want) < len(whole)

@@ -32,7 +32,8 @@ def make_batch(b=6):
 
 
 PAIRS = pytest.mark.parametrize(
-    'arch, activation', tuple(zip(ARCHS, space.ACTIVATIONS)),
+    'arch, activation', tuple(zip(ARCHS, space.ACTIVATIONS)) + tuple(
+        (SMALL, a) for a in space.ACTIVATIONS[len(ARCHS):]),
     ids=lambda v: getattr(v, 'name', v))
 
 
@@ -141,3 +142,23 @@ def test_a_narrow_net_is_a_part_of_a_wide_one():
     o, c = small.shape[:2]
     np.testing.assert_array_equal(big[:o, :c, 2:5, 2:5], small)
   assert len(np.unique(parts[narrow]['fc1']['kernel'])) > 16000
+
+
+def test_a_network_in_an_envelope_is_itself_and_zeros():
+  members = (space.Architecture(3, 4, 2, 3, 16),
+             space.Architecture(7, 4, 1, 2, 32),
+             space.Architecture(5, 4, 4, 1, 8))
+  envelope, key = vectors.envelop(members), jax.random.key(5)
+  for n, arch in enumerate(members):
+    sizes = vectors.sizes(arch, envelope)
+    for initialization in range(4):
+      whole = np.asarray(jax.jit(
+          lambda sizes, i: cnn.init(key, i, envelope, sizes))(
+              sizes, initialization))
+      alone = np.asarray(cnn.init(key, initialization, arch))
+      places = vectors.places(arch, envelope)
+      np.testing.assert_allclose(whole[places], alone, rtol=1e-6)
+      own_P = np.zeros(len(whole), bool)
+      own_P[places] = True
+      assert (whole[~own_P] == 0).all()
+      np.testing.assert_array_equal(cnn.own_mask(envelope, sizes), own_P)

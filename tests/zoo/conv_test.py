@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from nws_jax import space
-from nws_jax.zoo import conv, population, train
+from nws_jax.store import vectors
+from nws_jax.zoo import conv, dataset, population, train
 
 CASES = [(k, t, halves) for k in (1, 3, 5, 7) for t in (1, 2, 8, 16)
          for halves in (False, True) if t > 1 or not halves]
@@ -58,12 +59,16 @@ def test_pooling_after_halves(t):
 @pytest.mark.parametrize('form', ('map', 'vmap'))
 def test_a_compiled_training_step_holds_no_convolution(form):
   """Mapped over networks it would become a grouped one, the slow form."""
-  arch = space.Architecture(5, 4, 2, 4, 16)
-  static = train.Static(arch, 4, 0.96, 'running', 4, 0, 'float32')
-  init, fit, _ = train.make(static, 30)
+  arch = vectors.envelop([space.Architecture(5, 4, 2, 4, 16),
+                          space.Architecture(3, 4, 3, 2, 16)])
+  static = train.Static(arch, 4, 0.96, 'running', False, 4, 0,
+                        space.ACTIVATIONS, 'float32')
   n = np.arange(2, dtype=np.int32)
-  networks = train.Network(n, 0 * n, n * 1e-3, n > 0, n, n, n, n >= 0)
-  data = train.Data(
+  networks = train.Network(
+      n, 0 * n, n * 1e-3, n * 0.1, n * 0.1, n > 0, n, n, n, n >= 0,
+      vectors.Sizes(*map(np.stack, zip(*(
+          vectors.sizes(a, arch) for a in arch.members)))))
+  data = dataset.Data(
       np.zeros((30, 32, 32, 3), np.uint8), np.arange(30, dtype=np.int32) % 10,
       *np.array([[0], [30], [2], [10]], np.int32),
       np.zeros((9, 32, 32, 3), np.uint8), np.zeros(9, np.int32),
@@ -72,7 +77,8 @@ def test_a_compiled_training_step_holds_no_convolution(form):
 
   def epoch(networks, data):
     def one(network):
-      return fit(key, network, init(key, network), data, 1)
+      return train.run_epoch(static, 30, key, network,
+                             train.init(static, key, network), data)
     return population.over(one, form)(networks)
 
   text = jax.jit(epoch).lower(networks, data).as_text()

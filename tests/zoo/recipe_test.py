@@ -5,7 +5,7 @@ import os
 import pytest
 
 from nws_jax import errors, space
-from nws_jax.zoo import plan, recipe
+from nws_jax.zoo import recipe
 
 CONFIG = os.path.join(os.path.dirname(__file__), '..', '..', 'configs',
                       'zoo.py')
@@ -70,22 +70,6 @@ def test_words_from_the_command_line():
   """ml_collections reads `--config.optimizer=adam,momentum` as one word."""
   r = recipe.from_config(get_config(optimizer=('adam,momentum',)))
   assert dict(r.choices)['optimizer'] == ('adam', 'momentum')
-
-
-@pytest.mark.parametrize('width, devices', [(0, 1), (7, 2), (1000, 3)])
-def test_a_plan_holds_every_network_once(tmp_path, width, devices):
-  rows = recipe.rows(recipe.from_config(get_config()))
-  made = plan.make(rows, 'cpu', devices, width)
-  ids = [i for u in made.units for i in u.ids]
-  assert sorted(ids) == list(range(192))
-  assert len({u.name for u in made.units}) == len(made.units)
-  for u in made.units:
-    assert list(u.ids) == sorted(u.ids)
-    assert len(u.ids) <= u.width and u.width % devices == 0
-    assert {space.group(rows[i]) for i in u.ids} == {(u.arch, u.batch_size)}
-  path = str(tmp_path / 'plan.json')
-  plan.write(path, made)
-  assert plan.read(path) == made
 
 
 def test_a_recipe_is_read_back_from_its_record():

@@ -7,7 +7,7 @@ import pytest
 
 from nws_jax import space
 from nws_jax.store import vectors
-from nws_jax.zoo import images, population, train
+from nws_jax.zoo import cnn, dataset, draws, images, population, train
 
 ARCH = space.Architecture(3, 3, 1, 2, 8)
 NAMES = ('digits', 'mnist')
@@ -17,9 +17,10 @@ NAMES = ('digits', 'mnist')
 def make_data():
   """The first 150 training and 60 test images of two real sets."""
   sets = [images.load(n) for n in NAMES]
-  return train.pack([images.ImageSet(s.train_images[:150], s.train_labels[:150],
-                                     s.test_images[:60], s.test_labels[:60])
-                     for s in sets], 40)
+  return dataset.pack([
+      images.ImageSet(s.train_images[:150], s.train_labels[:150],
+                      s.test_images[:60], s.test_labels[:60])
+      for s in sets], 40)
 
 
 def make_networks(m=4, dtype=np.float32):
@@ -27,22 +28,43 @@ def make_networks(m=4, dtype=np.float32):
   n = np.arange(m, dtype=np.int32)
   return train.Network(
       id=n + 10, dataset=n % 2, learning_rate=(0.001 * (n + 1)).astype(dtype),
+      weight_decay=(0.1 * (n % 2)).astype(dtype),
+      dropout=(0.5 - 0.1 * n).astype(dtype),
       augmentation=n % 3 == 1, optimizer=n % 3, activation=(n + 1) % 4,
-      initialization=(n + 1) % 4, active=np.ones(m, bool))
+      initialization=(n + 1) % 4, active=np.ones(m, bool), sizes=None)
+
+
+def make_static(arch=ARCH, dtype='float32', **changes):
+  return train.Static(arch, 16, 0.96, 'running', False, 25, 0,
+                      space.ACTIVATIONS, dtype)._replace(**changes)
 
 
 @functools.lru_cache(maxsize=None)
-def build(form='map', dtype='float32', devices=2):
-  static = train.Static(ARCH, 16, 0.96, 'running', 25, 0, dtype)
-  return population.build(
-      static, make_data(), 7, form, jax.devices()[:devices])
+def set_stage(form='map', devices=2, a_class=None):
+  data = make_data()
+  if a_class:
+    data = data._replace(a_class_S=np.full(2, a_class, np.int32))
+  return population.set_stage(data, 7, form, jax.devices()[:devices])
 
 
-def run(program, networks, epochs=1):
-  placed = program.place(networks)
-  state = program.init(placed)
-  for epoch in range(1, epochs + 1):
-    state, metrics = program.epoch(placed, state, epoch)
+@functools.lru_cache(maxsize=None)
+def build(static, form='map', devices=2, a_class=None, m=4):
+  networks = make_networks(m, np.dtype(static.dtype))
+  if isinstance(static.arch, vectors.Envelope):
+    networks = networks._replace(sizes=stack_sizes(static.arch, m))
+  return population.build(static, set_stage(form, devices, a_class), networks)
+
+
+def run(networks, epochs=1, arch=ARCH, form='map', devices=2, a_class=None,
+        **changes):
+  """(state, metrics) of networks after epochs, as NumPy."""
+  stage = set_stage(form, devices, a_class)
+  static = make_static(arch, networks.learning_rate.dtype.name, **changes)
+  program = build(static, form, devices, a_class, len(networks.id))
+  placed, state = stage.place((networks, program.blank))
+  state = program.reset(placed, state, stage.place(networks.active))
+  for _ in range(epochs + 1):
+    state, metrics = program.epoch(placed, state)
   return jax.device_get((state, metrics))
 
 
@@ -55,9 +77,9 @@ def assert_same_bits(a, b):
 
 
 def test_networks_of_a_population_differ_and_learn():
-  program, networks = build(), make_networks()
-  state, first = run(program, networks)
-  _, third = run(program, networks, 3)
+  networks = make_networks()
+  state, first = run(networks)
+  _, third = run(networks, 3)
   for a in range(4):
     for b in range(a):
       assert np.abs(state.vector_P[a] - state.vector_P[b]).max() > 1e-3
@@ -66,67 +88,153 @@ def test_networks_of_a_population_differ_and_learn():
   steps = make_data().a_class_S * 10 // 16
   assert steps[0] != steps[1]
   assert state.step.tolist() == steps[networks.dataset].tolist()
+  assert state.epoch.tolist() == [1] * 4
   assert (state.diverged == -1).all()
 
 
 def test_any_slot_and_any_neighbours_give_the_same_bits():
-  program, networks = build(), make_networks()
-  want = run(program, networks, 2)
+  networks = make_networks()
+  want = run(networks, 2)
   for order in ([2, 0, 3, 1], [1, 1, 1, 1]):
     assert_same_bits(
-        run(program, pick(networks, np.array(order)), 2),
-        pick(want, np.array(order)))
+        run(pick(networks, np.array(order)), 2), pick(want, np.array(order)))
 
 
 def test_a_neighbour_that_diverges_or_an_empty_slot_changes_no_bit():
-  program, networks = build(), make_networks()
-  want = run(program, networks, 2)
+  networks = make_networks()
+  want = run(networks, 2)
   hot = np.array(networks.learning_rate)
   hot[1] = 1e38
-  state, metrics = run(program, networks._replace(learning_rate=hot), 2)
+  state, metrics = run(networks._replace(learning_rate=hot), 2)
   others = np.array([0, 2, 3])
   assert_same_bits(pick((state, metrics), others), pick(want, others))
   assert state.diverged[1] == 1 and state.step[1] < want[0].step[1]
   assert np.isfinite(state.vector_P[1]).all()
   assert np.isnan(metrics.train_loss[1])  # frozen: the second epoch did nothing
   empty = networks._replace(active=np.array([True, False, True, True]))
-  state, metrics = run(program, empty, 2)
+  state, metrics = run(empty, 2)
   assert_same_bits(pick((state, metrics), others), pick(want, others))
   assert state.step[1] == 0
+
+
+def test_a_network_that_begins_later_has_the_same_bits():
+  networks, stage = make_networks(), set_stage()
+  want = run(networks, 1)
+  program = build(make_static())
+  placed, state = stage.place((networks, program.blank))
+  for fresh in ([True, False, True, False], [False, True, False, False]):
+    state = program.reset(placed, state, stage.place(np.array(fresh)))
+    state, metrics = program.epoch(placed, state)
+  assert state.epoch.tolist()[:3] == [1, 0, 1]
+  early = np.array([0, 2])
+  assert_same_bits(pick(jax.device_get((state, metrics)), early),
+                   pick(want, early))
+
+
+# Parts of one program; they differ in everything that it can hold.
+SHAPES = (ARCH, space.Architecture(5, 3, 3, 1, 16),
+          space.Architecture(1, 3, 1, 3, 32), space.Architecture(3, 3, 4, 2, 8))
+
+
+def stack_sizes(envelope, m):
+  return vectors.Sizes(*map(np.stack, zip(*(
+      vectors.sizes(SHAPES[n % len(SHAPES)], envelope) for n in range(m)))))
+
+
+def assert_close(a, b, arch, limit):
+  for s in vectors.spans(arch):
+    x, y = a[s.start:s.stop], b[s.start:s.stop]
+    if s.layer.startswith('conv') and s.tensor == 'mean':  # knows the bias
+      bias = next(t for t in vectors.spans(arch)
+                  if t[:2] == (s.layer, 'bias'))
+      x, y = (v - w[bias.start:bias.stop] for v, w in ((x, a), (y, b)))
+    assert np.linalg.norm(x - y) <= limit * np.linalg.norm(y) + 1e-9, s
 
 
 @pytest.mark.parametrize('form, devices, m', [('map', 1, 1), ('vmap', 2, 4)])
 def test_another_width_or_form_agrees_in_float64(form, devices, m):
   with jax.enable_x64(True):
     networks = make_networks(4, np.float64)
-    want, _ = run(build('map', 'float64'), networks)
+    want, _ = run(networks)
     for first in range(0, 4 // m * m, m):
       some = np.arange(first, first + m)
-      got, _ = run(build(form, 'float64', devices), pick(networks, some))
+      got, _ = run(pick(networks, some), 1, ARCH, form, devices)
       for a, b in zip(got.vector_P, want.vector_P[some]):
         assert a.dtype == np.float64
-        for s in vectors.spans(ARCH):
-          x, y = a[s.start:s.stop], b[s.start:s.stop]
-          assert np.linalg.norm(x - y) <= 1e-4 * np.linalg.norm(y) + 1e-12, s
+        assert_close(a, b, ARCH, 1e-4)
+
+
+@pytest.mark.parametrize('form', ('map', 'vmap'))
+def test_a_merge_by_masks_agrees_in_float64(form):
+  envelope = vectors.envelop(SHAPES)
+  with jax.enable_x64(True):
+    networks = make_networks(4, np.float64)
+    merged, _ = run(networks._replace(sizes=stack_sizes(envelope, 4)), 1,
+                    envelope, form)
+    for n, arch in enumerate(SHAPES):
+      alone, _ = run(pick(networks, np.array([n])), 1, arch, 'map', 1)
+      assert alone.step[0] == merged.step[n] > 5
+      places = vectors.places(arch, envelope)
+      assert_close(merged.vector_P[n][places], alone.vector_P[0], arch, 1e-4)
+      for a, b in zip(merged.slots, alone.slots):
+        assert_close(a[n][places], b[0], arch, 1e-4)
+
+
+def test_one_step_of_a_merge_agrees_in_float32():
+  envelope, networks = vectors.envelop(SHAPES), make_networks()
+  merged, figures = run(networks._replace(sizes=stack_sizes(envelope, 4)), 1,
+                        envelope, a_class=2)
+  for n, arch in enumerate(SHAPES):
+    alone, own = run(pick(networks, np.array([n])), 1, arch, 'map', 1,
+                     a_class=2)
+    assert alone.step[0] == merged.step[n] == 1
+    np.testing.assert_allclose(
+        figures.train_loss[n], own.train_loss[0], rtol=1e-4)
+    assert_close(merged.slots.m_P[n][vectors.places(arch, envelope)],
+                 alone.slots.m_P[0], arch, 1e-4)
+
+
+def test_a_merged_network_keeps_its_bits_in_any_slot():
+  envelope = vectors.envelop(SHAPES)
+  networks = make_networks()._replace(sizes=stack_sizes(envelope, 4))
+  order = np.array([3, 1, 2, 0])
+  want = run(networks, 1, envelope)
+  assert_same_bits(run(pick(networks, order), 1, envelope), pick(want, order))
 
 
 def test_one_step_agrees_in_float32():
   """From equal weights: alone, mapped by vmap and by map."""
-  networks = make_networks()
-  data = make_data()
-  one = data._replace(a_class_S=np.full(2, 2, np.int32))  # 20 images: one step
-  static = train.Static(ARCH, 16, 0.96, 'running', 25, 0, 'float32')
-  results = []
-  for form, devices in (('map', 2), ('vmap', 2)):
-    program = population.build(static, one, 7, form, jax.devices()[:devices])
-    results.append(run(program, networks))
-  (a, loss_a), (b, loss_b) = results
+  networks = make_networks()  # 20 images an epoch: one step
+  (a, loss_a), (b, loss_b) = (run(networks, 1, form=form, a_class=2)
+                              for form in ('map', 'vmap'))
   assert a.step.tolist() == [1, 1, 1, 1]
   np.testing.assert_allclose(loss_a.train_loss, loss_b.train_loss, rtol=1e-4)
   for x, y in zip(a.slots.m_P, b.slots.m_P):
-    for s in vectors.spans(ARCH):
-      p, q = x[s.start:s.stop], y[s.start:s.stop]
-      assert np.linalg.norm(p - q) <= 1e-4 * np.linalg.norm(q) + 1e-9, s
+    assert_close(x, y, ARCH, 1e-4)
+
+
+def test_weight_decay_takes_its_share_off_the_kernels():
+  networks = make_networks()
+  rate = networks.learning_rate
+  with_it, _ = run(networks, a_class=2)
+  without, _ = run(networks._replace(weight_decay=np.zeros(4, np.float32)),
+                   a_class=2)
+  start, _ = run(networks, 0, a_class=2)
+  kernels_P = vectors.tensor_mask(ARCH, ('kernel',))
+  for n in range(4):
+    want = rate[n] * networks.weight_decay[n] * start.vector_P[n] * kernels_P
+    np.testing.assert_allclose(
+        without.vector_P[n] - with_it.vector_P[n], want, rtol=1e-2, atol=1e-6)
+  assert np.abs(want).max() > 1e-5
+
+
+def test_evaluation_by_augmented_images_differs_where_they_are():
+  networks = make_networks()
+  _, plain = run(networks, 0)
+  _, augmented = run(networks, 0, eval_augmentation=True)
+  differ = plain.test_loss != augmented.test_loss
+  assert differ.tolist() == networks.augmentation.tolist()
+  assert differ.any() and not differ.all()
 
 
 def test_an_epoch_is_balanced_and_apart_from_validation():
@@ -136,13 +244,13 @@ def test_an_epoch_is_balanced_and_apart_from_validation():
   seen = []
   for m in range(4):
     network = pick(networks, m)
-    index, is_train = train._split(key, network, data, longest)
+    index, is_train = draws.split(key, network, data, longest)
     own = np.arange(longest) < data.count_S[network.dataset]
     valid = set(np.asarray(index)[~np.asarray(is_train)].tolist())
     assert len(valid) == data.valid_S[network.dataset]
     a_class = int(data.a_class_S[network.dataset])
     for epoch in (1, 2):
-      order = np.asarray(train._epoch_order(key, network, data, epoch, longest))
+      order = np.asarray(draws.epoch_order(key, network, data, epoch, longest))
       used = order[:10 * a_class]
       assert len(set(used.tolist())) == len(used)
       assert not valid & set(used.tolist())
@@ -160,32 +268,30 @@ def test_draws_do_not_depend_on_the_other_sets():
   """The longest set fixes an array's size, and must not change a draw."""
   data, key = make_data(), jax.random.key(7)
   network = pick(make_networks(), 0)
-  short = train._epoch_order(key, network, data, 1, 150)
-  long = train._epoch_order(key, network, data, 1, 190)
+  short = draws.epoch_order(key, network, data, 1, 150)
+  long = draws.epoch_order(key, network, data, 1, 190)
   used = 10 * int(data.a_class_S[0])
   np.testing.assert_array_equal(short[:used], long[:used])
 
 
 def test_evaluation_looks_at_every_image_once():
-  data = make_data()
-  networks = make_networks(2)
-  program = build()
-  placed = program.place(networks)
-  state = program.init(placed)
-  for full, counts in ((False, data.test_part_S), (True, data.test_count_S)):
-    state, metrics = program.measure(placed, state, full)
-    metrics = jax.device_get(metrics)
+  data, networks, stage = make_data(), make_networks(), set_stage()
+  state, metrics = run(networks, 0)
+  program = build(make_static())
+  loss, accuracy = jax.device_get(program.measure(*stage.place(
+      (networks, state.vector_P, np.zeros(4, np.int32)))))
+  for found, counts in ((metrics.test_accuracy, data.test_part_S),
+                        (accuracy, data.test_count_S)):
     for m in range(2):
-      right = metrics.test_accuracy[m] * counts[m]
+      right = found[m] * counts[m]
       assert abs(right - round(float(right))) < 1e-3
-  from nws_jax.zoo import cnn
   s = int(networks.dataset[1])
   start, count = data.test_start_S[s], data.test_count_S[s]
   logits = cnn.predict(
       ARCH, space.ACTIVATIONS[int(networks.activation[1])],
-      jnp.asarray(np.asarray(state.vector_P)[1]),
+      jnp.asarray(state.vector_P[1]),
       data.test_images_NxHxWxC[start:start + count])
   labels = data.test_labels_N[start:start + count]
-  loss = -jax.nn.log_softmax(logits)[jnp.arange(count), labels].mean()
-  np.testing.assert_allclose(metrics.test_loss[1], loss, rtol=1e-5)
-  assert metrics.test_accuracy[1] == (logits.argmax(-1) == labels).mean()
+  want = -jax.nn.log_softmax(logits)[jnp.arange(count), labels].mean()
+  np.testing.assert_allclose(loss[1], want, rtol=1e-5)
+  assert accuracy[1] == (logits.argmax(-1) == labels).mean()

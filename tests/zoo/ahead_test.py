@@ -1,0 +1,38 @@
+import threading
+
+import pytest
+
+from nws_jax.zoo import ahead
+
+
+def test_the_next_is_built_while_the_present_is_used():
+  begun, go = [], threading.Event()
+  def build(key):
+    begun.append(key)
+    if key == 'b':
+      assert go.wait(10)
+    return key.upper()
+  with ahead.Ahead(build) as programs:
+    assert programs.get('a', 'b') == 'A'
+    go.set()  # `get` came back although b was not built
+    assert programs.get('b', 'b') == 'B' and programs.get('b', 'a') == 'B'
+    assert programs.get('a') == 'A'
+  assert begun == ['a', 'b', 'a']  # a was let go of, and asked for again
+
+
+def test_not_ahead_only_what_is_needed():
+  begun = []
+  with ahead.Ahead(begun.append, ahead=False) as programs:
+    programs.get('a', 'b')
+    assert begun == ['a']
+
+
+def test_what_a_build_raises_comes_to_who_needs_it():
+  def build(key):
+    if key == 'b':
+      raise ValueError('no room')
+    return key
+  with ahead.Ahead(build) as programs:
+    assert programs.get('a', 'b') == 'a'
+    with pytest.raises(ValueError, match='no room'):
+      programs.get('b')
