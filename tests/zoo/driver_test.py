@@ -23,7 +23,8 @@ CHOICES = {
     'augmentation': (False, True), 'optimizer': ('adam', 'momentum'),
     'activation': ('relu', 'tanh'), 'initialization': ('glorot_uniform',),
     'filter_size': (1,), 'depth_conv': (3,), 'depth_fc': (1,),
-    'width_conv': (1,), 'width_fc': (8,)}
+    'width_conv': (1,), 'width_fc': (8,), 'weight_decay': (0.0,),
+    'dropout': (0.5,)}
 
 
 def make_recipe(**changes):
@@ -32,6 +33,8 @@ def make_recipe(**changes):
       dataset_source='embedded', data_dir='', lr_decay=0.96, early_stopping=0,
       eval_bn='running', precision='float32',
       test_part=100, networks_per_program=2,
+      keep=0, eval_augmentation=False, disk_gb=0.0, compile_ahead=True,
+      merge=True,
       choices=tuple(CHOICES.items())), **changes})
 
 
