@@ -189,14 +189,18 @@ def test_the_command_shown_asks_for_the_same_zoo(monkeypatch):
   asked = ask('--config.networks=31', '--config.batch_size=16,64',
               '--config.learning_rate=0.001', '--config.augmentation=True',
               '--config.data_dir=/a b')
+  kept = ask('--config.keep=20', '--config.disk_gb=3')
   assert asked != ask()
-  record = {**asked.record(), 'images': {'digits': '0'}, 'versions': {},
-            'revision': 'abc', 'created': '2026'}
-  shown = report._list_commands(
-      pathlib.Path('runs/zoo'), pathlib.Path('runs/meta'), record, [])[0]
-  command = shlex.split(shown)
-  changed = [x for x in command if x.startswith('--config.')]
-  assert ask(*changed) == asked and len(changed) == 5
+
+  def show(asked):
+    record = {**asked.record(), 'images': {'digits': '0'}, 'versions': {},
+              'revision': 'abc', 'created': '2026'}
+    shown = report._list_commands(
+        pathlib.Path('runs/zoo'), pathlib.Path('runs/meta'), record, [])[0]
+    return [x for x in shlex.split(shown) if x.startswith('--config.')]
+
+  assert ask(*show(asked)) == asked and len(show(asked)) == 5
+  assert show(kept) == ['--config.keep=20']  # the disk changes no draw
 
 
 def test_what_is_missing_names_the_command_that_makes_it(zoo, tmp_path):
