@@ -82,13 +82,16 @@ def make_headline(zoo, meta):
 
 
 # What config.json tells beside the keys of a config, or what changes no draw.
-_NOT_ASKED = ('networks_per_program', 'revision', 'created')
+_NOT_ASKED = ('networks_per_program', 'disk_gb', 'compile_ahead', 'revision',
+              'created')
 
 
 def _list_commands(zoo, meta, config, found):
   """What to type to make the zoo, the results and this page again."""
   keys = {k: v for k, v in config.items()
           if not isinstance(v, dict) and v is not None and k not in _NOT_ASKED}
+  if keys.get('keep') == 0:  # as a recipe has it
+    keys['keep'] = 'all'
   for name, values in config.get('choices', {}).items():
     keys['datasets' if name == 'dataset' else name] = tuple(values)
   read = [_command(

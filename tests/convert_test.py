@@ -24,19 +24,22 @@ RECIPE = recipe.Recipe(
     seed=0, networks=8, replicates=2, sampling='independent', epochs=22,
     dataset_source='embedded', data_dir='', lr_decay=0.96, early_stopping=1,
     eval_bn='running', precision='float32', test_part=50,
-    networks_per_program=8, choices=tuple({
+    networks_per_program=8,
+    keep=0, eval_augmentation=False, disk_gb=0.0, compile_ahead=True,
+    merge=True, choices=tuple({
         'dataset': ('digits',), 'learning_rate': (0.0005, 0.005),
         'batch_size': (256,), 'batch_norm': (True,),
         'augmentation': (False, True), 'optimizer': ('adam', 'momentum'),
         'activation': ('relu', 'tanh'),
         'initialization': ('glorot_uniform', 'constant'),
         'filter_size': (1,), 'depth_conv': (3,), 'depth_fc': (1,),
-        'width_conv': (1,), 'width_fc': (8,)}.items()))
-# What the format holds of members.csv; beside the thirteen properties.
+        'width_conv': (1,), 'width_fc': (8,), 'weight_decay': (0.0,),
+        'dropout': (0.5,)}.items()))
+# What comes back of members.csv; beside the properties.
 HELD = ['id', 'setting', 'replicate', 'split', 'fold', 'architecture',
         'evaluations', 'last_step', 'seconds', 'num_weights',
         'num_weights_conv', 'train_accuracy', 'valid_accuracy',
-        'test_accuracy', *(p.name for p in space.PROPERTIES)]
+        'test_accuracy', *(p.name for p in space.ALL)]
 
 
 class Silent:

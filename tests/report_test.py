@@ -29,12 +29,11 @@ def zoo(tmp_path_factory):
   path = tmp_path_factory.mktemp('made') / 'zoo'
   path.mkdir()
   rng = np.random.default_rng(5)
-  choices = {p.name: p.choices[:1] for p in space.PROPERTIES}
+  choices = {p.name: p.choices[:1] for p in space.ALL}
   choices.update(dataset=('mnist', 'digits'), learning_rate=(0.001, 0.004),
                  optimizer=('adam', 'rmsprop'))
   members, metrics = [], []
-  for i in range(24):
-    row = space.sample(0, i, choices)
+  for i, row in enumerate(space.sample(0, range(24), choices)):
     split, fold = space.side(0, i)
     arch = space.architecture(row)
     diverged = i == 7
@@ -190,14 +189,18 @@ def test_the_command_shown_asks_for_the_same_zoo(monkeypatch):
   asked = ask('--config.networks=31', '--config.batch_size=16,64',
               '--config.learning_rate=0.001', '--config.augmentation=True',
               '--config.data_dir=/a b')
+  kept = ask('--config.keep=20', '--config.disk_gb=3')
   assert asked != ask()
-  record = {**asked.record(), 'images': {'digits': '0'}, 'versions': {},
-            'revision': 'abc', 'created': '2026'}
-  shown = report._list_commands(
-      pathlib.Path('runs/zoo'), pathlib.Path('runs/meta'), record, [])[0]
-  command = shlex.split(shown)
-  changed = [x for x in command if x.startswith('--config.')]
-  assert ask(*changed) == asked and len(changed) == 5
+
+  def show(asked):
+    record = {**asked.record(), 'images': {'digits': '0'}, 'versions': {},
+              'revision': 'abc', 'created': '2026'}
+    shown = report._list_commands(
+        pathlib.Path('runs/zoo'), pathlib.Path('runs/meta'), record, [])[0]
+    return [x for x in shlex.split(shown) if x.startswith('--config.')]
+
+  assert ask(*show(asked)) == asked and len(show(asked)) == 5
+  assert show(kept) == ['--config.keep=20']  # the disk changes no draw
 
 
 def test_what_is_missing_names_the_command_that_makes_it(zoo, tmp_path):

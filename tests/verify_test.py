@@ -21,14 +21,17 @@ RECIPE = recipe.Recipe(
     seed=3, networks=6, replicates=2, sampling='independent', epochs=2,
     dataset_source='embedded', data_dir='', lr_decay=0.96, early_stopping=0,
     eval_bn='running', precision='float32', test_part=100,
-    networks_per_program=3, choices=tuple({
+    networks_per_program=3,
+    keep=0, eval_augmentation=False, disk_gb=0.0, compile_ahead=True,
+    merge=True, choices=tuple({
         'dataset': ('digits', 'mnist'), 'learning_rate': (0.0005, 0.005),
         'batch_size': (64,), 'batch_norm': (True,),
         'augmentation': (False, True), 'optimizer': ('adam', 'momentum'),
         'activation': ('relu', 'tanh'),
         'initialization': ('glorot_uniform', 'normal', 'constant'),
         'filter_size': (1,), 'depth_conv': (3,), 'depth_fc': (1,),
-        'width_conv': (1,), 'width_fc': (8,)}.items()))
+        'width_conv': (1,), 'width_fc': (8,), 'weight_decay': (0.0,),
+        'dropout': (0.5,)}.items()))
 
 
 class Silent:

@@ -68,10 +68,13 @@ def read(name, data_dir=None):
   """
   path = folder(name, data_dir)
   if not exists(name, data_dir):
+    there = [n for n in VERSIONS if os.path.lexists(folder(n, data_dir))]
     raise errors.Wrong(
         f'dataset {name!r} is not prepared: there is no {path}. Prepare it '
         f'with: python -m nws_jax.data --prepare={name}'
-        + (f' --data_dir={data_dir}' if data_dir else ''))
+        + (f' --data_dir={data_dir}' if data_dir else '')
+        + (f'; or restrict the zoo to what is: --config.datasets='
+           f'{",".join(there)}' if there else ''))
   return _read_folder(path, name)
 
 

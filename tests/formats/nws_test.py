@@ -27,20 +27,35 @@ def test_codes_are_the_published_ones():
   assert list(nws.encode(ROW).values()) == TEXT.splitlines()[1].split(',')
 
 
-@hypothesis.given(st.integers(0, 10**6), st.sampled_from(space.SETS))
-def test_decode_is_the_inverse(setting, dataset):
-  choices = {p.name: p.choices for p in space.PROPERTIES}
-  row = space.sample(1, setting, choices) | {'dataset': dataset}
-  found = nws.decode(nws.encode(row))
-  assert found == row
-  assert [type(v) for v in found.values()] == [type(v) for v in row.values()]
-  assert nws.unpublished(row) == ['dataset'] * (dataset == 'digits')
+@hypothesis.given(st.integers(0, 10**6))
+def test_decode_is_the_inverse(setting):
+  choices = {p.name: p.choices if p.continuous or not p.others else p.words
+             for p in space.ALL}
+  row, = space.sample(1, [setting], choices)
+  cells = nws.encode(row)
+  found = nws.decode(cells)
+  assert found == {p.name: row[p.name] for p in space.PROPERTIES}
+  assert [type(v) for v in found.values()] == [
+      type(row[name]) for name in found]
+  others = [n for n, v in (('dataset', 'digits'), *(
+      ('activation', a) for a in space.ACTIVATIONS[4:])) if row[n] == v]
+  assert nws.unpublished(row) == others
+  for name in others:
+    assert cells[name] == row[name]
+
+
+def test_what_the_format_has_no_column_for_is_named():
+  row = {**ROW, 'weight_decay': 0.0, 'dropout': 0.5}
+  assert nws.unwritten(row) == []
+  assert nws.unwritten({**row, 'dropout': 0.25}) == ['dropout']
+  assert nws.unwritten({**row, 'weight_decay': 1e-4}) == ['weight_decay']
 
 
 @pytest.mark.parametrize('column, text', [
     ('dataset', 'pascal'), ('lrate', 'nan'), ('lrate', '-1'), ('lrate', ''),
     ('batch_size', '0'), ('batch_size', '3.5'), ('optimizer', '3'),
-    ('optimizer', '-1'), ('activation', 'relu'), ('augmentation', 'yes'),
+    ('optimizer', '-1'), ('activation', 'relu'),
+    ('activation', 'swish'), ('augmentation', 'yes'),
     ('width_fc', str(2 ** 40))])
 def test_other_values_are_named(column, text):
   with pytest.raises(ValueError, match=f'{column} is .{text}'):

@@ -27,6 +27,19 @@ def test_learning_rates_are_regressed_by_their_logarithm(plant):
   assert target.outputs == 1 and not target.classes
 
 
+@pytest.mark.parametrize('name', ['weight_decay', 'dropout'])
+def test_what_may_be_zero_is_regressed_as_it_is(plant, name):
+  members = plant().members
+  with pytest.raises(errors.Wrong, match=f'--target={name} cannot be read'):
+    targets.choose(members, name)
+  members[name] = [0.0, 0.25, 0.125] * 20
+  target = targets.choose(members, name)
+  assert target.values_M.tolist() == members[name].tolist()
+  np.testing.assert_array_equal(
+      target.natural(target.values_M), members[name])
+  assert target.outputs == 1 and not target.fixes_shapes
+
+
 @pytest.mark.parametrize('name, words', [
     ('dataset', 'optimizer, test_accuracy'), ('batch_norm', 'learning_rate')])
 def test_what_does_not_vary_is_refused_and_what_does_is_named(

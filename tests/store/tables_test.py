@@ -72,9 +72,10 @@ def test_columns_are_those_of_the_contract():
       'id, unit, setting, replicate, seed, split, fold, status, architecture, '
       'dataset, learning_rate, batch_size, batch_norm, augmentation, '
       'optimizer, activation, initialization, filter_size, depth_conv, '
-      'depth_fc, width_conv, width_fc, lr_decay, epochs, evaluations, '
-      'last_step, seconds, diverged_epoch, num_weights, num_weights_conv, '
-      'train_accuracy, valid_accuracy, test_accuracy')
+      'depth_fc, width_conv, width_fc, weight_decay, dropout, lr_decay, '
+      'epochs, evaluations, last_step, seconds, diverged_epoch, '
+      'num_weights, num_weights_conv, train_accuracy, valid_accuracy, '
+      'test_accuracy')
   assert ', '.join(tables.METRICS) == (
       'id, epoch, step, snapshot, train_loss, train_accuracy, valid_loss, '
       'valid_accuracy, test_loss, test_accuracy')

@@ -126,6 +126,11 @@ def test_a_missing_set_names_the_command_and_the_folder(tmp_path, monkeypatch):
       call('cifar10', str(tmp_path))
     assert 'python -m nws_jax.data --prepare=cifar10' in str(e.value)
     assert os.path.join(tmp_path, 'cifar10', '3.0.2') in str(e.value)
+    assert 'datasets' not in str(e.value)
+  for name in ('fashion_mnist', 'mnist'):
+    os.makedirs(prepared.folder(name, str(tmp_path)))
+  with pytest.raises(errors.Wrong, match='datasets=mnist,fashion_mnist$'):
+    prepared.read('stl10', str(tmp_path))
   monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path / 'there'))
   assert prepared.folder('mnist').startswith(str(tmp_path / 'there'))
   monkeypatch.delenv('TFDS_DATA_DIR')

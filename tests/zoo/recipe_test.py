@@ -38,7 +38,7 @@ def test_a_row_does_not_depend_on_how_many_there_are():
 
 def test_replicates_share_their_setting_and_side():
   rows = recipe.rows(recipe.from_config(get_config(replicates=3)))
-  names = ['setting', 'split', 'fold'] + [p.name for p in space.PROPERTIES]
+  names = ['setting', 'split', 'fold'] + [p.name for p in space.ALL]
   for first, other in zip(rows[::3], rows[2::3]):
     assert [first[n] for n in names] == [other[n] for n in names]
     assert (first['replicate'], other['replicate']) == (0, 2)
@@ -55,10 +55,38 @@ def test_replicates_share_their_setting_and_side():
     ({'precision': 'bf16'}, 'float32'),
     ({'networks_per_program': '-3'}, 'auto'),
     ({'dataset_source': 'web'}, 'embedded, tfds'),
+    ({'datasets': ()}, 'dataset is empty'),
+    ({'datasets': ('mnist,mnist',)}, 'twice'),
+    ({'datasets': ('mnist', 'cifar10', 'stl10')}, 'cifar10, stl10 cannot be had'
+     '.*which has fashion_mnist, mnist, digits.*--config.datasets=mnist, or'),
+    ({'dataset_source': 'tfds'}, 'digits cannot be had.*has mnist, cifar10, '
+     'svhn.*--config.datasets=fashion_mnist,mnist, or'),
+    ({'weight_decay': (-1.0,)}, 'weight_decay=-1.0'),
+    ({'dropout': (0.5, 1.0)}, 'dropout=1.0.*below 1'),
+    ({'dropout': (0.5, 0.1)}, 'low,high'),
+    ({'batch_size': ('many',)}, "batch_size='many'.*whole numbers"),
+    ({'keep': 'most'}, "keep='most'.*all, or a whole number from 2"),
+    ({'keep': '1'}, "keep='1'.*from 2"),
+    ({'keep': '2.5'}, "keep='2.5'"),
+    ({'disk_gb': -1.0}, 'disk_gb=-1.0.*from 0'),
+    ({'disk_gb': float('nan')}, 'disk_gb=nan'),
 ])
 def test_impossible_configs_are_named(changes, said):
   with pytest.raises(errors.Wrong, match=said):
     recipe.from_config(get_config(**changes))
+
+
+@pytest.mark.parametrize('keep, kept', [('all', 0), ('2', 2), ('20', 20)])
+def test_how_many_snapshots_are_kept_is_a_number(keep, kept):
+  assert recipe.from_config(get_config(keep=keep)).keep == kept
+
+
+@pytest.mark.parametrize('changes', [
+    {'keep': '20'}, {'disk_gb': 9.0}, {'compile_ahead': False},
+    {'merge': False}, {'networks_per_program': '7'}])
+def test_how_a_population_is_run_changes_no_row(changes):
+  assert recipe.rows(recipe.from_config(get_config(**changes))) == (
+      recipe.rows(recipe.from_config(get_config())))
 
 
 def test_unknown_preset_names_those_there_are():
@@ -73,8 +101,8 @@ def test_words_from_the_command_line():
 
 
 def test_a_recipe_is_read_back_from_its_record():
-  for preset in ('default', 'smoke'):
-    r = recipe.from_config(get_config(preset, replicates=2))
+  for preset in ('default', 'smoke', 'fixed', 'main'):
+    r = recipe.from_config(get_config(preset, replicates=2, disk_gb=1.5))
     record = json.loads(json.dumps(r.record()))
     assert recipe.from_record({**record, 'revision': 'x'}) == r
 
