@@ -76,6 +76,8 @@ def to_nws(place, out, min_accuracy=0.0):
   paths = {m['id']: os.path.join(os.path.abspath(out), f'{m["id"]:05d}')
            for m in kept}
   left = [m for m in kept if not os.path.exists(paths[m['id']])]
+  for m in left:  # of a run that was interrupted: it takes room
+    shutil.rmtree(f'{paths[m["id"]]}.part', ignore_errors=True)
   _check_room(out, sum(
       8 * m['num_weights'] * len(epochs[m['id']]) for m in left))
   with bars.make(len(kept), initial=len(kept) - len(left),
@@ -126,6 +128,9 @@ def from_nws(place, out, stack_bytes=None):
                  for name in nws_read.list_tables(place)}}})
   with folder.lock(out):
     left = [u for u in units if folder.progress(out, u.name) is None]
+    for u in left:  # of a run that was interrupted: it takes room
+      shutil.rmtree(os.path.dirname(folder.snapshot_path(out, u.name, 1)),
+                    ignore_errors=True)
     sizes = {u.name: sum(len(runs[i].snapshots) for i in u.ids) for u in units}
     total, todo = sum(sizes.values()), sum(sizes[u.name] for u in left)
     _check_room(out, sum(
@@ -193,8 +198,8 @@ def _check_room(out, num_bytes):
   free = shutil.disk_usage(out).free
   if free < num_bytes:
     raise errors.Damaged(
-        f'{out} has no room: {num_bytes / 1e9:.1f} GB are needed, '
-        f'{free / 1e9:.1f} GB are free. Make room and run the same command '
+        f'{out} has no room: {num_bytes / 1e6:,.1f} MB are needed, '
+        f'{free / 1e6:,.1f} MB are free. Make room and run the same command '
         'again, or name a folder on another disk with --to.')
 
 

@@ -61,12 +61,16 @@ def prepare(names, archives_dir=None, data_dir=None, verify=None):
       print(f'{name}: already prepared in {prepared.folder(name, data_dir)}')
     else:
       todo.append(name)
-  found = {n: find(n, archives_dir) for n in todo} if archives_dir else {}
+  found, downloaded = {}, os.path.join(prepared.root(data_dir), 'downloads')
+  if archives_dir:
+    found = find(todo, archives_dir)
+  else:
+    downloads.check_reach(
+        {n: downloads.list_published(n) for n in todo}, downloaded)
   for name in todo:
     start = time.monotonic()
     with prepared.hold(name, data_dir):
-      paths = found.get(name) or downloads.download(
-          name, os.path.join(prepared.root(data_dir), 'downloads'))
+      paths = found.get(name) or downloads.download(name, downloaded)
       for file, path in paths.items():
         (verify or verify_published)(name, file, path)
       archive = archives.read(name, paths)
@@ -77,21 +81,21 @@ def prepare(names, archives_dir=None, data_dir=None, verify=None):
           f'({time.monotonic() - start:.0f} s)', flush=True)
 
 
-def find(name, archives_dir):
-  """{file: path} of a set's archives in a folder, or in its folder `name`."""
+def find(names, archives_dir):
+  """{set: {file: path}} of archives in a folder, or in folders of its sets."""
   if not os.path.isdir(archives_dir):
     raise errors.Wrong(f'--archives={archives_dir} is no folder.')
-  paths = {}
-  for file in archives.FILES[name]:
-    paths[file] = (archives.find(os.path.join(archives_dir, name), file)
-                   or archives.find(archives_dir, file))
-  missing = [file for file, path in paths.items() if path is None]
+  paths = {name: {file: archives.find(os.path.join(archives_dir, name), file)
+                  or archives.find(archives_dir, file)
+                  for file in archives.FILES[name]} for name in names}
+  missing = [(name, file) for name in names
+             for file, path in paths[name].items() if path is None]
   if missing:
-    published = downloads.list_published(name)
+    lacking = {name: None for name, _ in missing}
+    published = {name: downloads.list_published(name) for name in lacking}
     raise errors.Wrong('\n'.join([
-        f'{archives_dir} lacks archives of {name}. Download and put there, or '
-        f'in {os.path.join(archives_dir, name)}:',
-        *(f'  {file}  from {published[file][0]}' for file in missing)]))
+        f'{archives_dir} lacks archives of {", ".join(lacking)}. Download them '
+        'and put there:', *downloads.list_lines(missing, published)]))
   return paths
 
 

@@ -263,6 +263,48 @@ def test_a_full_disk_is_told_before(zoo, tmp_path, monkeypatch):
   assert tables.read_json(str(tmp_path / 'nws' / 'nws.json'))
 
 
+# Of the writes that Orbax had begun when its disk was full.
+@pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
+@pytest.mark.soak
+@pytest.mark.parametrize('way', ('there', 'back'))
+def test_a_disk_that_fills_up_is_told_and_it_goes_on(
+    zoo, published, tmp_path, monkeypatch, capsys, way):
+  """On a real one, whose room was thought to suffice; half is written."""
+  disk = tmp_path / 'disk'
+  disk.mkdir()
+  def mount(option, *names):
+    return subprocess.run(['mount', '-t', 'tmpfs', '-o', option, *names,
+                           str(disk)], capture_output=True).returncode
+  if not shutil.which('mount') or mount('size=6m', 'none'):
+    pytest.skip('no disk can be mounted here')
+  try:
+    def go(out):
+      if way == 'there':
+        convert.to_nws(zoo.path, str(out))
+      else:
+        convert.from_nws(str(published), str(out), 10_000)
+    with monkeypatch.context() as m:
+      m.setattr(convert, '_check_room', lambda *_: None)
+      (disk / 'others').write_bytes(bytes(
+          shutil.disk_usage(disk).free - 300_000))
+      with pytest.raises(errors.Damaged, match='No space left.*same command'):
+        go(disk / 'out')
+    with pytest.raises(errors.Damaged, match='has no room: .* MB are needed'):
+      go(disk / 'out')
+    (disk / 'others').unlink()
+    go(disk / 'out')
+    go(tmp_path / 'whole')
+    if way == 'there':
+      first, second = tree(disk / 'out'), tree(tmp_path / 'whole')
+      assert first.keys() == second.keys()
+      assert all(first[k] == second[k] for k in first if '/' in k)
+    else:
+      assert (nws_jax.open_zoo(disk / 'out').digest
+              == nws_jax.open_zoo(tmp_path / 'whole').digest)
+  finally:
+    subprocess.run(['umount', str(disk)], check=True)
+
+
 def call(*args):
   return subprocess.run([sys.executable, '-m', 'nws_jax.convert', *args],
                         cwd=ROOT, capture_output=True, text=True)

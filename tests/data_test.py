@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 
@@ -13,10 +14,10 @@ from nws_jax import data, errors
 from nws_jax.zoo import archives, images, prepared
 
 
-def _run(*args, **env):
+def _run(*args, timeout=None, **env):
   return subprocess.run(
       [sys.executable, '-m', 'nws_jax.data', *args], text=True,
-      capture_output=True, env=os.environ | env)
+      capture_output=True, env=os.environ | env, timeout=timeout)
 
 
 def _write_mnist(folder, labels=range(10), num=2):
@@ -56,6 +57,23 @@ def test_help_is_quick():
                            capture_output=True, check=True).stdout
   assert not any(f"'{m}'" in modules for m in (
       'tensorflow_datasets', 'scipy', 'PIL', 'requests', 'jax'))
+
+
+def test_what_several_sets_lack_is_listed_at_once(tmp_path):
+  _write_mnist(tmp_path)
+  (tmp_path / archives.FILES['mnist'][1]).unlink()
+  (tmp_path / 'train_32x32.mat').touch()
+  run = _run('--prepare=stl10,mnist,svhn_cropped', f'--archives={tmp_path}',
+             f'--data_dir={tmp_path / "data"}')
+  assert run.returncode == 2 and 'Traceback' not in run.stderr
+  head, *lines = run.stderr.splitlines()
+  assert head.endswith('lacks archives of stl10, mnist, svhn_cropped. Download '
+                       'them and put there:')
+  assert [line.split()[:2] for line in lines] == [
+      ['stl10/stl10_binary.tar.gz', 'from'],
+      [f'mnist/{archives.FILES["mnist"][1]}', 'from'],
+      ['svhn_cropped/test_32x32.mat', 'from']]
+  assert not (tmp_path / 'data').exists()
 
 
 @pytest.mark.parametrize('name', prepared.VERSIONS)
@@ -116,24 +134,91 @@ def test_prepared_sets_are_skipped_and_wrong_ones_stop(tmp_path, capsys):
 def test_an_unusable_data_dir_is_refused(tmp_path):
   _write_mnist(tmp_path)
   (tmp_path / 'file').write_text('in the way')
-  with pytest.raises(errors.Wrong, match='--data_dir'):
-    data.prepare(['mnist'], str(tmp_path), str(tmp_path / 'file'),
-                 lambda *_: None)
+  for place in ('file', 'file/below'):
+    with pytest.raises(errors.Wrong, match='--data_dir'):
+      data.prepare(['mnist'], str(tmp_path), str(tmp_path / place),
+                   lambda *_: None)
+  run = _run('--prepare=mnist', f'--archives={tmp_path}',
+             '--data_dir=/proc/none')  # nobody can make it
+  assert run.returncode == 2 and '/proc/none/mnist cannot be used' in run.stderr
+  assert run.stderr.count('\n') == 1
+
+
+@pytest.mark.parametrize('make', [
+    lambda path: path.write_text('a file'), lambda path: path.mkdir(),
+    lambda path: path.symlink_to('nowhere')])
+def test_what_else_has_the_name_of_a_set_is_left_alone(make, tmp_path):
+  _write_mnist(tmp_path)
+  path = tmp_path / 'data' / 'mnist' / '3.0.1'
+  path.parent.mkdir(parents=True)
+  make(path)
+  run = _run('--prepare=mnist', f'--archives={tmp_path}',
+             f'--data_dir={tmp_path / "data"}')
+  assert run.returncode == 1 and run.stderr.count('\n') == 1
+  assert f'{path} is no whole prepared set' in run.stderr
+  assert 'remove it' in run.stderr
+  assert [p.name for p in path.parent.iterdir()] == ['3.0.1']
+
+
+@pytest.mark.parametrize('cut', (0, 20, -9))
+def test_a_cut_archive_is_named(cut, tmp_path):
+  _write_mnist(tmp_path)
+  path = tmp_path / archives.FILES['mnist'][0]
+  path.write_bytes(path.read_bytes()[:cut])
+  run = _run('--prepare=mnist', f'--archives={tmp_path}',
+             f'--data_dir={tmp_path / "data"}')
+  assert run.returncode == 1 and run.stderr.count('\n') == 1, run.stderr
+  assert str(path) in run.stderr and 'cut short' in run.stderr
+  assert not list((tmp_path / 'data').rglob('*3.0.1*'))
+
+
+@pytest.mark.soak
+def test_a_full_disk_stops_with_a_message_and_the_command_goes_on(tmp_path):
+  """On a disk of 2 MB; skipped where none can be mounted."""
+  _write_mnist(tmp_path / 'mnist')
+  _write_mnist(tmp_path / 'fashion_mnist', num=200)  # 1.6 MB each part
+  disk = tmp_path / 'disk'
+  disk.mkdir()
+  if not shutil.which('mount') or subprocess.run(
+      ['mount', '-t', 'tmpfs', '-o', 'size=2m', 'none', str(disk)],
+      capture_output=True).returncode:
+    pytest.skip('no disk can be mounted here')
+  try:
+    def prepare():
+      data.prepare(['mnist', 'fashion_mnist'], str(tmp_path), str(disk),
+                   lambda *_: None)
+    with pytest.raises(errors.Damaged, match='Make room') as e:
+      prepare()
+    assert 'fashion_mnist' in str(e.value) and 'No space left' in str(e.value)
+    assert prepared.exists('mnist', str(disk))
+    assert os.listdir(disk / 'fashion_mnist') == []
+    subprocess.run(['mount', '-o', 'remount,size=40m', str(disk)], check=True)
+    prepare()
+    assert len(prepared.read('fashion_mnist', str(disk))[1]) == 2000
+  finally:
+    subprocess.run(['umount', str(disk)], check=True)
 
 
 @pytest.mark.soak
 def test_complete_mnist_and_fashion_mnist(tmp_path):
   """All 140,000 images, from the archives that an environment variable names.
 
-  Under a minute. NWS_JAX_ARCHIVES=DIR, with DIR/mnist and DIR/fashion_mnist.
+  Killed three times before. NWS_JAX_ARCHIVES=DIR, with DIR/mnist and
+  DIR/fashion_mnist.
   """
   folder = os.environ.get('NWS_JAX_ARCHIVES')
   if not folder:
     pytest.skip('NWS_JAX_ARCHIVES names no folder with mnist/, fashion_mnist/')
   names = ['mnist', 'fashion_mnist']
-  run = _run(f'--prepare={",".join(names)}', f'--archives={folder}',
-             f'--data_dir={tmp_path}')
+  args = (f'--prepare={",".join(names)}', f'--archives={folder}',
+          f'--data_dir={tmp_path}')
+  for seconds in np.random.default_rng(0).uniform(2, 20, 3):
+    with pytest.raises(subprocess.TimeoutExpired):  # by SIGKILL
+      _run(*args, timeout=seconds)
+    assert not prepared.exists('fashion_mnist', str(tmp_path))
+  run = _run(*args)
   assert run.returncode == 0, run.stderr
+  assert not list(tmp_path.rglob('incomplete*'))
   for name in names:
     arrays = prepared.read(name, str(tmp_path))
     for x, sha256 in zip(arrays, archives._CONTENT[name]):

@@ -58,7 +58,7 @@ def list_tables(root):
 def list_runs(root):
   """All networks that the tables of a folder name, by folder; sizes checked.
 
-  Reads the tables and 32 bytes of each network.
+  Reads the tables, and of each network all but the vectors.
 
   Returns:
     [Run], sorted by path.
@@ -79,13 +79,11 @@ def list_runs(root):
 
 def read_figures(run):
   """Rows of metrics.csv of a network, without its id; losses are not kept."""
-  error_Tx5 = np.fromfile(os.path.join(run.path, 'error.bin'),
-                          nws.FLOAT).reshape(-1, 5)
+  error_Tx5 = _read_errors(run.path)
   numbers = {epoch: n for n, epoch in enumerate(run.snapshots, 1)}
   # Ours are float32, and are them again. What was not measured is NaN.
-  accuracy_Tx3 = (1 - error_Tx5[:, 1:4] / 100).astype(np.float32)
-  if not np.isfinite(error_Tx5[:, 0]).all():
-    raise _damaged(os.path.join(run.path, 'error.bin'), 'a step is no number')
+  with np.errstate(over='ignore'):
+    accuracy_Tx3 = (1 - error_Tx5[:, 1:4] / 100).astype(np.float32)
   return [
       {'epoch': epoch, 'step': int(step), 'snapshot': numbers.get(epoch),
        'train_loss': None, 'valid_loss': None, 'test_loss': None,
@@ -93,6 +91,17 @@ def read_figures(run):
        'test_accuracy': float(c)}
       for epoch, (step, (a, b, c)) in enumerate(
           zip(error_Tx5[:, 0], accuracy_Tx3))]
+
+
+def _read_errors(folder):
+  """error.bin of a network, float64 [T, 5]; its steps are whole numbers."""
+  path = os.path.join(folder, 'error.bin')
+  error_Tx5 = np.fromfile(path, nws.FLOAT).reshape(-1, 5)
+  step_T = error_Tx5[:, 0]
+  if not ((0 <= step_T) & (step_T < 2 ** 63)
+          & (step_T == np.floor(step_T))).all():
+    raise _damaged(path, 'a step is no whole number')
+  return error_Tx5
 
 
 def read_vector(run, number):
@@ -119,6 +128,8 @@ def architecture(run):
 
 def _read_table(path):
   """Yields (place, {column: text}) of each line of a table."""
+  if os.path.islink(path) or not os.path.isfile(path):
+    raise _damaged(path, 'it is a link or no file')
   try:
     with open(path, encoding='utf-8', newline='') as f:
       reader = csv.DictReader(f)
@@ -154,6 +165,7 @@ def _open_run(root, side, where, cells):
   run = Run(path, side, row, num_conv, num_conv + num_fc, int(evaluations),
             int(last_step), seconds)
   _check_size(error_path, 40 * run.evaluations)
+  _read_errors(path)
   _check_no_link(root, os.path.relpath(
       os.path.join(path, 'weights'), root).split(os.sep), where)
   for number in range(1, len(run.snapshots) + 1):

@@ -4,6 +4,7 @@ Nothing here downloads or unpacks to disk. Every reader checks what it reads;
 a file that is not what it should be raises `errors.Damaged` with its name.
 """
 
+import contextlib
 import gzip
 import hashlib
 import math
@@ -15,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nws_jax import errors, space
+from nws_jax import bars, errors, space
 
 IDX_FILES = {
     'train': ('train-images-idx3-ubyte.gz', 'train-labels-idx1-ubyte.gz'),
@@ -28,6 +29,9 @@ FILES = {  # names as published
     'svhn_cropped': ('train_32x32.mat', 'test_32x32.mat'),
     'stl10': ('stl10_binary.tar.gz',),
 }
+_SHAPES = {'mnist': (28, 28, 1), 'fashion_mnist': (28, 28, 1),
+           'cifar10': (32, 32, 3), 'svhn_cropped': (32, 32, 3),
+           'stl10': (96, 96, 3)}
 # SHA-256 of the decompressed IDX files. Their copies differ in the header that
 # gzip writes (time, file name), so that a digest of the archive would refuse
 # good ones, and plain ones too.
@@ -72,11 +76,12 @@ def hash_content(name, file, path):
   That is the decompressed content of an IDX file, else the file itself, whose
   published digest is in TensorFlow Datasets.
   """
-  if name in _CONTENT:
-    content = hashlib.sha256(read_bytes(path)).hexdigest()
-    return content, _CONTENT[name][FILES[name].index(file)]
-  with open(path, 'rb') as f:
-    return hashlib.file_digest(f, 'sha256').hexdigest(), None
+  content, h = _CONTENT.get(name), hashlib.sha256()
+  with (_open_content(path) if content
+        else _open(path, f'{name}: checking {file}')) as f:
+    while block := f.read(2 ** 20):
+      h.update(block)
+  return h.hexdigest(), content and content[FILES[name].index(file)]
 
 
 def read(name, paths):
@@ -95,19 +100,34 @@ def read(name, paths):
   """
   files = [paths[file] for file in FILES[name]]
   archive = _READERS[name](*files)
+  check(name, archive, f'{name} of {", ".join(files)}', 'get it again')
+  return archive
+
+
+def check(name, archive, where, fix):
+  """Raises `errors.Damaged` unless a set's arrays are what it consists of.
+
+  Args:
+    name: a key of `FILES`.
+    archive: `Archive`.
+    where: what it is from, for the message.
+    fix: what to do about it, for the message.
+  """
   for split, images, labels in (('training', *archive[:2]),
                                 ('test', *archive[2:4])):
-    of = f'{name}: the {split} part of {", ".join(files)}'
+    of = f'{where}: the {split} part'
+    if images.shape[1:] != _SHAPES[name]:
+      raise errors.Damaged(f'{of} has images of shape {images.shape[1:]}, not '
+                           f'{_SHAPES[name]}; {fix}.')
     if len(images) != len(labels):
       raise errors.Damaged(f'{of} has {len(images)} images, but {len(labels)} '
-                           'labels; get it again.')
+                           f'labels; {fix}.')
     if len(labels) and labels.max() >= space.NUM_CLASSES:
-      raise errors.Damaged(f'{of} has a label out of its range; get it again.')
+      raise errors.Damaged(f'{of} has a label out of its range; {fix}.')
     counts_K = np.bincount(labels, minlength=space.NUM_CLASSES)
     if not counts_K.all():
       raise errors.Damaged(f'{of} has no images of class '
-                           f'{counts_K.argmin()}; get it again.')
-  return archive
+                           f'{counts_K.argmin()}; {fix}.')
 
 
 def read_idx(path):
@@ -128,13 +148,30 @@ def read_idx(path):
 
 def read_bytes(path):
   """The content of a file, decompressed if it is gzipped."""
+  with _open_content(path) as f:
+    return f.read()
+
+
+@contextlib.contextmanager
+def _open_content(path):
+  """A file opened for its content, decompressed if it is gzipped."""
   try:
     with open(path, 'rb') as f:
-      data = f.read()
-    return gzip.decompress(data) if data[:2] == b'\x1f\x8b' else data
+      zipped = f.read(2) == b'\x1f\x8b'
+      f.seek(0)
+      yield gzip.GzipFile(fileobj=f) if zipped else f
   except (EOFError, zlib.error, gzip.BadGzipFile) as e:
     raise errors.Damaged(f'{path} is cut short or corrupt ({e}); '
                          'get it again.') from e
+
+
+@contextlib.contextmanager
+def _open(path, task):
+  """A large file opened for one pass, with a progress bar."""
+  from tqdm import utils
+  with open(path, 'rb') as f, bars.make(
+      os.path.getsize(path), desc=task, unit='B', unit_scale=True) as bar:
+    yield utils.CallbackIOWrapper(bar.update, f, 'read')
 
 
 def _read_mnist(*paths):
@@ -210,7 +247,8 @@ def _read_tar(path, members):
   """{member: bytes}, by name, in one pass; nothing is extracted to disk."""
   data = {}
   try:
-    with tarfile.open(path, 'r|*') as tar:
+    with (_open(path, f'reading {os.path.basename(path)}') as f,
+          tarfile.open(fileobj=f, mode='r|*') as tar):
       for info in tar:
         name = info.name.removeprefix('./')
         if name in members and info.isfile():

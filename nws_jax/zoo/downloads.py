@@ -43,16 +43,13 @@ def download(name, folder, published=None):
   """
   tfds = import_tfds()
   published = published or list_published(name)
+  check_reach({name: published}, folder)
   infos = {
       url: tfds.core.download.checksums.UrlInfo(
           size=tfds.core.utils.Size(size), checksum=sha256, filename=file)
       for file, (url, size, sha256) in published.items()}
   own = os.path.join(folder, name)
   _remove_parts(own)
-  for file, (url, _, sha256) in published.items():
-    kept = tfds.core.download.resource.get_dl_fname(url, sha256)
-    if not any(os.path.exists(os.path.join(d, kept)) for d in (own, folder)):
-      _probe(name, file, url)
   manager = tfds.download.DownloadManager(
       download_dir=folder, dataset_name=name, url_infos=infos,
       force_checksums_validation=True)
@@ -68,17 +65,40 @@ def download(name, folder, published=None):
   return {file: os.fspath(path) for file, path in paths.items()}
 
 
-def _probe(name, file, url):
-  """Fails at once where TFDS would try again for minutes."""
+def check_reach(published, folder):
+  """Fails at once where TFDS would try again for minutes.
+
+  Args:
+    published: {set: its `list_published`}.
+    folder: where downloads are kept: what is there need not be had.
+
+  Raises:
+    errors.Damaged: an archive cannot be had; names all that are missing.
+  """
   import requests
-  try:
-    with requests.get(url, stream=True, timeout=20) as response:
-      response.raise_for_status()
-  except requests.RequestException as e:
-    raise errors.Damaged(
-        f'{file} of {name} cannot be had from {url} '
-        f'({type(e).__name__}). Download it by other means into a folder DIR '
-        f'(or DIR/{name}) and add --archives=DIR.') from e
+  resource = import_tfds().core.download.resource
+  missing = [
+      (name, file) for name, table in published.items()
+      for file, (url, _, sha256) in table.items()
+      if not any(os.path.exists(os.path.join(
+          d, resource.get_dl_fname(url, sha256)))
+                 for d in (os.path.join(folder, name), folder))]
+  for name, file in missing:
+    url = published[name][file][0]
+    try:
+      with requests.get(url, stream=True, timeout=(5, 20)) as response:
+        response.raise_for_status()
+    except requests.RequestException as e:
+      raise errors.Damaged('\n'.join([
+          f'{file} of {name} cannot be had from {url} ({type(e).__name__}). '
+          'Download by other means into a folder DIR, and add --archives=DIR:',
+          *list_lines(missing, published)])) from e
+
+
+def list_lines(missing, published):
+  """A line for each (set, file): its place in a folder, and where it is had."""
+  return [f'  {os.path.join(name, file)}  from {published[name][file][0]}'
+          for name, file in missing]
 
 
 def _remove_parts(folder):

@@ -18,7 +18,7 @@ from nws_jax.store import tables
 from nws_jax.zoo import plan, price, runtime
 
 _PACKAGES = ('nws_jax', 'jax', 'jaxlib', 'flax', 'numpy', 'optax',
-             'orbax-checkpoint', 'tensorstore')
+             'orbax-checkpoint', 'scipy', 'tensorstore')
 
 
 def check_sizes(batch_sizes, images_each):

@@ -52,7 +52,7 @@ def exists(name, data_dir=None):
   path = folder(name, data_dir)
   if not os.path.lexists(path):
     return False
-  _count(path)
+  _check_records(path, _list_shards(path, name))
   return True
 
 
@@ -67,7 +67,7 @@ def read(name, data_dir=None):
     errors.Damaged: its files are incomplete or corrupt.
   """
   path = folder(name, data_dir)
-  if not exists(name, data_dir):
+  if not os.path.lexists(path):
     there = [n for n in VERSIONS if os.path.lexists(folder(n, data_dir))]
     raise errors.Wrong(
         f'dataset {name!r} is not prepared: there is no {path}. Prepare it '
@@ -75,7 +75,9 @@ def read(name, data_dir=None):
         + (f' --data_dir={data_dir}' if data_dir else '')
         + (f'; or restrict the zoo to what is: --config.datasets='
            f'{",".join(there)}' if there else ''))
-  return _read_folder(path, name)
+  archive = _read_folder(path, name)
+  archives.check(name, archive, path, 'remove it and prepare the set again')
+  return archive
 
 
 @contextlib.contextmanager
@@ -151,7 +153,9 @@ def _write_records(set_name, archive, data_dir):
       builder.download_and_prepare()
   except Exception as e:  # of TFDS and array_record, a full disk among them
     raise errors.Damaged(
-        f'{set_name} could not be written to {data_dir}: {e}') from e
+        f'{set_name} could not be written to {data_dir}: {e}. Make room, or '
+        'give another --data_dir, and run the same command again: sets that '
+        'are prepared stay.') from e
   finally:
     tfds.enable_progress_bar()
   return os.fspath(builder.data_dir)
@@ -177,43 +181,66 @@ def _to_png(image_HxWxC):
   return buffer.getvalue()
 
 
-def _count(path):
-  """{split: number of images} of a prepared folder, if it can be read."""
+def _list_shards(path, name):
+  """{split: numbers of records in its files} of a prepared folder."""
   info = os.path.join(path, 'dataset_info.json')
   try:
     with open(info, encoding='utf-8') as f:
       info = json.load(f)
     shards = {s['name']: [int(n) for n in s['shardLengths']]
               for s in info['splits']}
-    form = info['fileFormat']
+    found, form = info['name'], info['fileFormat']
     shards = {split: shards[split] for split in SPLITS}
   except (OSError, ValueError, KeyError, TypeError) as e:
     raise errors.Damaged(f'{path} is no whole prepared set ({e!r}); remove it '
                          'and prepare the set again.') from e
+  if found != name:
+    raise errors.Damaged(f'{path} holds {found}, not {name}; remove it and '
+                         'prepare the set again.')
   if form != 'array_record':
     raise errors.Wrong(f'{path} is in the format {form}, which needs '
                        'TensorFlow; prepare the set in another --data_dir.')
+  return shards
+
+
+def _check_records(path, shards):
+  """Opens the record files: a cut one tells so at once, not after minutes."""
+  downloads.import_tfds()
+  from array_record.python import array_record_module
   for split, lengths in shards.items():
-    found = sum(f'-{split}.array_record-' in f for f in os.listdir(path))
-    if found != len(lengths):
-      raise errors.Damaged(
-          f'{path} has {found} of {len(lengths)} record files of {split}; '
-          'remove it and prepare the set again.')
-  return {split: sum(lengths) for split, lengths in shards.items()}
+    files = _list_records(path, split)
+    if len(files) != len(lengths):
+      raise _corrupt(path, split, f'{len(files)} of {len(lengths)} files')
+    for file, length in zip(files, lengths):
+      found = array_record_module.ArrayRecordReader(file).num_records()
+      if found != length:
+        raise _corrupt(path, split, f'{os.path.basename(file)} is cut short, '
+                       'or another file')
+
+
+def _list_records(path, split):
+  return [os.path.join(path, f) for f in sorted(os.listdir(path))
+          if f'-{split}.array_record-' in f]
+
+
+def _corrupt(path, split, reason):
+  return errors.Damaged(f'{path}: the records of {split} are corrupt '
+                        f'({reason}); remove it and prepare the set again.')
 
 
 def _read_folder(path, name):
   """The arrays of a prepared folder, from its array file if that is good."""
-  counts = _count(path)
+  shards = _list_shards(path, name)
   of = _identify(path)
   cache = os.path.join(path, _CACHE)
   with contextlib.suppress(Exception):  # whatever a damaged file makes arise
     with open(cache, 'rb') as f, np.load(f, allow_pickle=False) as stored:
       if stored['of'] == of:
         return archives.Archive(*(stored[f] for f in _FIELDS))
+  _check_records(path, shards)
   arrays = []
   for split in SPLITS:
-    arrays += _decode(path, name, split, counts[split])
+    arrays += _decode(path, name, split, sum(shards[split]))
   with contextlib.suppress(OSError):  # a read-only folder: slower next time
     _write_cache(cache, dict(zip(_FIELDS, arrays), of=of))
   return archives.Archive(*arrays)
@@ -252,16 +279,15 @@ def _decode(path, name, split, num):
   order_N = np.argsort([
       hashlib.md5(f'{split}{i}'.encode(), usedforsecurity=False).hexdigest()
       for i in range(num)])
-  images, labels_N = None, np.zeros(num, np.uint8)
+  images, labels_N = np.zeros(0, np.uint8), np.zeros(num, np.uint8)
   try:
     source = tfds.builder_from_directory(path).as_data_source(split)
     bar = bars.make(num, iterable=source, desc=f'{name}: reading {split}',
                     unit=' images')
     for i, example in zip(order_N, bar, strict=True):
-      if images is None:
+      if not len(images):
         images = np.zeros((num, *example['image'].shape), np.uint8)
       images[i], labels_N[i] = example['image'], example['label']
   except Exception as e:  # of TFDS, array_record, PIL
-    raise errors.Damaged(f'{path}: the records of {split} are corrupt ({e}); '
-                         'remove it and prepare the set again.') from e
+    raise _corrupt(path, split, e) from e
   return images, labels_N

@@ -1,5 +1,6 @@
 import os
 import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -129,6 +130,21 @@ def test_impossible_counts_are_damaged(publish, tmp_path, stat):
     nws_read.list_runs(str(tmp_path))
 
 
+@pytest.mark.parametrize('step', (-1, np.nan, np.inf, 1e300, 0.5))
+def test_impossible_steps_are_damaged(publish, tmp_path, step):
+  """Before anything is written, and without a warning."""
+  networks = publish(tmp_path)
+  error_Tx5 = networks[3]['error']
+  error_Tx5[2] = step, 1e300, -1e300, np.nan, np.inf
+  error_Tx5.tofile(networks[3]['folder'] / 'error.bin')
+  with pytest.raises(errors.Damaged, match='0004/error.bin.*whole number'):
+    nws_read.list_runs(str(tmp_path))
+  error_Tx5[2, 0] = 224
+  error_Tx5.tofile(networks[3]['folder'] / 'error.bin')
+  figures = nws_read.read_figures(nws_read.list_runs(str(tmp_path))[3])[2]
+  assert figures['train_accuracy'] == -np.inf
+
+
 @pytest.mark.parametrize('old, new, said', [
     ('mnist,', 'pascal,', "line 4.*dataset is 'pascal'"),
     (',path', ',folder', 'no column path'),
@@ -146,6 +162,37 @@ def test_a_wrong_table_is_named(publish, tmp_path, old, new, said):
   table.write_text(text.replace(old, new, 1))
   with pytest.raises(errors.Damaged, match=said):
     nws_read.list_runs(str(tmp_path))
+
+
+@pytest.mark.parametrize('make', (
+    lambda path: os.symlink(path.rename(path.parent / 'elsewhere'), path),
+    lambda path: (path.unlink(), path.mkdir()),
+    lambda path: (path.unlink(), os.mkfifo(path))))
+def test_a_table_that_is_no_file_is_refused(publish, tmp_path, make):
+  publish(tmp_path)
+  make(tmp_path / 'nws_main_test.csv')
+  with pytest.raises(errors.Damaged, match='main_test.csv .* link or no file'):
+    nws_read.list_runs(str(tmp_path))
+
+
+def test_no_table_makes_anything_large(publish, tmp_path):
+  """Whatever counts it names: sizes on the disk are compared first."""
+  publish(tmp_path)
+  table = tmp_path / 'nws_main_train.csv'
+  text = table.read_text()
+  tracemalloc.start()
+  for many in (2 ** 31 - 49, 2 ** 62, '9' * 5000):
+    table.write_text(text.replace(',48,732,', f',48,{many},', 1))
+    with pytest.raises(errors.Damaged, match='line 2|0001.*bytes, not'):
+      nws_read.list_runs(str(tmp_path))
+  stat = tmp_path / 'runs' / '0001' / 'stat.bin'
+  table.write_text(text)
+  np.array([2 ** 31 - 1, 0, 0, 0], 'float64').tofile(stat)
+  with pytest.raises(errors.Damaged, match='0001/error.bin .* bytes, not 8589'):
+    nws_read.list_runs(str(tmp_path))
+  peak = tracemalloc.get_traced_memory()[1]
+  tracemalloc.stop()
+  assert peak < 10 ** 6
 
 
 def test_a_table_of_no_text_is_damaged(publish, tmp_path):

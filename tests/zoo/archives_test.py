@@ -2,7 +2,10 @@
 
 import gzip
 import io
+import sys
 import tarfile
+import tracemalloc
+import types
 
 import numpy as np
 import pytest
@@ -28,6 +31,40 @@ def test_read_equals_the_source(name, tmp_path, publish):
     assert len(archive.class_names) == 10 and archive.class_names[-1] == 'truck'
   else:
     assert archive.class_names == ()
+
+
+@pytest.mark.parametrize('name', ('cifar10', 'svhn_cropped', 'stl10'))
+def test_the_official_builder_reads_the_same(name, tmp_path, publish,
+                                             monkeypatch):
+  """Archive -> pixels by the code that TensorFlow Datasets has for it."""
+  import tensorflow_datasets as tfds
+  publish(name, tmp_path)
+  paths = _find(name, tmp_path)
+
+  def unpack(urls):
+    if isinstance(urls, dict):
+      return {k: str(tmp_path / u.rsplit('/', 1)[-1]) for k, u in urls.items()}
+    [path] = paths.values()
+    with tarfile.open(path) as tar:
+      tar.extractall(tmp_path, filter='data')
+    return str(tmp_path)
+
+  builder = tfds.builder_cls(name)(data_dir=str(tmp_path / 'data'))
+  plain_open = types.SimpleNamespace(GFile=open)  # all it has of TensorFlow
+  monkeypatch.setattr(
+      sys.modules[type(builder).__module__], 'tf', types.SimpleNamespace(
+          io=types.SimpleNamespace(gfile=plain_open)), raising=False)
+  splits = builder._split_generators(types.SimpleNamespace(
+      download=unpack, download_and_extract=unpack))
+  if not isinstance(splits, dict):
+    splits = {s.name: builder._generate_examples(**s.gen_kwargs)
+              for s in splits}
+  archive = archives.read(name, paths)
+  for split, images, labels in (('train', *archive[:2]),
+                                ('test', *archive[2:4])):
+    examples = [e for _, e in splits[split]]
+    np.testing.assert_array_equal([e['image'] for e in examples], images)
+    np.testing.assert_array_equal([e['label'] for e in examples], labels)
 
 
 @settings(max_examples=30, deadline=None,
@@ -143,6 +180,34 @@ def test_nothing_leaves_a_tar(tmp_path, publish):
   with pytest.raises(errors.Damaged, match='has no .*test_batch'):
     archives.read('cifar10', {'cifar-10-binary.tar.gz': path})
   assert sorted(tmp_path.rglob('*')) == before
+
+
+@pytest.mark.parametrize('change, words', [
+    ({'train_images': np.zeros((10, 28, 28, 3), np.uint8)}, 'of shape'),
+    ({'test_labels': np.arange(9, dtype=np.uint8)}, '10 images, but 9 labels'),
+    ({'test_labels': np.arange(1, 11, dtype=np.uint8)}, 'out of its range'),
+    ({'train_labels': np.arange(10, dtype=np.uint8) % 9},
+     'training part has no images of class 9')])
+def test_wrong_arrays_are_told_with_their_place(change, words):
+  images, labels = np.zeros((10, 28, 28, 1), np.uint8), np.arange(10)
+  archive = archives.Archive(*(images, labels.astype(np.uint8)) * 2)
+  archives.check('mnist', archive, 'x/50%s', 'try it')
+  with pytest.raises(errors.Damaged, match=words) as e:
+    archives.check('mnist', archive._replace(**change), 'x/50%s', 'try it')
+  assert str(e.value).startswith('x/50%s: the t')
+  assert str(e.value).endswith('; try it.')
+
+
+def test_an_archive_that_unpacks_to_much_is_refused_in_little_memory(tmp_path):
+  path = tmp_path / archives.FILES['mnist'][0]
+  with gzip.open(path, 'wb', compresslevel=1) as f:
+    for _ in range(64):
+      f.write(bytes(2 ** 20))
+  tracemalloc.start()
+  found, expected = archives.hash_content('mnist', path.name, path)
+  peak = tracemalloc.get_traced_memory()[1]
+  tracemalloc.stop()
+  assert found != expected and peak < 2 ** 23
 
 
 def test_content_digest_ignores_compression(tmp_path, publish):

@@ -96,6 +96,26 @@ def test_an_unreachable_publisher_is_told_at_once(tmp_path, monkeypatch):
   assert time.monotonic() - start < 10
 
 
+def test_all_that_is_unreachable_is_listed_before_any_work(
+    tmp_path, publish, monkeypatch, capsys):
+  """A set that could be had does not hide one that cannot."""
+  monkeypatch.setenv('NO_PROXY', '127.0.0.1')
+  publish('cifar10', tmp_path / 'web')
+  with _serve(tmp_path / 'web') as (address, asked):
+    tables = {'cifar10': _describe(tmp_path / 'web', 'cifar10', address)} | {
+        name: {file: (f'http://127.0.0.1:9/{name}/{file}', 1, '0' * 64)
+               for file in archives.FILES[name]} for name in ('mnist', 'stl10')}
+    monkeypatch.setattr(downloads, 'list_published', tables.get)
+    with pytest.raises(errors.Damaged) as e:
+      data.prepare(tables, data_dir=str(tmp_path / 'data'))
+    for name in ('mnist', 'stl10'):
+      for file in archives.FILES[name]:
+        assert (f'  {name}/{file}  from http://127.0.0.1:9/{name}/{file}'
+                in str(e.value).splitlines())
+    assert not (tmp_path / 'data').exists() and capsys.readouterr().out == ''
+    assert len(asked) == 1
+
+
 def test_every_archive_has_a_public_address():
   for name, files in archives.FILES.items():
     table = downloads.list_published(name)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nws_jax import data, errors
-from nws_jax.zoo import images, prepared
+from nws_jax.zoo import archives, images, prepared
 
 
 def _prepare(name, tmp_path, publish, **kwargs):
@@ -164,9 +164,51 @@ def test_damaged_folders_are_refused(tmp_path, publish):
 
   with open(shard, 'r+b') as f:  # other records than the array file's
     f.truncate(os.path.getsize(shard) // 2)
-  expect(errors.Damaged, 'corrupt|remove it')
+  expect(errors.Damaged, 'records of train .*cut short.*remove it')
   os.remove(shard)
-  expect(errors.Damaged, '0 of 1 record files of train')
+  expect(errors.Damaged, 'records of train .*0 of 1 files')
+
+
+def test_a_cut_set_is_not_taken_for_a_prepared_one(tmp_path, publish, capsys,
+                                                   monkeypatch):
+  """At once: before any record is decoded."""
+  _, data_dir = _prepare('mnist', tmp_path, publish)
+  path = prepared.folder('mnist', data_dir)
+  shard = next(os.path.join(path, f) for f in os.listdir(path) if 'test' in f)
+  with open(shard, 'rb') as f:
+    whole = f.read()
+  monkeypatch.setattr(prepared, '_decode', None)
+  for size in (len(whole) - 1, len(whole) // 2, 8, 0):
+    with open(shard, 'wb') as f:
+      f.write(whole[:size])
+    for go in (lambda: prepared.read('mnist', data_dir),
+               lambda: data.prepare(['mnist'], data_dir=data_dir)):
+      with pytest.raises(errors.Damaged, match='cut short.*remove it') as e:
+        go()
+      assert os.path.basename(shard) in str(e.value)
+  with open(shard, 'wb') as f:
+    f.write(whole)
+  assert prepared.exists('mnist', data_dir)
+
+
+def test_another_set_under_the_name_is_refused(tmp_path, publish):
+  _, data_dir = _prepare('fashion_mnist', tmp_path, publish)
+  os.rename(os.path.join(data_dir, 'fashion_mnist'),
+            os.path.join(data_dir, 'mnist'))
+  for go in (prepared.read, prepared.exists):
+    with pytest.raises(errors.Damaged, match='fashion_mnist, not mnist'):
+      go('mnist', data_dir)
+
+
+def test_a_prepared_set_without_a_class_is_refused(tmp_path, publish,
+                                                   monkeypatch):
+  with monkeypatch.context() as m:
+    m.setattr(archives, 'check', lambda *_: None)
+    m.setitem(archives._READERS, 'mnist', lambda *p, f=archives._read_mnist:
+              f(*p)._replace(test_labels=np.arange(20, dtype=np.uint8) % 9))
+    _, data_dir = _prepare('mnist', tmp_path, publish)
+  with pytest.raises(errors.Damaged, match='test part has no .*9; remove it'):
+    images.load('mnist', 'tfds', data_dir)
 
 
 def test_a_kill_leaves_nothing_that_counts(tmp_path, publish):
