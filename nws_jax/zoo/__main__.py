@@ -45,7 +45,10 @@ def main():
   from nws_jax.zoo import recipe as recipes
   recipe, begin = recipes.from_config(config), time.monotonic()
   if _PLAN.value:
-    print(driver.quote(recipe, _WORKDIR.value))
+    text, refusal = driver.quote(recipe, _WORKDIR.value)
+    print(text)
+    if refusal:
+      raise refusal
     return
   bar = progress.Bar()
   try:

@@ -101,12 +101,13 @@ def quote(recipe, workdir):
   made, machine, _ = opening.make_plan(workdir, recipe, rows, images_each)
   left = [u for u in made.units if not is_done(workdir, u)]
   disk = opening.find_disk(workdir, recipe.disk_gb)
-  said = quotes.text(recipe, rows, left, machine, images_each, disk)
+  said = '\n\n'.join([coverage.text(rows), quotes.text(
+      recipe, rows, left, machine, images_each, disk)])
   try:
     opening.check_disk(workdir, recipe, rows, left)
   except errors.Wrong as e:
-    raise errors.Wrong(f'{e}\n\n{said}') from e
-  return f'{coverage.text(rows)}\n\n{said}'
+    return said, e
+  return said, None
 
 
 def load_sets(recipe):

@@ -28,16 +28,17 @@ class Work(NamedTuple):
 class Rates(NamedTuple):
   """Seconds on one device."""
   flop: float  # an operation of the layers
+  activation: float  # a value of the layers
   value: float  # a value of a network's vector, updated
   image: float  # an image, whatever the network
   step: float  # a step of a program, whatever its networks
   compile: float  # a program
 
 
-# GPU and TPU: no measurement yet, the roofs of docs/recipe.md's fixed net at
-# about 2 million images a second.
-_RATES = {'cpu': Rates(2e-11, 4e-9, 1e-5, 0, 12)}
-_ACCELERATOR = Rates(2e-14, 1e-11, 1e-8, 2e-3, 60)
+_RATES = {'cpu': Rates(6e-12, 2.5e-9, 4e-9, 4e-5, 0, 10)}
+# GPU and TPU: none was measured yet. About 2 million images of the published
+# fixed net a second, and what a step's kernels take to be started.
+_ACCELERATOR = Rates(1e-14, 3e-12, 1e-11, 1e-8, 2e-3, 60)
 MOST = 64  # networks of a unit on CPU: how much a kill may lose
 IMAGES_A_STEP = 16384  # that fill an accelerator
 
@@ -77,8 +78,10 @@ def estimate_seconds(arch, batch_size, networks, machine, work):
   """Training of some networks by one program, compilation left out."""
   rates = _RATES.get(machine.platform, _ACCELERATOR)
   steps = work.images / batch_size * work.epochs
-  each = batch_size * (rates.flop * count_flops(arch) + rates.image) + (
-      rates.value * vectors.num_weights(arch))
+  each = batch_size * (
+      rates.flop * count_flops(arch) + rates.image
+      + rates.activation * count_activations(arch)) + (
+          rates.value * vectors.num_weights(arch))
   rounds = -(-networks // choose_width(machine, arch, batch_size))
   return steps * (networks * each / machine.devices + rounds * rates.step)
 

@@ -5,6 +5,7 @@ import math
 from nws_jax import space
 from nws_jax.zoo import opening, price
 
+_SHOWN = 24  # programs; the longest ones
 _HEAD = ('program', 'shapes', 'networks', 'at once', 'images', 'time')
 
 
@@ -20,7 +21,7 @@ def text(recipe, rows, left, machine, images_each, disk):
     disk: bytes that may be taken.
   """
   epochs = opening.expect_epochs(recipe)
-  lines, total_images, seconds = [_HEAD], 0, 0.0
+  lines, total_images, seconds = [], 0, 0.0
   for units in _by_program(left):
     unit = units[0]
     ids = [id for u in units for id in u.ids]
@@ -29,18 +30,21 @@ def text(recipe, rows, left, machine, images_each, disk):
     time = price.estimate_seconds(
         unit.arch, unit.batch_size, len(ids), machine,
         price.Work(images / epochs / len(ids), epochs))
-    lines.append((unit.name.rsplit('-', 1)[0], len(unit.archs), f'{len(ids):,}',
-                  unit.width, _count(images), say_time(time)))
+    lines.append((time, (
+        unit.name.rsplit('-', 1)[0], len(unit.archs), f'{len(ids):,}',
+        unit.width, _count(images), say_time(time))))
     total_images, seconds = total_images + images, seconds + time
-  programs, compile = len(lines) - 1, price.compile_seconds(machine)
+  programs, compile = len(lines), price.compile_seconds(machine)
   archs = {row['id']: space.architecture(row) for row in rows}
   kept, peak = price.count_disk(left, archs, epochs, recipe.keep)
   memory = max((u.width * price.count_bytes(u.arch, u.batch_size,
                                             machine.platform)
                 for u in left), default=0)
   hidden = recipe.compile_ahead and programs > 1
+  lines.sort(key=lambda x: -x[0])
   return '\n'.join([
-      *_align(lines), '',
+      *_align([_HEAD] + [line for _, line in lines[:_SHOWN]]),
+      *[f'... and {programs - _SHOWN} shorter ones'] * (programs > _SHOWN), '',
       f'{sum(len(u.ids) for u in left):,} of {len(rows):,} networks are left, '
       f'in {programs} programs on {machine.devices} {machine.platform} '
       f'device{"s" * (machine.devices > 1)}',

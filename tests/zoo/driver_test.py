@@ -289,19 +289,22 @@ def test_what_cannot_fit_the_disk_is_refused(tmp_path):
   assert not os.path.exists(path + '/config.json')
   fits = int(re.search(r'networks=(\d+) would fit', str(e.value))[1])
   assert 10 < fits < 500
-  with pytest.raises(errors.Wrong, match='would fit'):
-    driver.quote(dataclasses.replace(some, disk_gb=0.01), path)
+  said, refusal = driver.quote(dataclasses.replace(some, disk_gb=0.01), path)
+  assert '500 of 500 networks' in said and str(refusal) == str(e.value)
   for enough in (dict(networks=fits), dict(keep=20, networks=fits * 2)):
-    said = driver.quote(dataclasses.replace(some, disk_gb=0.01, **enough), path)
+    said, refusal = driver.quote(
+        dataclasses.replace(some, disk_gb=0.01, **enough), path)
+    assert refusal is None
     assert f'{enough["networks"]} of {enough["networks"]} networks' in said
   assert not os.path.exists(path + '/config.json')
 
 
 def test_a_quote_names_what_is_left(whole, tmp_path):
-  said = driver.quote(make_recipe(), str(tmp_path / 'zoo'))
+  said, _ = driver.quote(make_recipe(), str(tmp_path / 'zoo'))
   assert '5 of 5 networks are left, in 2 programs' in said
   assert not os.listdir(tmp_path)
-  assert '0 of 5 networks are left' in driver.quote(make_recipe(), whole)
+  assert '0 of 5 networks are left' in driver.quote(
+      make_recipe(), whole)[0]
 
 
 def test_another_zoo_is_left_alone(whole):
