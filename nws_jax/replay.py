@@ -77,7 +77,8 @@ def train_alone(recipe, sets, made, unit, id, evaluations, done):
     figures = {name: float(m[0]) for name, m in metrics._asdict().items()}
     vector_P = np.array(state.vector_P[0])
     if done and epoch == evaluations - 1:
-      frozen = state._replace(stopped=state.epoch)
+      frozen = state._replace(  # a buffer of its own: all are donated
+          stopped=stage.place(np.zeros(unit.width, np.int32)))
       full = program.epoch(placed, frozen, full=True)[1]
       figures |= {'test_loss': float(full.test_loss[0]),
                   'test_accuracy': float(full.test_accuracy[0])}
