@@ -70,18 +70,19 @@ def test_the_published_cnn_is_that_of_section_12():
       lambda: pair.init(jax.random.key(0), jnp.zeros((2, 18))))
 
   def fill(path, shape):
-    if path[-1].key == 'var':
-      return rng.uniform(0.5, 2, shape.shape)
-    fans = shape.shape[:-1]  # none of a vector
-    return rng.normal(path[-1].key == 'scale', 1 / np.sqrt(
-        np.prod(fans)), shape.shape)
+    name, fan = path[-1].key, np.prod(shape.shape[:-1])
+    if name == 'kernel':  # large enough for windows to be told at the end
+      return rng.normal(0, 2 / np.sqrt(fan), shape.shape)
+    if name == 'var':
+      return rng.uniform(0.5, 1, shape.shape)
+    return rng.normal(name == 'scale', 0.1, shape.shape)
 
   variables = jax.tree.map_with_path(fill, shapes)
-  got, _ = pair.apply(jax.tree.map(jnp.float32, variables),
-                      jnp.float32(x_BxL), None)
+  got, _ = jax.jit(lambda v, x: pair.apply(v, x, None))(
+      jax.tree.map(jnp.float32, variables), jnp.float32(x_BxL))
   want = _predict_by_hand(variables, x_BxL)
-  np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-3 * np.std(want))
-  assert np.ptp(want, axis=0).min() > 1e-2 * np.std(want)
+  np.testing.assert_allclose(got, want, atol=1e-4 * np.std(want))
+  assert np.ptp(want, axis=0).min() > 0.1 * np.std(want)  # windows differ
 
 
 def test_the_work_of_a_window():
