@@ -28,6 +28,63 @@ def test_the_published_cnns_have_the_published_depths():
     assert sum(c == 0 for c in plan) == poolings
 
 
+def _predict_by_hand(variables, x_BxL):
+  """Sections 12 and 13 for short windows, by the stored statistics."""
+  params, stats = variables['params'], variables['batch_stats']
+  count = {'BatchNorm': 0, '_Conv': 0, 'Dense': 0}
+
+  def take(kind):
+    count[kind] += 1
+    name = f'{kind}_{count[kind] - 1}'
+    return params[name], stats.get(name)
+
+  def relu_then_norm(x):
+    (own, running), x = take('BatchNorm'), np.maximum(x, 0)
+    return own['scale'] * (x - running['mean']) / np.sqrt(
+        running['var'] + 1e-5) + own['bias']
+
+  x = x_BxL[..., None]
+  for out in ('8 P 16 P 32 64 P 128 256' + 6 * ' 256' + ' P').split():
+    if out == 'P':
+      half = x.shape[1] // 2
+      x = np.maximum(x[:, :2 * half:2], x[:, 1:2 * half:2])
+      continue
+    own, _ = take('_Conv')
+    assert own['kernel'].shape == (5, x.shape[2], int(out))
+    padded = np.pad(x, ((0, 0), (2, 2), (0, 0)))
+    x = relu_then_norm(own['bias'] + sum(
+        padded[:, i:i + x.shape[1]] @ own['kernel'][i] for i in range(5)))
+  x = x.reshape(len(x), -1)
+  for width in (1024, 1024, 1024, 1024, 64):
+    own, _ = take('Dense')
+    assert own['kernel'].shape[1] == width
+    x = relu_then_norm(x @ own['kernel'] + own['bias'])
+  own, _ = take('Dense')
+  return x @ own['kernel'] + own['bias']
+
+
+def test_the_published_cnn_is_that_of_section_12():
+  rng = np.random.default_rng(0)
+  pair, x_BxL = classifiers.make('cnn', 3), rng.normal(size=(2, 18))
+  shapes = jax.eval_shape(
+      lambda: pair.init(jax.random.key(0), jnp.zeros((2, 18))))
+
+  def fill(path, shape):
+    name, fan = path[-1].key, np.prod(shape.shape[:-1])
+    if name == 'kernel':  # large enough for windows to be told at the end
+      return rng.normal(0, 2 / np.sqrt(fan), shape.shape)
+    if name == 'var':
+      return rng.uniform(0.5, 1, shape.shape)
+    return rng.normal(name == 'scale', 0.1, shape.shape)
+
+  variables = jax.tree.map_with_path(fill, shapes)
+  got, _ = jax.jit(lambda v, x: pair.apply(v, x, None))(
+      jax.tree.map(jnp.float32, variables), jnp.float32(x_BxL))
+  want = _predict_by_hand(variables, x_BxL)
+  np.testing.assert_allclose(got, want, atol=1e-4 * np.std(want))
+  assert np.ptp(want, axis=0).min() > 0.1 * np.std(want)  # windows differ
+
+
 def test_the_work_of_a_window():
   # By hand: 725 million in the convolutions, 16 million in the dense layers.
   assert classifiers.count_flops(5000, 5) == pytest.approx(742e6, rel=0.002)

@@ -1,7 +1,10 @@
+import pathlib
+import re
+
 import numpy as np
 import pytest
 
-from nws_jax import errors
+from nws_jax import errors, space
 from nws_jax.meta import reading, settings, targets
 
 
@@ -64,6 +67,11 @@ def test_select_leaves_out_and_counts(plant):
   assert left['diverged'] == 5 and (kept['status'] != 'diverged').all()
   assert kept['test_accuracy'].min() >= 0.3 and left['min_accuracy'] > 0
   assert kept['optimizer'].value_counts().nunique() == 1
+  able = members[(members['status'] != 'diverged')
+                 & (members['test_accuracy'] >= 0.3)]
+  for level, rows in kept.groupby('optimizer'):  # the first ones by id
+    same = able['id'][able['optimizer'] == level]
+    assert sorted(rows['id']) == sorted(same)[:len(rows)]
   assert len(kept) + sum(left.values()) == len(members)
   everyone, left = targets.select(members, 'optimizer', diverged=True,
                                   min_accuracy=0.0, balance=False)
@@ -114,3 +122,39 @@ def test_presets_are_settings():
     settings.from_config(presets.get_config(preset))
   with pytest.raises(errors.Wrong, match='default, smoke, published'):
     presets.get_config('nothing')
+
+
+def test_the_published_preset_is_that_of_sections_13_and_16():
+  from configs import meta as presets
+  made = settings.from_config(presets.get_config('published'))
+  page = (pathlib.Path(__file__).parents[2] / 'docs' / 'recipe.md').read_text()
+  told = dict(re.findall(  # the right half of the table of section 16
+      r'^\|.*\|.*\| (.*) \| (.*) \|$', page.split('\n## 16.')[1], re.M))
+  assert told['batch_size'] == str(made.batch_size)
+  assert float(told['learning_rate']) == made.learning_rate
+  assert told['epochs'] == str(made.passes) and not made.steps
+  assert told['slice_length, K, P'] == f'{made.window}, 20,20, 100'
+  assert made.epochs == 'last'  # K = 20,20
+  assert (made.classifier, made.balance, made.members) == ('cnn', True, 1)
+  assert f'| {made.windows_per_network} evenly spaced slices' in page
+  rounds = made.passes * 12_000 // (made.batch_size * made.round_steps)
+  assert made.patience > rounds  # no early selection
+
+
+def test_chances_are_those_of_section_14():
+  """A share of the levels, and what the best constant errs by."""
+  page = (pathlib.Path(__file__).parents[2] / 'docs' / 'recipe.md').read_text()
+  rows = dict(re.findall(r'^\| (.*) \| (.*) \|$',
+                         page.split('\n## 14.')[1].split('\n## 15.')[0], re.M))
+  told = {name: cell for names, cell in rows.items()
+          for name in names.split(', ')}
+  for p in space.PROPERTIES:
+    if p.continuous:
+      low, high = p.choices
+      assert told['lrate'] == (
+          f'best constant {(low + high) / 2:.4f}, mean absolute error '
+          f'{(high - low) / 4:.4f}')
+    elif len(p.choices) == 1:
+      assert told[p.name].startswith('undefined: one class')
+    else:
+      assert told[p.name] == f'{round(100 / len(p.choices), 1):g} %'

@@ -119,6 +119,39 @@ def test_initialisers_have_their_moments():
   assert 0.99 * edge < np.abs(draws[3]).max() <= edge
 
 
+@pytest.mark.parametrize('layer, fans', [
+    ('conv1_1', 5 * 5 * (3 + 24)), ('conv3_1', 5 * 5 * (48 + 96)),
+    ('output', 512 + 20)])
+def test_fans_and_rules_are_those_of_section_4_in_every_layer(layer, fans):
+  arch = space.Architecture(5, 3, 1, 24, 512)
+  span = next(s for s in vectors.spans(arch) if s.layer == layer)
+  assert span.tensor == 'kernel'
+  for index, (std, most) in enumerate((
+      (0, 0.1), (1, np.inf), (np.sqrt(2 / fans), np.sqrt(6 / fans)),
+      (0.8796 * np.sqrt(2 / fans), 2 * np.sqrt(2 / fans)))):
+    draw = np.asarray(cnn.init(jax.random.key(2), index, arch))[
+        span.start:span.stop]
+    assert np.abs(draw).max() <= most * (1 + 1e-6)
+    if index == 0:
+      assert (draw == np.float32(0.1)).all()
+      continue
+    assert len(np.unique(draw)) > 0.99 * len(draw)
+    assert abs(draw.mean()) < 4 * std / np.sqrt(draw.size)
+    assert abs(draw.std() / std - 1) < 4 / np.sqrt(2 * draw.size)
+
+
+def test_scales_of_batch_norm_start_around_one():
+  """Normal, mean 1, deviation 0.002 (section 5); others in the next test."""
+  arch = space.Architecture(1, 3, 1, 128, 128)
+  scale = np.asarray(cnn.init(jax.random.key(3), 2, arch))[
+      vectors.tensor_mask(arch, ('scale',))]
+  assert scale.size == 7 * 128 + 128
+  assert abs(scale.mean() - 1) < 4 * 0.002 / np.sqrt(scale.size)
+  assert abs(scale.std() / 0.002 - 1) < 4 / np.sqrt(2 * scale.size)
+  inside = np.abs(scale - 1) < 0.002
+  assert abs(inside.mean() - 0.683) < 0.06  # as a normal one
+
+
 def test_other_tensors_start_as_published():
   vector = np.asarray(cnn.init(jax.random.key(1), 3, SMALL))
   for s in vectors.spans(SMALL):

@@ -7,7 +7,16 @@ import pytest
 
 from nws_jax import space
 from nws_jax.store import vectors
-from nws_jax.zoo import cnn, dataset, draws, images, population, train
+from nws_jax.zoo import (
+    cnn,
+    dataset,
+    draws,
+    images,
+    module,
+    population,
+    stopping,
+    train,
+)
 
 ARCH = space.Architecture(3, 3, 1, 2, 8)
 NAMES = ('digits', 'mnist')
@@ -301,3 +310,114 @@ def test_evaluation_looks_at_every_image_once():
   want = -jax.nn.log_softmax(logits)[jnp.arange(count), labels].mean()
   np.testing.assert_allclose(loss[1], want, rtol=1e-5)
   assert accuracy[1] == (logits.argmax(-1) == labels).mean()
+
+
+def test_before_the_first_update_a_network_is_as_initialised():
+  """Snapshot 1 of the recipe: evaluated, and nothing moved by it."""
+  networks = make_networks()
+  state, metrics = run(networks, 0)
+  assert np.isfinite(metrics.test_loss).all() and not state.step.any()
+  mean_P, variance_P, bias_P = (
+      vectors.tensor_mask(ARCH, (t,)) for t in ('mean', 'variance', 'bias'))
+  for n, vector in enumerate(state.vector_P):
+    key = jax.random.fold_in(draws.stream(
+        jax.random.key(7), pick(networks, n), draws.INIT), 0)
+    np.testing.assert_allclose(
+        vector, cnn.init(key, networks.initialization[n], ARCH), rtol=1e-5,
+        atol=1e-6)
+    assert not vector[mean_P | bias_P].any() and (vector[variance_P] == 1).all()
+
+
+def test_one_update_is_that_of_the_flax_module():
+  """Momentum's first step: m is the gradient of the mean cross-entropy."""
+  networks = make_networks()
+  networks = networks._replace(
+      dropout=np.zeros(4, np.float32), weight_decay=np.zeros(4, np.float32))
+  start, _ = run(networks, 0, a_class=2)
+  state, metrics = run(networks, 1, a_class=2)
+  n = 2
+  assert networks.optimizer[n] == space.OPTIMIZERS.index('momentum')
+  assert not networks.augmentation[n] and state.step[n] == 1
+  data = make_data()._replace(a_class_S=np.full(2, 2, np.int32))
+  batch = np.asarray(draws.epoch_order(
+      jax.random.key(7), pick(networks, n), data, 1, 150))[:16]
+  net = module.Cnn(ARCH, space.ACTIVATIONS[networks.activation[n]], 0.0)
+
+  def loss(vector):
+    logits, new = net.apply(
+        vectors.to_variables(vector, ARCH), data.images_NxHxWxC[batch] / 255,
+        train=True, mutable=['batch_stats'])
+    log_p = logits - jax.nn.logsumexp(logits, axis=-1, keepdims=True)
+    return -log_p[np.arange(16), data.labels_N[batch]].mean(), new
+
+  (value, new), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(
+      start.vector_P[n])
+  np.testing.assert_allclose(metrics.train_loss[n], value, rtol=1e-5)
+  found = state.slots.m_P[n]
+  np.testing.assert_allclose(found, gradient, rtol=1e-3, atol=2e-6)
+  assert np.linalg.norm(found - gradient) < 1e-4 * np.linalg.norm(gradient)
+  running_P = vectors.tensor_mask(ARCH, vectors.RUNNING)
+  np.testing.assert_allclose(
+      (state.vector_P[n] - start.vector_P[n])[~running_P],
+      -networks.learning_rate[n] * found[~running_P], rtol=1e-3, atol=1e-7)
+  want = vectors.to_vector(
+      {**vectors.to_variables(start.vector_P[n], ARCH), **new}, ARCH)
+  np.testing.assert_allclose(
+      state.vector_P[n][running_P], want[running_P], rtol=1e-5, atol=1e-6)
+
+
+def test_a_bias_that_batch_norm_takes_off_stays_zero():
+  state, _ = run(make_networks(), 2)
+  for s in vectors.spans(ARCH):
+    if s.tensor == 'bias':
+      still = not state.vector_P[:, s.start:s.stop].any()
+      assert still == s.layer.startswith('conv'), s
+
+
+@pytest.mark.parametrize('lr_decay', (0.96, 1.0))
+def test_an_epoch_is_whole_batches_of_other_images_at_its_rate(
+    monkeypatch, lr_decay):
+  """floor(N / B) updates, a permutation an epoch, the rate x0.96 an epoch."""
+  data, key = make_data(), jax.random.key(7)
+  data = data._replace(images_NxHxWxC=np.arange(
+      len(data.labels_N)).reshape(-1, 1, 1, 1))
+
+  def note(static, seed_key, network, state, pixels, labels, rate, own_P):
+    seen = state.vector_P.at[pixels.ravel()].add(1).at[-1].set(rate)
+    return state._replace(vector_P=seen, step=state.step + 1), 0.0, 0.0
+
+  monkeypatch.setattr(train, '_update', note)
+  network, static = pick(make_networks(), 1), make_static(lr_decay=lr_decay)
+  images_an_epoch = int(data.a_class_S[network.dataset]) * 10
+  steps, seen = images_an_epoch // 16, []
+  assert images_an_epoch % 16 and steps > 5
+  one = jax.jit(lambda data, state, epoch: train._train(
+      static, 150, key, network, state, data, epoch)[0])
+  blank = train.State(jnp.zeros(301), (), *jnp.int32([0, -1, -1, -1]),
+                      stopping.init())
+  for epoch in (0, 1, 2, 5):
+    state = one(data, blank, jnp.int32(epoch))
+    counts, rate = np.array(state.vector_P[:-1]), state.vector_P[-1]
+    assert state.step == (steps if epoch else 0)
+    if epoch:
+      assert set(counts) == {0, 1} and counts.sum() == 16 * steps
+      np.testing.assert_allclose(
+          rate, 0.002 * lr_decay ** (epoch - 1), rtol=1e-6)
+      seen.append(counts)
+  assert (seen[0] != seen[1]).any() and (seen[1] != seen[2]).any()
+
+
+def test_the_cut_is_nine_in_ten_of_every_class_and_a_networks_own():
+  data, key, sides = make_data(), jax.random.key(7), []
+  for m in (1, 3):  # of one set
+    network = pick(make_networks(), m)
+    index, is_train = (np.asarray(x) for x in draws.split(
+        key, network, data, 150))
+    labels = data.labels_N[index]
+    for k in range(10):
+      of_class = is_train[labels == k]
+      assert of_class.sum() == int(0.9 * len(of_class)) < len(of_class)
+    sides.append(set(index[is_train].tolist()))
+  assert data.a_class_S[1] == min(
+      int(0.9 * n) for n in np.bincount(data.labels_N[150:]))
+  assert len(sides[0]) == len(sides[1]) and sides[0] != sides[1]
