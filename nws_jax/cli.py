@@ -37,8 +37,11 @@ def run(main, flag_values, config=None):
   try:
     code = _run(main, flag_values, name, sys.argv)
   except KeyboardInterrupt:
-    print(f'{name}: interrupted', file=sys.stderr)
-    code = 130
+    print(f'{name}: interrupted', file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    # All is closed and saved that can be. The device's work and a compiler's,
+    # which an ordinary exit waits for, may take minutes and is of no use.
+    os._exit(130)
   sys.stdout.flush()
   sys.exit(code)
 

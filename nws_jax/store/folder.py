@@ -135,6 +135,11 @@ def _settle(zoo, unit):
 def sweep(zoo, unit):
   """Removes what a unit's record does not name: of runs that were killed, and
   the snapshots that were not kept."""
+  tables.sweep(unit_path(zoo, unit))
+  _settle(zoo, unit)
+  for name in _UNIT_TABLES:  # one that no record came to name
+    if os.path.exists(unit_path(zoo, unit, name + _NEW)):
+      os.unlink(unit_path(zoo, unit, name + _NEW))
   record = progress(zoo, unit)
   kept = {str(n) for n in (record or {'digests': ()})['digests']}
   done = record is not None and record['done']

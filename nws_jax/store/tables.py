@@ -170,6 +170,16 @@ def write_text(path, text):
         'check its permissions, and run the same command again.') from e
 
 
+def sweep(path):
+  """Removes the files that killed writers left aside in a folder."""
+  for name in os.listdir(path) if os.path.isdir(path) else ():
+    if _ASIDE.search(name):
+      os.unlink(os.path.join(path, name))
+
+
+_ASIDE = re.compile(r'\.\d+\.tmp$')
+
+
 def _sync_folder(path):
   """Makes a rename itself durable."""
   folder = os.open(path, os.O_RDONLY)

@@ -44,8 +44,9 @@ def run(recipe, workdir, bar):
     opening.settle(workdir, recipe, sets, made)
     tables.write_text(os.path.join(workdir, 'coverage.csv'),
                       coverage.to_csv(rows))
+    tables.sweep(workdir)  # what a killed run left
     for unit in made.units:
-      folder.sweep(workdir, unit.name)  # what a killed run left
+      folder.sweep(workdir, unit.name)
     while left:
       try:
         _train(workdir, recipe, made, rows, sets, bar)
@@ -200,14 +201,15 @@ def _count_steps(data, dataset_M, batch_size):
 
 def _measure(program, stage, recipe, unit, rows, ids, own, epochs):
   """(test losses, test accuracies) in full, of some weights [n vectors]."""
+  from nws_jax.zoo import ledger
   vector_MxP = np.zeros_like(program.blank.vector_P)
   for m, (id, vector_P) in enumerate(zip(ids, own)):
     vector_MxP[m, unit.place(space.architecture(rows[id]))] = vector_P
   epochs_M = np.zeros(unit.width, np.int32)
   epochs_M[:len(ids)] = epochs
-  return program.measure(*stage.place((
+  return ledger.wait(program.measure(*stage.place((
       networks(recipe, [rows[id] for id in ids], unit.width, unit.arch),
-      vector_MxP, epochs_M)))
+      vector_MxP, epochs_M))))
 
 
 def static_of(recipe, unit):

@@ -1,0 +1,247 @@
+"""A tiny zoo damaged in one place: one message, and nothing is lost."""
+
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+import nws_jax
+from nws_jax import errors, verify
+from nws_jax.store import folder, tables
+from nws_jax.zoo import driver, recipe
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+RECIPE = recipe.Recipe(
+    seed=3, networks=4, replicates=1, sampling='balanced', epochs=3,
+    dataset_source='embedded', data_dir='', lr_decay=0.96, early_stopping=0,
+    eval_bn='running', precision='float32', test_part=100,
+    networks_per_program=2, keep=2, eval_augmentation=False, disk_gb=0.0,
+    compile_ahead=False, merge=True, choices=tuple({
+        'dataset': ('digits',), 'learning_rate': (0.0005, 0.005),
+        'batch_size': (128,), 'batch_norm': (True,), 'augmentation': (False,),
+        'optimizer': ('adam', 'momentum'), 'activation': ('relu', 'tanh'),
+        'initialization': ('glorot_uniform',), 'filter_size': (1,),
+        'depth_conv': (3,), 'depth_fc': (1,), 'width_conv': (1,),
+        'width_fc': (8,), 'weight_decay': (0.0,),
+        'dropout': (0.5,)}.items()))
+
+
+class Bar:
+  """Shows nothing; interrupts after some rounds."""
+
+  def __init__(self, rounds=1000):
+    self.rounds = rounds
+
+  def advance(self, *_):
+    self.rounds -= 1
+    if not self.rounds:
+      raise KeyboardInterrupt
+
+  start = note = skip = lambda *_: None
+
+
+@pytest.fixture(scope='module')
+def begun(tmp_path_factory):
+  """One unit is done; of the other, two rounds."""
+  path = tmp_path_factory.mktemp('damage') / 'zoo'
+  with pytest.raises(KeyboardInterrupt):
+    driver.run(RECIPE, str(path), Bar(3 + 1))
+  assert sorted(folder.progress(path, u)['done'] for u in folder.units(path)
+                ) == [False, True]
+  return path
+
+
+@pytest.fixture
+def copy(begun, tmp_path):
+  return shutil.copytree(begun, tmp_path / 'zoo')
+
+
+def read_all(zoo):
+  """{path: bytes}, but for the lock and what is made anew."""
+  return {p.relative_to(zoo): p.read_bytes() for p in zoo.rglob('*')
+          if p.is_file() and p.name not in ('lock', 'coverage.csv')}
+
+
+def units(zoo):
+  """(the one that is done, the one that is not)."""
+  return sorted(folder.units(zoo), key=lambda u: not folder.progress(
+      zoo, u)['done'])
+
+
+def cut(path, size=-1):
+  path.write_bytes(path.read_bytes()[:size])
+
+
+def largest(path):
+  return max((p for p in path.rglob('*') if p.is_file()),
+             key=lambda p: p.stat().st_size)
+
+
+def edit(path, **changes):
+  path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def change_plan(zoo, change):
+  path = zoo / 'plan.json'
+  record = json.loads(path.read_text())
+  change(record['units'])
+  path.write_text(json.dumps(record))
+
+
+def cut_snapshot(zoo):
+  unit = units(zoo)[1]
+  cut(largest(zoo / 'snapshots' / unit), 100)
+  return f'snapshots/{unit}/'
+
+
+def cut_state(zoo):
+  cut(largest(zoo / 'state'), 100)
+  return f'state/{units(zoo)[1]}/'
+
+
+def drop_state(zoo):
+  shutil.rmtree(zoo / 'state')
+  return f'state/{units(zoo)[1]}/'
+
+
+def edit_metrics(zoo, which):
+  path = zoo / 'units' / units(zoo)[which] / 'metrics.csv'
+  path.write_text(path.read_text().replace('0.', '0.1', 1))
+  return f'{path} is damaged: its checksum is wrong'
+
+
+def drop_slot(zoo):
+  path = zoo / 'units' / units(zoo)[1] / 'progress.json'
+  edit(path, slots=json.loads(path.read_text())['slots'][:1])
+  return 'it has 1 slots, but plan.json 2'
+
+
+def name_twice(zoo):
+  change_plan(zoo, lambda units: units[1]['ids'].append(units[0]['ids'][0]))
+  return 'plan.json is damaged: it names network 0 twice'
+
+
+def name_unknown(zoo):
+  change_plan(zoo, lambda units: units[1]['ids'].append(99))
+  return 'plan.json is damaged: it names network 99, of 4'
+
+
+def unit_twice(zoo):
+  change_plan(zoo, lambda units: units.append({**units[0], 'ids': []}))
+  return 'plan.json is damaged: it names the unit k1-c3x1-f1x8-b128-000 twice'
+
+
+def change_width(zoo, width):
+  change_plan(zoo, lambda units: units[1].update(width=width))
+  return f'has width={width}, which is no multiple'
+
+
+def change_batch(zoo):
+  change_plan(zoo, lambda units: units[1].update(batch_size=64))
+  return 'cannot hold network 2'
+
+
+def change_arch(zoo):
+  change_plan(zoo, lambda units: units[1]['archs'][0].update(width_fc=-8))
+  return 'width_fc=-8 is not possible'
+
+
+def cut_plan(zoo):
+  cut(zoo / 'plan.json')
+  return 'plan.json is damaged'
+
+
+def cut_record(zoo):
+  path = zoo / 'units' / units(zoo)[0] / 'progress.json'
+  cut(path, 40)
+  return f'{path} is damaged'
+
+
+DAMAGES = {
+    'a snapshot cut off': cut_snapshot, 'a state cut off': cut_state,
+    'no state': drop_state, 'figures edited': lambda z: edit_metrics(z, 1),
+    'figures of a finished unit edited': lambda z: edit_metrics(z, 0),
+    'a slot less': drop_slot, 'a network twice': name_twice,
+    'an unknown network': name_unknown, 'a unit twice': unit_twice,
+    'no width': lambda z: change_width(z, 0),
+    'less than no width': lambda z: change_width(z, -2),
+    'an odd width': lambda z: change_width(z, 3),
+    'another batch size': change_batch, 'an impossible shape': change_arch,
+    'a plan cut off': cut_plan, 'a record cut off': cut_record}
+
+
+@pytest.mark.parametrize('damage', DAMAGES)
+def test_the_next_run_says_what_is_damaged(copy, damage):
+  said = DAMAGES[damage](copy)
+  with pytest.raises(errors.Damaged) as e:
+    driver.run(RECIPE, str(copy), Bar())
+  assert said in str(e.value) and 'Restore it from a copy' in str(e.value)
+  assert '\n' not in str(e.value)
+
+
+def test_another_record_of_the_request_is_another_zoo(copy):
+  for changes, said in (({'seed': 4}, 'its seed is 4, not 3'),
+                        ({'networks': 'few'}, "networks is 'few', not 4"),
+                        ({'choices': None}, 'its choices is None')):
+    config = (copy / 'config.json').read_text()
+    edit(copy / 'config.json', **changes)
+    before = read_all(copy)
+    with pytest.raises(errors.Wrong, match=said):
+      driver.run(RECIPE, str(copy), Bar())
+    assert read_all(copy) == before
+    (copy / 'config.json').write_text(config)
+  assert driver.run(RECIPE, str(copy), Bar())
+
+
+@pytest.mark.parametrize('damage', (
+    'a snapshot cut off', 'figures edited', 'a network twice',
+    'a record cut off'))
+def test_verify_says_what_is_damaged(copy, damage, capsys):
+  driver.run(RECIPE, str(copy), Bar())
+  said = DAMAGES[damage](copy)
+  with pytest.raises(errors.Damaged) as e:
+    verify.verify(nws_jax.open_zoo(copy), networks=1)
+  assert said in str(e.value)
+  assert 'FAILED' in capsys.readouterr().out
+
+
+def test_a_unit_deleted_as_the_message_says_is_made_again(copy, tmp_path):
+  whole = str(tmp_path / 'whole')
+  driver.run(RECIPE, whole, Bar())
+  cut_state(copy)
+  for name in ('units', 'snapshots', 'state'):
+    shutil.rmtree(copy / name / units(copy)[1])
+  assert driver.run(RECIPE, str(copy), Bar())
+  assert nws_jax.open_zoo(copy).digest == nws_jax.open_zoo(whole).digest
+
+
+def test_what_killed_writers_left_aside_goes(copy, tmp_path):
+  unit = units(copy)[0]
+  litter = [copy / 'members.csv.123.tmp', copy / 'units' / unit
+            / 'progress.json.45.tmp', copy / 'units' / unit / 'metrics.csv.new']
+  for path in litter:
+    path.write_text('half')
+  driver.run(RECIPE, str(copy), Bar())
+  assert not any(path.exists() for path in litter)
+  # Killed before its first record, the folder is no foreign one.
+  (tmp_path / 'new').mkdir()
+  (tmp_path / 'new' / 'config.json.123.tmp').write_text('half')
+  driver.run(dataclasses.replace(RECIPE, networks=2), str(tmp_path / 'new'),
+             Bar())
+  assert not list((tmp_path / 'new').glob('*.tmp'))
+
+
+def test_in_a_process_too(copy, tmp_path):
+  """Exit code 1, and one line: no traceback of ours or the libraries'."""
+  cut_snapshot(copy)
+  tables.read_json(copy / 'plan.json')
+  done = subprocess.run(
+      [sys.executable, '-m', 'nws_jax.verify', f'--zoo={copy}',
+       '--networks=0'], cwd=ROOT, capture_output=True, text=True)
+  assert done.returncode == 1
+  assert 'Traceback' not in done.stderr and 'checksums: ' in done.stderr
