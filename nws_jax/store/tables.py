@@ -173,11 +173,13 @@ def write_text(path, text):
 def sweep(path):
   """Removes the files that killed writers left aside in a folder."""
   for name in os.listdir(path) if os.path.isdir(path) else ():
-    if _ASIDE.search(name):
+    if is_aside(name):
       os.unlink(os.path.join(path, name))
 
 
-_ASIDE = re.compile(r'\.\d+\.tmp$')
+def is_aside(name):
+  """Whether a file is one that is written aside: a killed writer's."""
+  return bool(re.search(r'\.\d+\.tmp$', name))
 
 
 def _sync_folder(path):

@@ -42,8 +42,8 @@ def check_free(workdir):
     raise errors.Wrong(f'{workdir} is a file. Name a folder with --workdir.')
   if os.path.isdir(workdir) and not os.path.exists(
       os.path.join(workdir, 'config.json')):
-    others = sorted(n for n in os.listdir(workdir) if n != 'lock'
-                    and not n.startswith('config.json.'))  # of a killed run
+    others = sorted(n for n in os.listdir(workdir)
+                    if n != 'lock' and not tables.is_aside(n))
     if others:
       raise errors.Wrong(
           f'{workdir} is not a zoo, and not empty: it holds {others[0]!r}. '

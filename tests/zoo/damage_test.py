@@ -1,6 +1,5 @@
 """A tiny zoo damaged in one place: one message, and nothing is lost."""
 
-import dataclasses
 import json
 import os
 import shutil
@@ -11,8 +10,8 @@ import pytest
 
 import nws_jax
 from nws_jax import errors, verify
-from nws_jax.store import folder, tables
-from nws_jax.zoo import driver, recipe
+from nws_jax.store import folder
+from nws_jax.zoo import driver, opening, recipe
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -56,6 +55,13 @@ def begun(tmp_path_factory):
   return path
 
 
+@pytest.fixture(scope='module')
+def finished(begun, tmp_path_factory):
+  path = shutil.copytree(begun, tmp_path_factory.mktemp('damage') / 'whole')
+  assert driver.run(RECIPE, str(path), Bar())
+  return path
+
+
 @pytest.fixture
 def copy(begun, tmp_path):
   return shutil.copytree(begun, tmp_path / 'zoo')
@@ -94,9 +100,10 @@ def change_plan(zoo, change):
 
 
 def cut_snapshot(zoo):
-  unit = units(zoo)[1]
-  cut(largest(zoo / 'snapshots' / unit), 100)
-  return f'snapshots/{unit}/'
+  path = zoo / 'snapshots' / units(zoo)[1]
+  first = min(os.listdir(path), key=int)  # is kept, of every network
+  cut(largest(path / first), 100)
+  return f'{path / first} is damaged'
 
 
 def cut_state(zoo):
@@ -195,53 +202,56 @@ def test_another_record_of_the_request_is_another_zoo(copy):
       driver.run(RECIPE, str(copy), Bar())
     assert read_all(copy) == before
     (copy / 'config.json').write_text(config)
-  assert driver.run(RECIPE, str(copy), Bar())
 
 
 @pytest.mark.parametrize('damage', (
     'a snapshot cut off', 'figures edited', 'a network twice',
     'a record cut off'))
-def test_verify_says_what_is_damaged(copy, damage, capsys):
-  driver.run(RECIPE, str(copy), Bar())
-  said = DAMAGES[damage](copy)
+def test_verify_says_what_is_damaged(finished, tmp_path, damage, capsys):
+  path = shutil.copytree(finished, tmp_path / 'zoo')
+  said = DAMAGES[damage](path)
   with pytest.raises(errors.Damaged) as e:
-    verify.verify(nws_jax.open_zoo(copy), networks=1)
+    verify.verify(nws_jax.open_zoo(path), networks=0)
   assert said in str(e.value)
   assert 'FAILED' in capsys.readouterr().out
 
 
-def test_a_unit_deleted_as_the_message_says_is_made_again(copy, tmp_path):
-  whole = str(tmp_path / 'whole')
-  driver.run(RECIPE, whole, Bar())
+def test_a_unit_deleted_as_the_message_says_is_made_again(finished, copy):
   cut_state(copy)
   for name in ('units', 'snapshots', 'state'):
     shutil.rmtree(copy / name / units(copy)[1])
   assert driver.run(RECIPE, str(copy), Bar())
-  assert nws_jax.open_zoo(copy).digest == nws_jax.open_zoo(whole).digest
+  assert nws_jax.open_zoo(copy).digest == nws_jax.open_zoo(finished).digest
 
 
-def test_what_killed_writers_left_aside_goes(copy, tmp_path):
-  unit = units(copy)[0]
-  litter = [copy / 'members.csv.123.tmp', copy / 'units' / unit
-            / 'progress.json.45.tmp', copy / 'units' / unit / 'metrics.csv.new']
-  for path in litter:
-    path.write_text('half')
-  driver.run(RECIPE, str(copy), Bar())
-  assert not any(path.exists() for path in litter)
-  # Killed before its first record, the folder is no foreign one.
-  (tmp_path / 'new').mkdir()
-  (tmp_path / 'new' / 'config.json.123.tmp').write_text('half')
-  driver.run(dataclasses.replace(RECIPE, networks=2), str(tmp_path / 'new'),
-             Bar())
-  assert not list((tmp_path / 'new').glob('*.tmp'))
+def test_what_killed_writers_left_aside_goes(finished, tmp_path):
+  path = shutil.copytree(finished, tmp_path / 'zoo')
+  unit = path / 'units' / units(path)[0]
+  litter = [path / 'members.csv.123.tmp', unit / 'progress.json.45.tmp',
+            unit / 'metrics.csv.new']
+  for file in litter:
+    file.write_text('half')
+  assert not driver.run(RECIPE, str(path), Bar())
+  assert not any(file.exists() for file in litter)
 
 
-def test_in_a_process_too(copy, tmp_path):
-  """Exit code 1, and one line: no traceback of ours or the libraries'."""
-  cut_snapshot(copy)
-  tables.read_json(copy / 'plan.json')
-  done = subprocess.run(
-      [sys.executable, '-m', 'nws_jax.verify', f'--zoo={copy}',
-       '--networks=0'], cwd=ROOT, capture_output=True, text=True)
-  assert done.returncode == 1
-  assert 'Traceback' not in done.stderr and 'checksums: ' in done.stderr
+def test_killed_before_its_first_record_a_folder_is_no_foreign_one(tmp_path):
+  (tmp_path / 'config.json.123.tmp').write_text('half')
+  opening.check_free(str(tmp_path))
+  (tmp_path / 'config.json.bak').write_text('other')
+  with pytest.raises(errors.Wrong, match='config.json.bak'):
+    opening.check_free(str(tmp_path))
+
+
+def test_the_commands_say_so_in_one_line(copy):
+  said = cut_plan(copy)
+  def call(*args):
+    return subprocess.run([sys.executable, '-m', *args], cwd=ROOT,
+                          capture_output=True, text=True)
+  done = call('nws_jax.zoo', '--config=configs/zoo.py', f'--workdir={copy}')
+  assert done.returncode == 2 and 'holds another zoo' in done.stderr
+  folder.rebuild(copy)
+  done = call('nws_jax.verify', f'--zoo={copy}', '--networks=0')
+  assert done.returncode == 1 and 'population  FAILED' in done.stdout
+  line, = done.stderr.splitlines()
+  assert line.startswith('nws_jax.verify: population: ') and said in line
