@@ -5,6 +5,7 @@
 everything they raise while flags are read becomes one line and exit code 2.
 """
 
+import errno
 import os
 import re
 import signal
@@ -72,7 +73,10 @@ def _run(main, flag_values, name, argv):
   except OSError as e:
     if os.environ.get('NWS_JAX_TRACEBACK'):
       raise
-    return _say(name, f'{e.strerror or e}: {e.filename or ""}'.rstrip(': '), 1)
+    fix = ('. Make room on the disk and run the same command again.'
+           if e.errno in (errno.ENOSPC, errno.EDQUOT) else '')
+    return _say(name, f'{e.strerror or e}: {e.filename or ""}'.rstrip(': ')
+                + fix, 1)
   return 0
 
 
