@@ -70,16 +70,18 @@ def train_alone(recipe, sets, made, unit, id, evaluations, done):
   program = population.build(
       driver.static_of(recipe, unit), stage, networks_M)
   place = unit.place(space.architecture(row))
-  placed, state = stage.place((networks_M, program.blank))
+  placed, state = stage.place((networks_M, program.blank()))
   state = program.reset(placed, state, stage.place(networks_M.active))
   for epoch in range(evaluations):
     state, metrics = program.epoch(placed, state)
     figures = {name: float(m[0]) for name, m in metrics._asdict().items()}
     vector_P = np.array(state.vector_P[0])
     if done and epoch == evaluations - 1:
-      loss, accuracy = program.measure(placed, state.vector_P, state.epoch)
-      figures |= {'test_loss': float(loss[0]),
-                  'test_accuracy': float(accuracy[0])}
+      frozen = state._replace(  # a buffer of its own: all are donated
+          stopped=stage.place(np.zeros(unit.width, np.int32)))
+      full = program.epoch(placed, frozen, full=True)[1]
+      figures |= {'test_loss': float(full.test_loss[0]),
+                  'test_accuracy': float(full.test_accuracy[0])}
     yield platform, vector_P[place], figures
 
 

@@ -10,15 +10,13 @@ from nws_jax.zoo import images
 
 
 class Data(NamedTuple):
-  """Image sets one after another, S of them."""
+  """S image sets: the training images of all of them, then the test images."""
   images_NxHxWxC: jnp.ndarray
   labels_N: jnp.ndarray
-  start_S: jnp.ndarray
+  start_S: jnp.ndarray  # of the training images
   count_S: jnp.ndarray
   a_class_S: jnp.ndarray  # training images of each class in an epoch
   valid_S: jnp.ndarray  # validation images
-  test_images_NxHxWxC: jnp.ndarray
-  test_labels_N: jnp.ndarray
   test_start_S: jnp.ndarray
   test_part_S: jnp.ndarray  # images looked at after every epoch
   test_count_S: jnp.ndarray
@@ -44,18 +42,19 @@ def pack(sets, test_part):
   count = np.asarray([len(s.train_labels) for s in sets], np.int32)
   test_count = np.asarray([len(s.test_labels) for s in sets], np.int32)
   return Data(
-      images_NxHxWxC=np.concatenate([s.train_images for s in sets]),
-      labels_N=np.concatenate([s.train_labels for s in sets]),
+      images_NxHxWxC=np.concatenate(
+          [s.train_images for s in sets]
+          + [s.test_images[o] for s, o in zip(sets, order)]),
+      labels_N=np.concatenate(
+          [s.train_labels for s in sets]
+          + [s.test_labels[o] for s, o in zip(sets, order)]),
       start_S=np.cumsum(count, dtype=np.int32) - count,
       count_S=count,
       a_class_S=np.asarray(
           [images.an_epoch(s) // space.NUM_CLASSES for s in sets], np.int32),
       valid_S=np.asarray(valid, np.int32),
-      test_images_NxHxWxC=np.concatenate(
-          [s.test_images[o] for s, o in zip(sets, order)]),
-      test_labels_N=np.concatenate(
-          [s.test_labels[o] for s, o in zip(sets, order)]),
-      test_start_S=np.cumsum(test_count, dtype=np.int32) - test_count,
+      test_start_S=(np.cumsum(test_count) - test_count
+                    + count.sum()).astype(np.int32),
       test_part_S=np.minimum(test_count, test_part),
       test_count_S=test_count)
 

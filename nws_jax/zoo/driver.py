@@ -7,6 +7,7 @@ the program of the next one is compiled.
 
 import os
 import shutil
+import time
 
 import numpy as np
 
@@ -144,6 +145,7 @@ def _train(workdir, recipe, made, rows, sets, bar):
     return population.build(static, stage, networks(
         recipe, rows[:1], width, static.arch))
 
+  tables_on_top = _Rebuilder(workdir)
   with ahead.Ahead(build, recipe.compile_ahead) as programs:
     for unit, following in zip(left, left[1:] + [None]):
       bar.note(unit.name)
@@ -157,7 +159,22 @@ def _train(workdir, recipe, made, rows, sets, bar):
         if 'RESOURCE_EXHAUSTED' not in str(e):
           raise
         raise OutOfMemory(unit) from e
-      folder.rebuild(workdir)
+      tables_on_top.rebuild()
+
+
+class _Rebuilder:
+  """Writes the tables on top, but takes no more than 2 % of the time: they grow
+  with every unit."""
+
+  def __init__(self, workdir):
+    self._workdir, self._next = workdir, 0.0
+
+  def rebuild(self):
+    begin = time.monotonic()
+    if begin >= self._next:
+      folder.rebuild(self._workdir)
+      took = time.monotonic() - begin
+      self._next = begin + 50 * took
 
 
 def _key(recipe, unit):
@@ -166,7 +183,7 @@ def _key(recipe, unit):
 
 def _train_unit(ledger, program, stage, recipe, unit, rows, data, bar):
   """Trains one unit from where it stands to the end of its last network."""
-  round, turned, state = ledger.resume(program.blank)
+  round, turned, state = ledger.resume(program.blank())
   state = stage.place(state)
   while (turned.ids_M >= 0).any():
     ids_M, fresh_M = turned
@@ -202,14 +219,15 @@ def _count_steps(data, dataset_M, batch_size):
 def _measure(program, stage, recipe, unit, rows, ids, own, epochs):
   """(test losses, test accuracies) in full, of some weights [n vectors]."""
   from nws_jax.zoo import ledger
-  vector_MxP = np.zeros_like(program.blank.vector_P)
-  for m, (id, vector_P) in enumerate(zip(ids, own)):
-    vector_MxP[m, unit.place(space.architecture(rows[id]))] = vector_P
-  epochs_M = np.zeros(unit.width, np.int32)
-  epochs_M[:len(ids)] = epochs
-  return ledger.wait(program.measure(*stage.place((
+  state = program.blank()
+  state.stopped[:] = 0  # frozen: it is evaluated and no more
+  for m, (id, vector_P, epoch) in enumerate(zip(ids, own, epochs)):
+    state.vector_P[m, unit.place(space.architecture(rows[id]))] = vector_P
+    state.epoch[m] = epoch
+  metrics = ledger.wait(program.epoch(*stage.place((
       networks(recipe, [rows[id] for id in ids], unit.width, unit.arch),
-      vector_MxP, epochs_M))))
+      state)), full=True)[1])
+  return np.asarray(metrics.test_loss), np.asarray(metrics.test_accuracy)
 
 
 def static_of(recipe, unit):

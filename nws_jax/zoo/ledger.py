@@ -32,7 +32,7 @@ class Ledger:
     self._rows = {row['id']: row for row in rows}
     self._archs = {id: vectors.architecture(row)
                    for id, row in self._rows.items()}
-    self._metrics, self._digests, self._ends = [], {}, {}
+    self._round, self._metrics, self._digests, self._ends = -1, [], {}, {}
     self._taken, self._writer = None, snapshots.Writer()
     self._seconds, self._clock = 0.0, time.monotonic()
 
@@ -49,7 +49,8 @@ class Ledger:
       return 0, slots.begin(self._unit.width, self._unit.ids), state
     members, metrics = folder.read_unit(self._workdir, unit)
     self._metrics = metrics.to_dict('records')
-    self._digests, self._seconds = progress['digests'], progress['seconds']
+    self._round, self._digests = progress['round'], progress['digests']
+    self._seconds = progress['seconds']
     self._ends = {m['id']: (m['status'], m['diverged_epoch'])
                   for m in members.to_dict('records')
                   if m['status'] in ('stopped', 'diverged')}
@@ -60,10 +61,10 @@ class Ledger:
           f'it has {len(ids_M)} slots, but plan.json {self._unit.width}')
     busy = ids_M >= 0
     stored = snapshots.restore(
-        folder.state_path(self._workdir, unit, progress['round']),
+        folder.state_path(self._workdir, unit, self._round),
         jax.tree.map(lambda x: x[busy], state))
     jax.tree.map(lambda x, some: x.__setitem__(busy, some), state, stored)
-    return progress['round'] + 1, self._turn(ids_M, state), state
+    return self._round + 1, self._turn(ids_M, state), state
 
   @property
   def trained(self):
@@ -102,9 +103,11 @@ class Ledger:
       elif state.stopped[m] >= 0:
         self._ends[int(ids_M[m])] = 'stopped', None
     self._writer.wait()
-    self._commit(round, False, ids_M)
-    shutil.rmtree(folder.state_path(zoo, unit.name, round - 1)
-                  if round else '', ignore_errors=True)
+    self._round = round
+    self._commit(False, ids_M)
+    if round:
+      shutil.rmtree(folder.state_path(zoo, unit.name, round - 1),
+                    ignore_errors=True)
 
   def finish(self, measure):
     """Ends the unit: test figures in full, and only the snapshots kept.
@@ -123,7 +126,7 @@ class Ledger:
         m['test_loss'], m['test_accuracy'] = float(loss), float(accuracy)
     if self._keep:
       self._thin()
-    self._commit(max(m['epoch'] for m in self._metrics), True, ())
+    self._commit(True, ())
     folder.sweep(self._workdir, self._unit.name)
 
   def _thin(self):
@@ -176,10 +179,10 @@ class Ledger:
     return slots.turn(ids_M, finished_M,
                       [id for id in self._unit.ids if id not in begun])
 
-  def _commit(self, round, done, ids_M):
+  def _commit(self, done, ids_M):
     now = time.monotonic()
     self._seconds, self._clock = self._seconds + now - self._clock, now
-    folder.commit(self._workdir, self._unit.name, round, done,
+    folder.commit(self._workdir, self._unit.name, self._round, done,
                   self._members(done), self._metrics, self._digests, ids_M,
                   self._seconds)
 

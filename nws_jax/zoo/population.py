@@ -35,9 +35,8 @@ class Stage(NamedTuple):
 class Program(NamedTuple):
   """Compiled functions over M networks; `state` is donated to both."""
   reset: callable  # (networks, state, fresh [M]) -> state, new where fresh
-  epoch: callable  # (networks, state) -> state, metrics
-  measure: callable  # (networks, vectors, epochs) -> loss, accuracy: in full
-  blank: Any  # a state of zeros, NumPy
+  epoch: callable  # (networks, state, full=False) -> state, metrics
+  blank: callable  # () -> a state of zeros, NumPy
 
 
 def set_stage(data, seed, form, devices=None):
@@ -70,41 +69,35 @@ def build(static, stage, networks_M):
         fresh, lambda: train.init(static, key, network), lambda: state),
                  stage.form)(networks, state, fresh)
 
-  def epoch(key, networks, state, data):
+  def epoch(key, networks, state, full, data):
     return over(lambda network, state: train.run_epoch(
-        static, stage.longest, key, network, state, data), stage.form)(
+        static, stage.longest, key, network, state, full, data), stage.form)(
             networks, state)
 
-  def measure(key, networks, vectors, epochs, data):
-    return over(lambda network, vector, epoch: train.measure_fully(
-        static, stage.longest, key, network, vector, epoch, data),
-                 stage.form)(networks, vectors, epochs)
-
   m = len(networks_M.id)
-  blank = jax.tree.map(
-      lambda x: np.zeros((m,) + x.shape, x.dtype),
-      jax.eval_shape(functools.partial(train.init, static), stage.seed_key,
-                     jax.tree.map(lambda x: x[0], networks_M)))
-  networks, state, flags, numbers = stage.place(
-      (networks_M, blank, np.zeros(m, bool), np.zeros(m, np.int32)))
+  one = jax.eval_shape(functools.partial(train.init, static), stage.seed_key,
+                       jax.tree.map(lambda x: x[0], networks_M))
+  blank = functools.partial(
+      jax.tree.map, lambda x: np.zeros((m,) + x.shape, x.dtype), one)
+  networks, state, flags = stage.place(
+      (networks_M, blank(), np.zeros(m, bool)))
   key, data = stage.seed_key, stage.data
-  reset = _compile(stage, reset, '.sss', (key, networks, state, flags), 2)
-  epoch = _compile(stage, epoch, '.ss.', (key, networks, state, data), 2)
-  measure = _compile(stage, measure, '.sss.',
-                     (key, networks, state.vector_P, numbers, data))
+  reset = _compile(stage, reset, '.sss', (key, networks, state, flags))
+  epoch = _compile(stage, epoch, '.ss..',
+                   (key, networks, state, np.bool_(False), data))
   return Program(
       lambda networks, state, fresh: reset(key, networks, state, fresh),
-      lambda networks, state: epoch(key, networks, state, data),
-      lambda networks, vectors, epochs: measure(
-          key, networks, vectors, epochs, data), blank)
+      lambda networks, state, full=False: epoch(
+          key, networks, state, np.bool_(full), data), blank)
 
 
-def _compile(stage, fn, shares, args, donate=()):
-  """`fn` compiled for `args`; 's' in `shares`: they have the axis M."""
+def _compile(stage, fn, shares, args):
+  """`fn` compiled for `args`, the third of which is donated; those marked 's'
+  have the axis M."""
   specs = tuple(_SHARE if s == 's' else _WHOLE for s in shares)
   mapped = jax.shard_map(fn, mesh=stage.mesh, in_specs=specs,
                          out_specs=_SHARE, check_vma=False)
-  return jax.jit(mapped, donate_argnums=donate).lower(*args).compile()
+  return jax.jit(mapped, donate_argnums=2).lower(*args).compile()
 
 
 def over(fn, form):

@@ -69,7 +69,7 @@ def init(static, seed_key, network):
                jnp.int32(-1), jnp.int32(-1), jnp.int32(-1), stopping.init())
 
 
-def run_epoch(static, longest, seed_key, network, state, data):
+def run_epoch(static, longest, seed_key, network, state, full, data):
   """Trains and evaluates for one epoch; epoch 0 is an evaluation alone.
 
   Args:
@@ -77,7 +77,8 @@ def run_epoch(static, longest, seed_key, network, state, data):
     longest: images of the largest set: static, since it is an array's size.
     seed_key: root key of the population.
     network: `Network`.
-    state: `State`, unchanged if the network is frozen or its slot empty.
+    state: `State`; of a frozen network it is evaluated, and stays as it is.
+    full: whether all test images are looked at, not a part.
     data: `dataset.Data`.
 
   Returns:
@@ -86,22 +87,14 @@ def run_epoch(static, longest, seed_key, network, state, data):
   epoch = state.epoch + is_running(network, state)
   state, loss, accuracy = _train(
       static, longest, seed_key, network, state, data, epoch)
-  metrics = Metrics(loss, accuracy, *_measure(
-      static, seed_key, network, state.vector_P, epoch, 0,
-      *_list_valid(seed_key, network, data, longest)), *_measure(
-          static, seed_key, network, state.vector_P, epoch, 1,
-          *_list_test(network, data, longest, data.test_part_S)))
+  (valid, test) = zip(*_evaluate(static, longest, seed_key, network,
+                                 state.vector_P, epoch, full, data))
+  metrics = Metrics(loss, accuracy, *valid, *test)
   watch, stop = stopping.update(
       state.watch, metrics.valid_accuracy, static.patience)
   stop &= is_running(network, state)
   return state._replace(epoch=epoch, watch=watch, stopped=jnp.where(
       stop, epoch, state.stopped)), metrics
-
-
-def measure_fully(static, longest, seed_key, network, vector_P, epoch, data):
-  """(loss, accuracy) on all test images, of weights after `epoch`."""
-  return _measure(static, seed_key, network, vector_P, epoch, 1,
-                  *_list_test(network, data, longest, data.test_count_S))
 
 
 def is_running(network, state):
@@ -182,48 +175,42 @@ def _style(network):
   return cnn.Style(network.activation, network.dropout, network.sizes)
 
 
-def _list_valid(seed_key, network, data, longest):
-  """(pixels, labels, the validation images first [N], how many)."""
+def _evaluate(static, longest, seed_key, network, vector_P, epoch, full, data):
+  """(losses, accuracies), of validation and test; no statistic is updated."""
+  s, n = network.dataset, static.eval_batch
   members, is_train = draws.split(seed_key, network, data, longest)
-  return (data.images_NxHxWxC, data.labels_N,
-          members[jnp.argsort(is_train, stable=True)],
-          data.valid_S[network.dataset])
-
-
-def _list_test(network, data, longest, count_S):
-  """(pixels, labels, the test images first [N], how many)."""
-  return (data.test_images_NxHxWxC, data.test_labels_N,
-          data.test_start_S[network.dataset] + jnp.arange(longest),
-          count_S[network.dataset])
-
-
-def _measure(static, seed_key, network, vector_P, epoch, side, pixels,
-             labels, index_N, count):
-  """(loss, accuracy) of some images; no statistic is updated."""
-  n = static.eval_batch
-  index_N = jnp.pad(index_N, (0, n))  # the last batch is masked, not cut
+  index_2xN = jnp.stack([  # of validation images the first ones
+      members[jnp.argsort(is_train, stable=True)],
+      data.test_start_S[s] + jnp.arange(longest)])
+  index_2xN = jnp.pad(index_2xN, ((0, 0), (0, n)))  # masked, not cut
+  count_2 = jnp.stack([data.valid_S[s], jnp.where(
+      full, data.test_count_S[s], data.test_part_S[s])])
+  key = jax.random.fold_in(
+      draws.stream(seed_key, network, draws.EVALUATE), epoch)
   parts = vectors.split(vector_P, static.arch)
-  key = jax.random.fold_in(jax.random.fold_in(draws.stream(
-      seed_key, network, draws.EVALUATE), epoch), side)
-  augmented = network.augmentation & static.eval_augmentation
 
-  def body(i, sums):
-    index = jax.lax.dynamic_slice(index_N, (i * n,), (n,))
-    x = (_prepare(jax.random.fold_in(key, i), augmented, pixels[index],
-                  static.dtype) if static.eval_augmentation
-         else augment.scale(pixels[index], static.dtype))
-    logits, _ = cnn.apply(
-        parts, x, _style(network), static.arch, static.activations,
-        batch_statistics=static.eval_bn == 'batch')
-    mine = i * n + jnp.arange(n) < count
-    loss = jnp.where(mine, _cross_entropy(logits, labels[index]), 0)
-    right = mine & (logits.argmax(-1) == labels[index])
-    return sums[0] + loss.sum(), sums[1] + right.sum(dtype=jnp.int32)
+  def measure(side):
+    def body(i, sums):
+      index = jax.lax.dynamic_slice(index_2xN, (side, i * n), (1, n))[0]
+      x = (_prepare(jax.random.fold_in(jax.random.fold_in(key, side), i),
+                    network.augmentation, data.images_NxHxWxC[index],
+                    static.dtype) if static.eval_augmentation
+           else augment.scale(data.images_NxHxWxC[index], static.dtype))
+      logits, _ = cnn.apply(
+          parts, x, _style(network), static.arch, static.activations,
+          batch_statistics=static.eval_bn == 'batch')
+      labels = data.labels_N[index]
+      mine = i * n + jnp.arange(n) < count_2[side]
+      loss = jnp.where(mine, _cross_entropy(logits, labels), 0)
+      right = mine & (logits.argmax(-1) == labels)
+      return sums[0] + loss.sum(), sums[1] + right.sum(dtype=jnp.int32)
 
-  rounds = jnp.where(network.active, -(-count // n), 0)
-  loss, right = jax.lax.fori_loop(
-      0, rounds, body, (jnp.zeros((), static.dtype), jnp.int32(0)))
-  return loss / count, right / count
+    rounds = jnp.where(network.active, -(-count_2[side] // n), 0)
+    return jax.lax.fori_loop(
+        0, rounds, body, (jnp.zeros((), static.dtype), jnp.int32(0)))
+
+  loss_2, right_2 = jax.lax.map(measure, jnp.arange(2, dtype=jnp.int32))
+  return loss_2 / count_2, right_2 / count_2
 
 
 def _prepare(key, augmented, pixels, dtype):

@@ -141,7 +141,7 @@ def test_killed_behind_the_record_the_commit_counts(
   with monkeypatch.context() as m:
     m.setattr(os, 'replace', replace_until)
     for epoch in (4, 5):
-      left = renamed + 2 * (epoch == 5)  # the first has to be settled first
+      left = renamed if epoch == 4 else 2  # what is left is settled first
       with pytest.raises(Killed):
         commit(zoo, 'u0', epoch, of_members={'seconds': float(epoch)})
       members, metrics = folder.read_unit(zoo, 'u0')
