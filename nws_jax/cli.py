@@ -5,6 +5,7 @@
 everything they raise while flags are read becomes one line and exit code 2.
 """
 
+import errno
 import os
 import re
 import signal
@@ -37,8 +38,11 @@ def run(main, flag_values, config=None):
   try:
     code = _run(main, flag_values, name, sys.argv)
   except KeyboardInterrupt:
-    print(f'{name}: interrupted', file=sys.stderr)
-    code = 130
+    print(f'{name}: interrupted', file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    # All is closed and saved that can be. The device's work and a compiler's,
+    # which an ordinary exit waits for, may take minutes and is of no use.
+    os._exit(130)
   sys.stdout.flush()
   sys.exit(code)
 
@@ -69,7 +73,10 @@ def _run(main, flag_values, name, argv):
   except OSError as e:
     if os.environ.get('NWS_JAX_TRACEBACK'):
       raise
-    return _say(name, f'{e.strerror or e}: {e.filename or ""}'.rstrip(': '), 1)
+    fix = ('. Make room on the disk and run the same command again.'
+           if e.errno in (errno.ENOSPC, errno.EDQUOT) else '')
+    return _say(name, f'{e.strerror or e}: {e.filename or ""}'.rstrip(': ')
+                + fix, 1)
   return 0
 
 

@@ -64,7 +64,7 @@ def lock(zoo):
   """
   try:
     os.makedirs(zoo, exist_ok=True)
-    f = open(os.path.join(zoo, 'lock'), 'a+', encoding='utf-8')
+    f = open(os.path.join(zoo, 'lock'), 'a+b', buffering=0)
   except OSError as e:
     raise errors.Wrong(f'{zoo} cannot hold a zoo: {e.strerror}. Name another '
                        '--workdir.') from e
@@ -73,13 +73,13 @@ def lock(zoo):
       fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as e:
       f.seek(0)
-      holder = f.read().strip() or 'another process'
+      holder = f.read().decode().strip() or 'another process'
       raise errors.Wrong(
           f'{zoo} is in use by {holder}. Wait until it ends, stop it, or name '
           'another --workdir.') from e
     f.truncate(0)
-    f.write(f'process {os.getpid()} on {socket.gethostname()}\n')
-    f.flush()
+    with contextlib.suppress(OSError):  # a full disk has no room for a name
+      f.write(f'process {os.getpid()} on {socket.gethostname()}\n'.encode())
     try:
       yield
     finally:
@@ -135,6 +135,11 @@ def _settle(zoo, unit):
 def sweep(zoo, unit):
   """Removes what a unit's record does not name: of runs that were killed, and
   the snapshots that were not kept."""
+  tables.sweep(unit_path(zoo, unit))
+  _settle(zoo, unit)
+  for name in _UNIT_TABLES:  # one that no record came to name
+    if os.path.exists(unit_path(zoo, unit, name + _NEW)):
+      os.unlink(unit_path(zoo, unit, name + _NEW))
   record = progress(zoo, unit)
   kept = {str(n) for n in (record or {'digests': ()})['digests']}
   done = record is not None and record['done']

@@ -170,6 +170,18 @@ def write_text(path, text):
         'check its permissions, and run the same command again.') from e
 
 
+def sweep(path):
+  """Removes the files that killed writers left aside in a folder."""
+  for name in os.listdir(path) if os.path.isdir(path) else ():
+    if is_aside(name):
+      os.unlink(os.path.join(path, name))
+
+
+def is_aside(name):
+  """Whether a file is one that is written aside: a killed writer's."""
+  return bool(re.search(r'\.\d+\.tmp$', name))
+
+
 def _sync_folder(path):
   """Makes a rename itself durable."""
   folder = os.open(path, os.O_RDONLY)

@@ -15,8 +15,9 @@ class Ahead:
   def __enter__(self):
     return self
 
-  def __exit__(self, *_):
-    self._pool.shutdown(wait=True, cancel_futures=True)
+  def __exit__(self, error, *_):
+    # Who was interrupted, or failed, does not wait for a compiler.
+    self._pool.shutdown(wait=error is None, cancel_futures=True)
 
   def get(self, key, following=None):
     """The program of `key`; begins that of `following`, if it is another."""

@@ -45,8 +45,9 @@ def run(recipe, workdir, bar):
     opening.settle(workdir, recipe, sets, made)
     tables.write_text(os.path.join(workdir, 'coverage.csv'),
                       coverage.to_csv(rows))
+    tables.sweep(workdir)  # what a killed run left
     for unit in made.units:
-      folder.sweep(workdir, unit.name)  # what a killed run left
+      folder.sweep(workdir, unit.name)
     while left:
       try:
         _train(workdir, recipe, made, rows, sets, bar)
@@ -217,14 +218,15 @@ def _count_steps(data, dataset_M, batch_size):
 
 def _measure(program, stage, recipe, unit, rows, ids, own, epochs):
   """(test losses, test accuracies) in full, of some weights [n vectors]."""
+  from nws_jax.zoo import ledger
   state = program.blank()
   state.stopped[:] = 0  # frozen: it is evaluated and no more
   for m, (id, vector_P, epoch) in enumerate(zip(ids, own, epochs)):
     state.vector_P[m, unit.place(space.architecture(rows[id]))] = vector_P
     state.epoch[m] = epoch
-  metrics = program.epoch(*stage.place((
+  metrics = ledger.wait(program.epoch(*stage.place((
       networks(recipe, [rows[id] for id in ids], unit.width, unit.arch),
-      state)), full=True)[1]
+      state)), full=True)[1])
   return np.asarray(metrics.test_loss), np.asarray(metrics.test_accuracy)
 
 

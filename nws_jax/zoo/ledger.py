@@ -55,6 +55,10 @@ class Ledger:
                   for m in members.to_dict('records')
                   if m['status'] in ('stopped', 'diverged')}
     ids_M = np.asarray(progress['slots'], int)
+    if len(ids_M) != self._unit.width:
+      raise tables.damaged(
+          folder.unit_path(self._workdir, unit, 'progress.json'),
+          f'it has {len(ids_M)} slots, but plan.json {self._unit.width}')
     busy = ids_M >= 0
     stored = snapshots.restore(
         folder.state_path(self._workdir, unit, self._round),
@@ -70,7 +74,7 @@ class Ledger:
   def take(self, round, ids_M, state, metrics):
     """Waits for a round, copies it from the device; the next round's slots."""
     state, metrics = jax.tree.map(  # the device's are donated
-        np.array, (state, metrics))
+        np.array, wait((state, metrics)))
     self._taken = round, ids_M, state, metrics
     return self._turn(ids_M, state)
 
@@ -193,3 +197,13 @@ class Ledger:
              'seconds': self._seconds / len(self._rows),
              'diverged_epoch': diverged,
              **{k: last[id][k] for k in _FIGURES if k.endswith('accuracy')}}
+
+
+def wait(tree):
+  """Returns `tree` once the device has computed it.
+
+  A signal interrupts this wait, as it cannot that of a copy.
+  """
+  while not all(x.is_ready() for x in jax.tree.leaves(tree)):
+    time.sleep(0.002)
+  return tree

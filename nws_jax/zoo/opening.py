@@ -42,7 +42,8 @@ def check_free(workdir):
     raise errors.Wrong(f'{workdir} is a file. Name a folder with --workdir.')
   if os.path.isdir(workdir) and not os.path.exists(
       os.path.join(workdir, 'config.json')):
-    others = sorted(set(os.listdir(workdir)) - {'lock'})
+    others = sorted(n for n in os.listdir(workdir)
+                    if n != 'lock' and not tables.is_aside(n))
     if others:
       raise errors.Wrong(
           f'{workdir} is not a zoo, and not empty: it holds {others[0]!r}. '
@@ -65,12 +66,13 @@ def check_config(workdir, recipe, sets):
     return
   there = tables.read_json(path)
   for key, value in _ask(recipe, sets).items():
-    same = (there.get(key, 0) <= value if key == 'networks'
-            else there.get(key) == value)
+    old = there.get(key)
+    same = (isinstance(old, int) and old <= value if key == 'networks'
+            else old == value)
     if key not in _FREE and not same:
       raise errors.Wrong(
-          f'{workdir} holds another zoo: its {key} is {there.get(key)!r}, not '
-          f'{value!r}. Ask for the same'
+          f'{workdir} holds another zoo: its {key} is {old!r}, not {value!r}. '
+          'Ask for the same'
           + (' or more' if key == 'networks' else '')
           + ', or name another --workdir.')
 
@@ -110,6 +112,8 @@ def make_plan(workdir, recipe, rows, images_each):
   """
   path = os.path.join(workdir, 'plan.json')
   there = plan.read(path) if os.path.exists(path) else None
+  if there:
+    plan.check_rows(path, there, rows)
   platform, devices = runtime.start(there.devices if there else None)
   machine = price.Machine(platform, devices, runtime.find_memory(),
                           find_disk(workdir, recipe.disk_gb))

@@ -8,7 +8,7 @@ every round.
 import dataclasses
 from typing import NamedTuple
 
-from nws_jax import space
+from nws_jax import errors, space
 from nws_jax.store import tables, vectors
 from nws_jax.zoo import merging, price
 
@@ -138,7 +138,47 @@ def read(path):
         Unit(str(u['name']), tuple(space.Architecture(**a) for a in u['archs']),
              int(u['batch_size']), int(u['width']), tuple(map(int, u['ids'])))
         for u in record['units'])
-    return Plan(str(record['platform']), str(record['form']),
+    plan = Plan(str(record['platform']), str(record['form']),
                 int(record['devices']), units)
-  except (KeyError, TypeError, ValueError) as e:
+    wrong = _find_wrong(plan)
+  except (KeyError, TypeError, ValueError, errors.Wrong) as e:
     raise tables.damaged(path, f'it is no plan ({e!r})') from e
+  if wrong:
+    raise tables.damaged(path, wrong)
+  return plan
+
+
+def _find_wrong(plan):
+  """What no plan has that was made here, in words; None if there is nothing."""
+  if plan.devices < 1:
+    return f'it is for {plan.devices} devices'
+  names, ids = set(), set()
+  for u in plan.units:
+    if u.name in names:
+      return f'it names the unit {u.name} twice'
+    names.add(u.name)
+    if u.width < 1 or u.width % plan.devices:
+      return (f'{u.name} has width={u.width}, which is no multiple of its '
+              f'{plan.devices} devices')
+    for id in u.ids:
+      if id in ids:
+        return f'it names network {id} twice'
+      ids.add(id)
+    for arch in u.archs:
+      for name, value in dataclasses.asdict(arch).items():
+        space.check(name, (value,))
+  return None
+
+
+def check_rows(path, plan, rows):
+  """Raises `Damaged` unless a plan's units can hold the networks they name."""
+  for u in plan.units:
+    groups = {(arch, u.batch_size) for arch in u.archs}
+    for id in u.ids:
+      if not 0 <= id < len(rows):
+        raise tables.damaged(path, f'it names network {id}, of {len(rows)}')
+      if space.group(rows[id]) not in groups:
+        raise tables.damaged(
+            path, f'{u.name} cannot hold network {id}, which is a '
+            f'{space.architecture(rows[id]).name} of '
+            f'batch_size={rows[id]["batch_size"]}')

@@ -36,3 +36,16 @@ def test_what_a_build_raises_comes_to_who_needs_it():
     assert programs.get('a', 'b') == 'a'
     with pytest.raises(ValueError, match='no room'):
       programs.get('b')
+
+
+def test_who_was_interrupted_does_not_wait_for_a_build():
+  built, go = [], threading.Event()
+  def build(key):
+    assert key == 'a' or go.wait(30)
+    built.append(key)
+  with pytest.raises(KeyboardInterrupt):
+    with ahead.Ahead(build) as programs:
+      programs.get('a', 'b')
+      raise KeyboardInterrupt
+  assert built == ['a']
+  go.set()
