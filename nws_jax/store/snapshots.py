@@ -81,21 +81,20 @@ def restore(path, like):
     Damaged: it is not there, not readable, or has other shapes.
   """
   import jax
-  ocp = _import_orbax()
-  path = os.path.abspath(path)
-  restore_args = jax.tree.map(
-      lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)
+  leaves, structure = jax.tree_util.tree_flatten_with_path(like)
+  names = [jax.tree_util.keystr(p, simple=True, separator='.')
+           for p, _ in leaves]
+  # Orbax would do, but where something is damaged it leaves reads behind that
+  # complain to nobody later.
   try:
-    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(**_FORMAT)) as reader:
-      tree = reader.restore(path, args=ocp.args.PyTreeRestore(
-          item=like, restore_args=restore_args))
-  except Exception as e:  # of any kind: what is damaged is not known
+    tree = [store.read().result() for store in _open(path, names)]
+  except (ValueError, OSError) as e:
     raise _unreadable(path, e) from e
-  for new, old in zip(jax.tree.leaves(tree), jax.tree.leaves(like)):
+  for new, (_, old) in zip(tree, leaves):
     if new.shape != old.shape or new.dtype != old.dtype:
       raise _unreadable(path, f'{new.dtype}{new.shape} was found where '
                               f'{old.dtype}{old.shape} belongs')
-  return tree
+  return jax.tree.unflatten(structure, tree)
 
 
 def read_vectors(path, arch, rows, start=0, stop=None, within=''):
@@ -123,11 +122,8 @@ def read_vectors(path, arch, rows, start=0, stop=None, within=''):
   spans = [s for s in vectors.spans(arch) if s.start < stop and s.stop > start]
   window_RxL = np.empty((len(rows), stop - start), np.float32)
   try:
-    if not os.path.isdir(path):  # TensorStore would take it for an empty one
-      raise FileNotFoundError('it is not there')
-    context = ts.Context(_CACHE)  # shared: the index is read once
-    stores = [f.result() for f in [_open_leaf(path, within, s, context)
-                                   for s in spans]]
+    stores = _open(path, ['.'.join((within,) * bool(within)
+                                   + vectors.leaf_name(s)) for s in spans])
     reads = [store[rows].read() for store in stores]
     for s, read in zip(spans, reads):
       leaf = read.result()
@@ -153,14 +149,16 @@ def digests(vectors_MxP):
   return [digest(v) for v in vectors_MxP]
 
 
-def _open_leaf(path, within, span, context):
+def _open(path, names):
+  """The stored arrays of a snapshot's leaves."""
+  if not os.path.isdir(path):  # TensorStore would take it for an empty one
+    raise FileNotFoundError('it is not there')
+  context = ts.Context(_CACHE)  # shared: the index is read once
   base = {'driver': 'file', 'path': os.path.abspath(path) + '/'}
-  names = (within,) * bool(within) + vectors.leaf_name(span)
-  return ts.open(
-      {'driver': 'zarr3',
-       'kvstore': {'driver': 'ocdbt', 'base': base,
-                   'path': '.'.join(names) + '/'}},
-      open=True, read=True, context=context)
+  return [f.result() for f in [ts.open(
+      {'driver': 'zarr3', 'kvstore': {
+          'driver': 'ocdbt', 'base': base, 'path': name + '/'}},
+      open=True, read=True, context=context) for name in names]]
 
 
 def _import_orbax():
