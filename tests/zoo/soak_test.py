@@ -35,6 +35,12 @@ def get_config():
       filter_size=(1,), depth_fc=(1,), width_conv=(1,), width_fc=(8,)))
   return c
 '''
+# Slots are filled again, architectures merged, snapshots thinned.
+THINNED = ('--config.early_stopping=5', '--config.keep=3',
+           '--config.width_fc=8,16')
+# Several units of two programs, all snapshots of which are kept.
+SEVERAL = ('--config.batch_size=64,128', '--config.epochs=3')
+GROWTH = ('--config.networks=5', '--config.networks=8')
 
 
 @pytest.fixture(scope='module')
@@ -42,6 +48,14 @@ def config(tmp_path_factory):
   path = tmp_path_factory.mktemp('config') / 'tiny.py'
   path.write_text(CONFIG)
   return str(path)
+
+
+@pytest.fixture(scope='module')
+def whole(config, tmp_path_factory):
+  """A zoo of `THINNED` that was left alone."""
+  path = tmp_path_factory.mktemp('zoo') / 'whole'
+  finish(config, path, *THINNED, GROWTH[0])
+  return path
 
 
 def begin(config, zoo, *options):
@@ -159,13 +173,7 @@ def find_left(zoo):
   return left
 
 
-# Slots are filled again, architectures merged, snapshots thinned; or several
-# units of two programs, all snapshots of which are kept.
-KILLED = {
-    'thinned': (12, ('--config.early_stopping=5', '--config.keep=3',
-                     '--config.width_fc=8,16')),
-    'several': (8, ('--config.batch_size=64,128', '--config.epochs=3'))}
-GROWTH = ('--config.networks=5', '--config.networks=8')
+KILLED = {'thinned': (12, THINNED), 'several': (8, SEVERAL)}
 
 
 @pytest.mark.parametrize('name', KILLED)
@@ -230,11 +238,9 @@ def interrupt(run, number):
 
 
 @pytest.mark.parametrize('number', (signal.SIGINT, signal.SIGTERM))
-def test_interrupted_at_any_moment_it_ends_at_once(config, tmp_path, number):
-  options = ('--config.early_stopping=5', '--config.keep=3',
-             '--config.networks=5')
-  whole, zoo = tmp_path / 'whole', tmp_path / 'zoo'
-  finish(config, whole, *options)
+def test_interrupted_at_any_moment_it_ends_at_once(
+    config, whole, tmp_path, number):
+  options, zoo = (*THINNED, GROWTH[0]), tmp_path / 'zoo'
   for moment, delay in draw_moments(number, 5, 8):
     watch = Watch(zoo)
     run = begin(config, zoo, *options)
@@ -284,12 +290,9 @@ def disk(tmp_path):
 
 
 @pytest.mark.parametrize('moment', ('begin', 'commit', 'save', 'thin'))
-def test_a_full_disk_is_told_and_gone_on_from(config, tmp_path, disk, moment):
+def test_a_full_disk_is_told_and_gone_on_from(config, whole, disk, moment):
   """Too small from the beginning, or filled by others while a run goes on."""
-  options = ('--config.early_stopping=5', '--config.keep=3',
-             '--config.networks=5')
-  whole, (zoo, resize) = tmp_path / 'whole', disk
-  finish(config, whole, *options)
+  options, (zoo, resize) = (*THINNED, GROWTH[0]), disk
   resize(400 if moment == 'begin' else 65536)
   watch = Watch(zoo)
   run = begin(config, zoo, *options)
