@@ -226,19 +226,19 @@ def test_a_grown_zoo_keeps_its_networks(whole, tmp_path):
     driver.run(make_recipe(networks=9, seed=4), path, Silent())
 
 
-SEVERAL = {**CHOICES, 'batch_size': (64,), 'filter_size': (1, 3),
-           'depth_fc': (1, 2), 'width_fc': (8, 16)}
+SEVERAL = {**CHOICES, 'batch_size': (64,), 'activation': ('relu',),
+           'filter_size': (1, 3), 'depth_fc': (1, 2)}
 
 
 def test_architectures_share_a_program(tmp_path):
   path = str(tmp_path / 'zoo')
-  several = make_recipe(epochs=1, networks=6, networks_per_program=6,
+  several = make_recipe(epochs=1, networks=4, networks_per_program=4,
                         choices=tuple(SEVERAL.items()))
   assert driver.run(several, path, Silent())
   unit, = plan.read(f'{path}/plan.json').units
   zoo = nws_jax.open_zoo(path)
-  assert zoo.members['architecture'].nunique() == len(unit.archs) > 2
-  assert zoo.verify() == 12
+  assert zoo.members['architecture'].nunique() == len(unit.archs) > 1
+  assert zoo.verify() == 8
   for member in zoo.members.to_dict('records'):
     assert len(zoo.vector(member['id'], 1)) == member['num_weights']
     images, labels = zoo.images(member['dataset'], 'test')
@@ -249,7 +249,7 @@ def test_architectures_share_a_program(tmp_path):
   assert driver.run(dataclasses.replace(several, merge=False), alone, Silent())
   assert len(plan.read(f'{alone}/plan.json').units) == len(unit.archs)
   other = nws_jax.open_zoo(alone)
-  for id in range(6):
+  for id in range(4):
     np.testing.assert_allclose(zoo.vector(id, 0), other.vector(id, 0),
                                rtol=1e-6, atol=1e-7)
   assert zoo.metrics['step'].equals(other.metrics['step'])
