@@ -162,7 +162,18 @@ def map_fit(functions):
 
 def run(mapped, shared, tasks, keys, plan,
         progress=lambda done, going: None):
-  """Trains all models together and predicts their test networks.
+  """`train`, and what the models say of their test networks.
+
+  Returns:
+    outputs [models, N, span, S, O], float32 on the host.
+  """
+  variables = train(mapped, shared, tasks, keys, plan, progress)
+  return np.asarray(mapped[2](shared, tasks, variables))
+
+
+def train(mapped, shared, tasks, keys, plan,
+          progress=lambda done, going: None):
+  """Trains all models together.
 
   Args:
     mapped: from `map_fit`.
@@ -174,12 +185,12 @@ def run(mapped, shared, tasks, keys, plan,
       models that go on.
 
   Returns:
-    outputs [models, N, span, S, O], float32 on the host.
+    The best variables of each.
 
   Raises:
     errors.Damaged: a model's validation loss was never finite.
   """
-  start, advance, predict = mapped
+  start, advance, _ = mapped
   state = start(shared, tasks, keys)
   for n in range(-(-plan.steps // plan.round_steps)):
     state = advance(shared, tasks, keys, state)
@@ -191,7 +202,7 @@ def run(mapped, shared, tasks, keys, plan,
     raise errors.Damaged(
         'a meta-classifier diverged: its validation loss was never finite. '
         'Try a smaller --config.learning_rate.')
-  return np.asarray(predict(shared, tasks, state.best))
+  return state.best
 
 
 def _choose(condition, yes, no):
