@@ -58,14 +58,18 @@ def _tell_seeds(request, runs):
 
 
 def _calibrate(outcomes):
-  """(probabilities of every network and seed, what result.json says)."""
+  """(probabilities of every network and seed, what result.json says).
+
+  A fold's temperature is fitted to the validation networks of all folds that
+  this fold does not test.
+  """
   raw, soft, temperatures = [], [], []
   for tested, valid in ((o.tested[0], o.valid) for o in outcomes):
     pooled_TxK, found = score.pool(tested), {}
     for fold in np.unique(tested.folds_T):
-      of_it = valid.folds_T == fold
+      other = ~np.isin(valid.rows_T, tested.rows_T[tested.folds_T == fold])
       found[fold] = calibration.fit_temperature(
-          score.pool(valid)[of_it], valid.true_T[of_it])
+          score.pool(valid)[other], valid.true_T[other])
     raw.append(calibration.soften(pooled_TxK))
     soft.append(calibration.soften(
         pooled_TxK, np.array([found[f] for f in tested.folds_T])[:, None]))

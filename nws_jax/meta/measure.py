@@ -15,7 +15,9 @@ import numpy as np
 from nws_jax.meta import classifiers, features, fit, settings, windows
 
 MEMORY = 1 << 30  # bytes that models trained at once may take, about
+LANES = {'cpu': 25}  # models that train at once where more are no faster
 STRETCHES = 16  # parts of a window whose layout must not be known
+_FEW = 30  # trials whose features may be padded to any width
 
 
 class Looks(NamedTuple):
@@ -80,8 +82,8 @@ def decide(places, trials, outputs, *, name, plan, key, progress, members=1,
     key: consumed.
     members: models of each task whose outputs are averaged: on this few
       networks one model's start alone moves its accuracy by points.
-    progress: called with (models done, models, rounds done, models going),
-      the last two of those that train now.
+    progress: called with (models done, models, rounds done, models to go),
+      the last two of the group that trains now.
     validate: whether validation networks are decided too.
 
   Returns:
@@ -101,10 +103,11 @@ def decide(places, trials, outputs, *, name, plan, key, progress, members=1,
     now = plan(span)
     mapped = _build(kind[0], outputs, now._replace(steps=0), kind[1])
     asked = _ask(trials, some, offsets, tasks, members, validate)
-    said = _run_in_parts(
+    said = _run_in_lanes(
         mapped, shared, tasks, asked, keys, now, kind[1],
-        lambda begin, *at, done=done: progress(
-            done + begin, int(begins[-1]), *at))
+        lambda rounds, going, done=done, some=some: progress(
+            done + sum(sizes[t] for t in some) - going, int(begins[-1]),
+            rounds, going))
     _collect(outcomes, trials, some, places, said, scales, members, validate)
     done += sum(sizes[t] for t in some)
   return outcomes
@@ -127,7 +130,9 @@ def _group(places, trials, name):
     else:
       even, parts, cost = _size(place)
       kind = (settings.FAST, None)
-      alike = (even > 1, parts.bit_length(), trial.span)
+      # A few models are trained in less time than a program is compiled.
+      width = (parts.bit_length() + 1) // 2 if len(trials) > _FEW else 0
+      alike = (even > 1, width, trial.span)
     if alike not in found or found[alike][1] + cost > MEMORY:
       found[alike] = [([], kind, trial.span), 0, set()]
       groups.append(found[alike][0])
@@ -271,32 +276,28 @@ def _ask(trials, some, offsets, tasks, members, validate):
   return asked + [tasks._replace(test_N=tasks.valid_N)] * validate
 
 
-def _run_in_parts(mapped, shared, tasks, asked, keys, plan, window, progress):
-  """Trains as many models at once as memory allows, all parts of one size.
+def _run_in_lanes(mapped, shared, tasks, asked, keys, plan, window, progress):
+  """Trains as many models at once as memory allows.
 
   Returns:
     outputs [models, N, span, S, O] for each of `asked`.
   """
   models = len(keys)
-  one = jax.eval_shape(mapped[0], shared, _take(tasks, [0]), keys[:1])
+  one = jax.eval_shape(mapped[0], shared, fit.take(tasks, [0]), keys[:1])
   size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(one.best))
   size *= 5  # variables, two moments, the best ones, gradients
   if window:
     size += 400 * plan.batch * window[0]  # activations of the cnn, about
-  parts = -(-models // max(1, MEMORY // size))
-  width = -(-models // parts)
-  said = []
-  for begin in range(0, models, width):
-    rows = np.minimum(np.arange(begin, begin + width), models - 1)
-    best = fit.train(mapped, shared, _take(tasks, rows), keys[rows], plan,
-                     functools.partial(progress, begin))
-    said.append([np.asarray(mapped[2](shared, _take(task, rows), best))
-                 for task in asked])
-  return [np.concatenate(x)[:models] for x in zip(*said)]
-
-
-def _take(tasks, rows):
-  return jax.tree.map(lambda x: jnp.asarray(x[rows]), tasks)
+  lanes = min(models, max(1, MEMORY // size),
+              LANES.get(jax.default_backend(), models))
+  best = fit.train(mapped, shared, tasks, keys, plan, progress, lanes)
+  said = [[] for _ in asked]
+  for begin in range(0, models, lanes):
+    rows = np.minimum(np.arange(begin, begin + lanes), models - 1)
+    for outputs, task in zip(said, asked):
+      outputs.append(np.asarray(mapped[2](
+          shared, fit.take(task, rows), fit.take(best, rows))))
+  return [np.concatenate(x)[:models] for x in said]
 
 
 def _collect(outcomes, trials, some, places, said, scales, members, validate):
