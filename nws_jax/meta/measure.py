@@ -131,7 +131,8 @@ def _group(places, trials, name):
       even, parts, cost = _size(place)
       kind = (settings.FAST, None)
       # A few models are trained in less time than a program is compiled.
-      width = (parts.bit_length() + 1) // 2 if len(trials) > _FEW else 0
+      width = (parts.bit_length() + 1) // 2 if len(trials) > _FEW else (
+          isinstance(place, Place))
       alike = (even > 1, width, trial.span)
     if alike not in found or found[alike][1] + cost > MEMORY:
       found[alike] = [([], kind, trial.span), 0, set()]

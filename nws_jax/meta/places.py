@@ -44,6 +44,12 @@ def list_where(request):
   if not groups:
     raise errors.Wrong(f'--ablate={",".join(request.axes)}: these networks '
                        'have no such tensors in common.')
+  asked = request.settings.window
+  if asked and max(min(of) for of in lengths.values()) < asked:
+    raise errors.Wrong(
+        f'--ablate={",".join(request.axes)}: no place holds a window of '
+        f'{asked} weights; the longest has '
+        f'{max(min(of) for of in lengths.values())}. Give at most that, or 0.')
   split = any(a in request.axes for a in (LAYER, TENSOR, PART))
   found = []
   for key, parts in groups.items():
