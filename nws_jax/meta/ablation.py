@@ -137,7 +137,8 @@ def run(request, source, progress):
   looks = requests.make_looks(request)
   if POSITION in request.axes:
     looks = looks._replace(even=POSITIONS)
-  made = [places.make(source, names, w, looks, request.pairs_Mx2)
+  made = [places.make(source, names, w, looks, request.pairs_Mx2,
+                      request.settings.seed)
           for w in where]
   asked = [(w, time, level) for w in range(len(where)) for time in times
            for level in sides]

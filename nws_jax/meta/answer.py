@@ -17,15 +17,17 @@ def run(request, source, progress):
   """
   s, target = request.settings, request.target
   asked, left_out = controls.choose(request, source)
-  main = [requests.make_trial(request, seed=s.seed + n) for n in range(s.seeds)]
+  places = [requests.make_place(request, source, s.seed + n)
+            for n in range(s.seeds)] + [c.place for c in asked]
+  main = [requests.make_trial(request, place=n, seed=s.seed + n)
+          for n in range(s.seeds)]
   shuffled = [requests.make_trial(request, values_FxM=target.label(
       request.sides, values_M)) for values_M in score.permute(
           target.values_M, request.settings_M,
           controls.count_permutations(s), np.random.default_rng([s.seed, 1]))]
-  places = [requests.make_place(request, source)] + [c.place for c in asked]
   outcomes = requests.decide(
       request, places,
-      main + shuffled + [c.trial._replace(place=n + 1)
+      main + shuffled + [c.trial._replace(place=s.seeds + n)
                          for n, c in enumerate(asked)],
       progress, validate=bool(target.classes))
   said = [o.tested[0] for o in outcomes]

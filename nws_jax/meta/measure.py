@@ -34,6 +34,7 @@ class Place(NamedTuple):
   region: windows.Region
   looks: Looks
   pairs_Mx2: Any = None  # rows of `source` that are compared, if any are
+  seed: int = 0  # of the windows drawn for training
 
 
 class Numbers(NamedTuple):
@@ -91,7 +92,7 @@ def decide(places, trials, outputs, *, name, plan, key, progress, members=1,
   """
   fill_key, key = jax.random.split(key)
   sizes = [members * len(t.sides.trains_F) for t in trials]
-  begins, outcomes = np.cumsum([0] + sizes), [None] * len(trials)
+  begins, outcomes = _number(trials, sizes), [None] * len(trials)
   done = 0
   for some, kind, span in _group(places, trials, name):
     shared, offsets = _share(places, trials, some, kind, fill_key)
@@ -99,18 +100,27 @@ def decide(places, trials, outputs, *, name, plan, key, progress, members=1,
     keys = jnp.concatenate([
         jax.vmap(lambda n, t=t: jax.random.fold_in(
             jax.random.fold_in(key, trials[t].seed), n))(
-                jnp.arange(begins[t], begins[t + 1])) for t in some])
+                jnp.arange(begins[t], begins[t] + sizes[t])) for t in some])
     now = plan(span)
     mapped = _build(kind[0], outputs, now._replace(steps=0), kind[1])
     asked = _ask(trials, some, offsets, tasks, members, validate)
     said = _run_in_lanes(
         mapped, shared, tasks, asked, keys, now, kind[1],
         lambda rounds, going, done=done, some=some: progress(
-            done + sum(sizes[t] for t in some) - going, int(begins[-1]),
+            done + sum(sizes[t] for t in some) - going, sum(sizes),
             rounds, going))
     _collect(outcomes, trials, some, places, said, scales, members, validate)
     done += sum(sizes[t] for t in some)
   return outcomes
+
+
+def _number(trials, sizes):
+  """The number of each trial's first model among those of its seed."""
+  begins, ends = [], {}
+  for trial, size in zip(trials, sizes):
+    begins.append(ends.get(trial.seed, 0))
+    ends[trial.seed] = begins[-1] + size
+  return begins
 
 
 def _group(places, trials, name):
@@ -170,7 +180,7 @@ def _share(places, trials, some, kind, key):
     place = places[numbers[0]]
     return (place.source, jnp.asarray(place.region.low_M),
             jnp.asarray(place.region.high_M)), {numbers[0]: 0}
-  banks = [_fill(places[n], jax.random.fold_in(key, n)) for n in numbers]
+  banks = [_fill(places[n], key) for n in numbers]
   starts = np.cumsum([0] + [b.even_MxExSxF.shape[1] for b in banks])
   return (windows.Bank(*(_lay([b[i] for b in banks]) for i in (0, 1))),
           dict(zip(numbers, starts.tolist())))
@@ -203,7 +213,8 @@ def _fill(place, key):
   if isinstance(place, Numbers):
     numbers = jnp.asarray(place.numbers_MxF, jnp.float32)[:, None, None]
     return windows.Bank(numbers, numbers)
-  source, region, looks, pairs_Mx2 = place
+  source, region, looks, pairs_Mx2, seed = place
+  key = jax.random.fold_in(key, seed)
   low_M, high_M = jnp.asarray(region.low_M), jnp.asarray(region.high_M)
   number_P, parts = np.zeros(0, np.int32), min(STRETCHES, looks.length)
   if looks.layout:

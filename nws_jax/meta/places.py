@@ -73,7 +73,7 @@ def local_window(request_window, shortest):
           else max(min(SHORTEST, shortest), shortest // _SHARE))
 
 
-def make(source, names, where, looks, pairs_Mx2=None):
+def make(source, names, where, looks, pairs_Mx2=None, seed=0):
   """The `measure.Place`.
 
   Args:
@@ -82,6 +82,7 @@ def make(source, names, where, looks, pairs_Mx2=None):
     where: `Where`.
     looks: `measure.Looks` but for the length.
     pairs_Mx2: as of the place.
+    seed: likewise.
   """
   chosen = where.parts or names
   kept_AxP = np.isin(np.asarray(source.parts_AxP),
@@ -94,7 +95,8 @@ def make(source, names, where, looks, pairs_Mx2=None):
     source, high_M = windows.keep(source, kept_AxP)
     low_M = np.zeros_like(high_M)
   return measure.Place(source, windows.Region(low_M, high_M),
-                       looks._replace(length=where.window), pairs_Mx2)
+                       looks._replace(length=where.window), pairs_Mx2,
+                       seed)
 
 
 def _group(request):
