@@ -246,7 +246,7 @@ def _give(request, number_M):
 
 
 def _check_plain(request):
-  if len(request.members) != len(request.networks):
+  if request.members is not request.networks:
     raise _Useless('it is of networks, each read by itself')
 
 

@@ -302,14 +302,21 @@ def _run_in_lanes(mapped, shared, tasks, asked, keys, plan, window, progress):
     size += 400 * plan.batch * window[0]  # activations of the cnn, about
   lanes = min(models, max(1, MEMORY // size),
               LANES.get(jax.default_backend(), models))
-  best = fit.train(mapped, shared, tasks, keys, plan, progress, lanes)
+  chunk = max(lanes, 5 * MEMORY // size // lanes * lanes)  # kept on the host
   said = [[] for _ in asked]
-  for begin in range(0, models, lanes):
-    rows = np.minimum(np.arange(begin, begin + lanes), models - 1)
-    for outputs, task in zip(said, asked):
-      outputs.append(np.asarray(mapped[2](
-          shared, fit.take(task, rows), fit.take(best, rows))))
-  return [np.concatenate(x)[:models] for x in said]
+  for first in range(0, models, chunk):
+    some = np.arange(first, min(first + chunk, models))
+    best = fit.train(
+        mapped, shared, fit.take(tasks, some), keys[some], plan,
+        lambda rounds, going, later=models - some[-1] - 1: progress(
+            rounds, going + int(later)), lanes)
+    for begin in range(0, len(some), lanes):
+      rows = np.minimum(np.arange(begin, begin + lanes), len(some) - 1)
+      for outputs, task in zip(said, asked):
+        outputs.append(np.asarray(mapped[2](
+            shared, fit.take(task, some[rows]), fit.take(best, rows)))[
+                :len(some) - begin])
+  return [np.concatenate(x) for x in said]
 
 
 def _collect(outcomes, trials, some, places, said, scales, members, validate):
