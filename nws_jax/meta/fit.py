@@ -113,18 +113,21 @@ def make_fit(classifier, view, plan):
                           moments=moments, step=state.step + 1)
 
   def validate(shared, task, key, variables):
+    there = jax.eval_shape(view.grid, shared, 0, 0).shape[0] * plan.span
+    looks = _LOOKS if there > 1 else 1
+
     def look(at):
       m, n = at
       keys = jax.random.split(jax.random.fold_in(key, n))
-      e_W = task.first + jax.random.randint(keys[0], (_LOOKS,), 0, plan.span)
-      m_W = jnp.full(_LOOKS, m)
+      e_W = task.first + jax.random.randint(keys[0], (looks,), 0, plan.span)
+      m_W = jnp.full(looks, m)
       outputs, _ = classifier.apply(
           variables, view.pick(shared, keys[1], m_W, e_W), None)
       return measure_loss(outputs, task.labels_M[m_W]).mean()
 
     n_N = jnp.arange(task.valid_N.size)
     loss_N = jax.lax.map(look, (task.valid_N, n_N),
-                         batch_size=max(1, plan.batch // _LOOKS))
+                         batch_size=max(1, plan.batch // looks))
     counts_N = n_N < task.valids
     return jnp.sum(jnp.where(counts_N, loss_N, 0)) / task.valids
 
