@@ -32,6 +32,10 @@ def _default():
   c.diverged = False  # whether diverged networks are read too
   c.min_accuracy = 0.0  # leaves out networks below this test accuracy
   c.balance = False  # as many networks of every class, the first ones by id
+  # What of them, and as what.
+  c.exclude = ''  # tensors that are not looked at, as 'mean,variance'
+  c.bins = 0  # quantiles that a continuous target is cut into; 0: regressed
+  c.hold_out = ''  # 'dataset=digits': learns from all others, is tested there
 
   # Training of the meta-classifier: Adam, stopped by the validation networks.
   c.learning_rate = 1e-3
@@ -47,7 +51,13 @@ def _default():
   c.members = 5  # models, each from its own start, whose outputs are averaged
   c.windows_per_network = 16  # evenly spaced ones, of each snapshot
   c.bootstrap = 1000  # resamples of the settings
-  c.permutations = 0  # trained again on shuffled labels: a control
+  c.seeds = 1  # meta-seeds, seed and those after it, whose figures are pooled
+  # What else could explain the number: none, all, default (all but shuffled)
+  # or a list of epoch_0, no_statistics, accuracy_matched, updates_matched,
+  # weight_norm, num_weights, shuffled.
+  c.controls = 'default'
+  # runs on shuffled labels, for a p-value; 0: 19 if controls name shuffled
+  c.permutations = 0
   return c
 
 
@@ -58,6 +68,7 @@ def _smoke():
   c.members = 1
   c.bootstrap = 100
   c.permutations = 1
+  c.controls = 'none'
   return c
 
 

@@ -11,10 +11,15 @@
   python -m nws_jax.meta --target=dataset --config=configs/meta.py:published
       the published CNN on windows of 5,000 weights
 
+  python -m nws_jax.meta --target=optimizer --hold_out=dataset=digits
+      learns from networks on the other sets, tests on those on digits
+  python -m nws_jax.meta --target=learning_rate --bins=3 --exclude=mean,variance
+      thirds of a number, from weights without the running statistics
+
 Targets: dataset, learning_rate, batch_size, batch_norm, augmentation,
 optimizer, activation, initialization, filter_size, depth_conv, depth_fc,
-width_conv, width_fc, weight_decay, dropout, test_accuracy; those that vary in
-the zoo.
+width_conv, width_fc, weight_decay, dropout, test_accuracy, generalization_gap,
+epoch, same_setting and any column of members.csv; those that vary in the zoo.
 
 Writes result.json and predictions.csv, or ablation.csv, .json and .png, into
 <workdir>/<target>/<digest of the request>/. The same request again prints
@@ -47,7 +52,26 @@ _CLASSIFIER = flags.DEFINE_string(
     'classifier', None, 'fast or cnn, in place of the config\'s.',
     flag_values=_FLAGS)
 _ABLATE = flags.DEFINE_string(
-    'ablate', None, 'Makes a grid over layer, epoch, or both: layer,epoch.',
+    'ablate', None, 'Makes a grid over some of layer, tensor, part, position, '
+    'window, pooled, epoch, train_epoch, hold_out: as layer,epoch.',
+    flag_values=_FLAGS)
+_SHORT = {  # for keys of the config
+    'window': flags.DEFINE_integer(
+        'window', None, 'Weights that a window holds.', flag_values=_FLAGS),
+    'balance': flags.DEFINE_bool(
+        'balance', None, 'As many networks of every class.',
+        flag_values=_FLAGS),
+    'bins': flags.DEFINE_integer(
+        'bins', None, 'Cuts a number into as many quantiles.',
+        flag_values=_FLAGS),
+    'exclude': flags.DEFINE_string(
+        'exclude', None, 'Tensors that are not looked at: mean,variance.',
+        flag_values=_FLAGS),
+    'hold_out': flags.DEFINE_string(
+        'hold_out', None, 'Tested on one level, learned from the others: '
+        'dataset=digits. All in turn: dataset.', flag_values=_FLAGS)}
+_CONTROLS = flags.DEFINE_bool(
+    'controls', None, 'All controls, or with --nocontrols none.',
     flag_values=_FLAGS)
 _FORCE = flags.DEFINE_bool(
     'force', False, 'Train again where the result is already there.',
@@ -75,8 +99,10 @@ def _ask():
   if not _TARGET.value:
     raise errors.Wrong('--target is missing; try --target=batch_size, or see '
                        '--help for all.')
-  from nws_jax.meta import settings, targets
-  targets.check_name(_TARGET.value)
+  from nws_jax.meta import settings
+  config |= {k: f.value for k, f in _SHORT.items() if f.value is not None}
+  if _CONTROLS.value is not None:
+    config['controls'] = 'all' if _CONTROLS.value else 'none'
   if _CLASSIFIER.value is not None:
     config['classifier'] = _CLASSIFIER.value
   checked = settings.from_config(config)
@@ -84,6 +110,8 @@ def _ask():
   from nws_jax.meta import ablation
   from nws_jax.meta import request as requests
   axes = ablation.parse_axes(_ABLATE.value) if _ABLATE.value else ()
+  if checked.hold_out and '=' not in checked.hold_out:
+    axes = tuple(dict.fromkeys(axes + (ablation.HOLD_OUT,)))
   return requests.make(api.Zoo(_ZOO.value), _TARGET.value, checked, axes)
 
 
@@ -92,7 +120,7 @@ def _make(request, folder, begin):
 
   `begin` is when the command began.
   """
-  from nws_jax.meta import ablation, price
+  from nws_jax.meta import ablation, answer, price
   from nws_jax.meta import request as requests
   from nws_jax.store import tables
   print(price.tell(request, _measure_speed()), file=sys.stderr)
@@ -107,8 +135,7 @@ def _make(request, folder, begin):
           os.path.join(folder, 'ablation.csv'), ablation.write(cells))
       _draw(os.path.join(folder, 'ablation.png'), cells, record)
     else:
-      record, predictions = requests.answer(
-          request, source, lambda *at: bar.show(0, 1, *at))
+      record, predictions = answer.run(request, source, bar.show)
       tables.write_text(os.path.join(folder, 'predictions.csv'), predictions)
   finally:
     bar.close()
@@ -131,9 +158,9 @@ def _make_folder(folder):
 def _draw(path, cells, record):
   import pandas as pd
 
-  from nws_jax.pictures import heatmap
-  png = heatmap.to_png(
-      pd.DataFrame(cells), len(record['axes']),
+  from nws_jax.pictures import ablation
+  png = ablation.to_png(
+      pd.DataFrame(cells), record['axes'],
       f'{record["target"]}, read by {record["classifier"]}')
   aside = f'{path}.{os.getpid()}.tmp'
   pathlib.Path(aside).write_bytes(png)
@@ -161,11 +188,10 @@ class _Bar:
     from nws_jax import bars
     self._bar = bars.make(desc=name, unit=' rounds')
 
-  def show(self, place, places, model, models, rounds, going):
+  def show(self, model, models, rounds, going):
     del rounds
-    where = f'place {place + 1} of {places}, ' if places > 1 else ''
     self._bar.set_postfix_str(
-        f'{where}models {model + 1} to {models}, {going} going', refresh=False)
+        f'models {model + 1} to {models}, {going} going', refresh=False)
     self._bar.update()
 
   def close(self):

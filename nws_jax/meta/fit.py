@@ -113,18 +113,21 @@ def make_fit(classifier, view, plan):
                           moments=moments, step=state.step + 1)
 
   def validate(shared, task, key, variables):
+    there = jax.eval_shape(view.grid, shared, 0, 0).shape[0] * plan.span
+    looks = _LOOKS if there > 1 else 1
+
     def look(at):
       m, n = at
       keys = jax.random.split(jax.random.fold_in(key, n))
-      e_W = task.first + jax.random.randint(keys[0], (_LOOKS,), 0, plan.span)
-      m_W = jnp.full(_LOOKS, m)
+      e_W = task.first + jax.random.randint(keys[0], (looks,), 0, plan.span)
+      m_W = jnp.full(looks, m)
       outputs, _ = classifier.apply(
           variables, view.pick(shared, keys[1], m_W, e_W), None)
       return measure_loss(outputs, task.labels_M[m_W]).mean()
 
     n_N = jnp.arange(task.valid_N.size)
     loss_N = jax.lax.map(look, (task.valid_N, n_N),
-                         batch_size=max(1, plan.batch // _LOOKS))
+                         batch_size=max(1, plan.batch // looks))
     counts_N = n_N < task.valids
     return jnp.sum(jnp.where(counts_N, loss_N, 0)) / task.valids
 
@@ -162,7 +165,18 @@ def map_fit(functions):
 
 def run(mapped, shared, tasks, keys, plan,
         progress=lambda done, going: None):
-  """Trains all models together and predicts their test networks.
+  """`train`, and what the models say of their test networks.
+
+  Returns:
+    outputs [models, N, span, S, O], float32 on the host.
+  """
+  variables = train(mapped, shared, tasks, keys, plan, progress)
+  return np.asarray(mapped[2](shared, tasks, variables))
+
+
+def train(mapped, shared, tasks, keys, plan,
+          progress=lambda done, going: None, lanes=None):
+  """Trains all models, some at once: what has stopped makes room for others.
 
   Args:
     mapped: from `map_fit`.
@@ -171,27 +185,66 @@ def run(mapped, shared, tasks, keys, plan,
     keys: one key a model; consumed.
     plan: the `Plan` they were made with.
     progress: called after each round with the rounds done and the number of
-      models that go on.
+      models that are still to be trained, or are in training.
+    lanes: how many train at once; None for all.
 
   Returns:
-    outputs [models, N, span, S, O], float32 on the host.
+    The best variables of each, on the host.
 
   Raises:
     errors.Damaged: a model's validation loss was never finite.
   """
-  start, advance, predict = mapped
-  state = start(shared, tasks, keys)
-  for n in range(-(-plan.steps // plan.round_steps)):
-    state = advance(shared, tasks, keys, state)
-    going = int(np.sum(np.asarray(state.waited) < plan.patience))
-    progress(n + 1, going)
-    if not going:
+  start, advance, _ = mapped
+  models = len(keys)
+  row_W = np.arange(min(lanes or models, models))  # the model in each lane
+  waiting, best, rounds = len(row_W), {}, 0
+  last = -(-plan.steps // plan.round_steps) * plan.round_steps
+  state = start(shared, take(tasks, row_W), keys[row_W])
+  while True:
+    state = advance(shared, take(tasks, row_W), keys[row_W], state)
+    rounds += 1
+    done_W = ((np.asarray(state.waited) >= plan.patience)
+              | (np.asarray(state.step) >= last))
+    progress(rounds, int(np.sum(~done_W)) + models - waiting)
+    if not done_W.all() and (
+        waiting == models or done_W.sum() < len(row_W) / _REFILL):
+      if (np.asarray(state.step) >= last).any():
+        state = state._replace(waited=jnp.where(
+            jnp.asarray(done_W), plan.patience, state.waited))
+      continue
+    _keep(best, state, row_W, done_W)
+    if waiting == models and done_W.all():
       break
-  if not np.isfinite(np.asarray(state.best_loss)).all():
+    free = np.flatnonzero(done_W)[:models - waiting]
+    row_W = row_W.copy()
+    row_W[free] = waiting + np.arange(len(free))
+    waiting += len(free)
+    fresh = start(shared, take(tasks, row_W), keys[row_W])
+    new_W = np.zeros(len(row_W), bool)
+    new_W[free] = True
+    state = jax.tree.map(lambda a, b, new_W=new_W: jnp.where(
+        new_W.reshape((-1,) + (1,) * (a.ndim - 1)), a, b), fresh, state)
+  return jax.tree.map(lambda *x: np.stack(x), *(best[m] for m in range(models)))
+
+
+_REFILL = 3  # lanes are filled again when one in so many is free
+
+
+def take(tasks, rows):
+  """Some of the models' tasks, on the device."""
+  return jax.tree.map(lambda x: jnp.asarray(x[rows]), tasks)
+
+
+def _keep(best, state, row_W, done_W):
+  """Notes the best variables of lanes that are done, by their models."""
+  if not np.isfinite(np.asarray(state.best_loss)[done_W]).all():
     raise errors.Damaged(
         'a meta-classifier diverged: its validation loss was never finite. '
         'Try a smaller --config.learning_rate.')
-  return np.asarray(predict(shared, tasks, state.best))
+  variables = jax.tree.map(np.asarray, state.best)
+  for lane in np.flatnonzero(done_W):
+    best.setdefault(int(row_W[lane]), jax.tree.map(
+        lambda x, lane=lane: x[lane], variables))
 
 
 def _choose(condition, yes, no):

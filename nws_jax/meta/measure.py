@@ -1,20 +1,23 @@
-"""Trains meta-classifiers for one place in the vector, and lets them decide.
+"""Trains meta-classifiers for what is to be found out, and lets them decide.
 
-Folds, epochs and permutations of the labels are trained together.
+A `Trial` is one question: these labels, from this place, with these networks
+held back. Its folds and members, and all trials that look alike, are trained
+together.
 """
 
 import functools
-import itertools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nws_jax.meta import classifiers, fit, settings, windows
+from nws_jax.meta import classifiers, features, fit, settings, windows
 
 MEMORY = 1 << 30  # bytes that models trained at once may take, about
+LANES = {'cpu': 25}  # models that train at once where more are no faster
 STRETCHES = 16  # parts of a window whose layout must not be known
+_FEW = 30  # trials whose features may be padded to any width
 
 
 class Looks(NamedTuple):
@@ -25,6 +28,31 @@ class Looks(NamedTuple):
   layout: bool  # whether `fast` may know the tensors
 
 
+class Place(NamedTuple):
+  """What models see of every network: windows in a region of its vector."""
+  source: windows.Source
+  region: windows.Region
+  looks: Looks
+  pairs_Mx2: Any = None  # rows of `source` that are compared, if any are
+  seed: int = 0  # of the windows drawn for training
+
+
+class Numbers(NamedTuple):
+  """A `Place` of no windows but a few numbers of each network, for fast."""
+  numbers_MxF: np.ndarray
+
+
+class Trial(NamedTuple):
+  """One question, answered by models of their own."""
+  place: int  # in the list of places
+  values_FxM: np.ndarray  # int classes or floats, as each split has them
+  sides: windows.Sides
+  span: int  # snapshots that are used together
+  first: int = 0  # the first of those trained on
+  tests: tuple = (0,)  # the first ones of those tested on
+  seed: int = 0
+
+
 class Decisions(NamedTuple):
   """What the models say of networks they were not fitted to.
 
@@ -32,55 +60,139 @@ class Decisions(NamedTuple):
   """
   rows_T: np.ndarray  # the tested networks
   folds_T: np.ndarray
+  true_T: np.ndarray  # what there is to say of them
   outputs_TxSxO: Any  # S: all windows of all snapshots
 
 
-def decide(source, region, target_values_RxM, outputs, sides, *, name, looks,
-           firsts, plan, key, progress, members=1):
+class Outcome(NamedTuple):
+  """A trial's decisions: for each of its tests, and on validation networks."""
+  tested: list
+  valid: Any  # None unless asked for
+
+
+def decide(places, trials, outputs, *, name, plan, key, progress, members=1,
+           validate=False):
   """Trains every model, and decides for every tested network.
 
   Args:
-    source: `windows.Source`.
-    region: `windows.Region` that windows lie in.
-    target_values_RxM: int classes or floats, for each of R runs: the true
-      labels, or permutations of them.
+    places: `Place` or `Numbers`.
+    trials: `Trial`s.
     outputs: classes, or 1.
-    sides: `windows.Sides`.
     name: the classifier.
-    looks: `Looks`.
-    firsts: the first snapshot of each cell; `plan.span` from it are used.
-    plan: `fit.Plan`.
+    plan: span -> `fit.Plan`.
     key: consumed.
     members: models of each task whose outputs are averaged: on this few
       networks one model's start alone moves its accuracy by points.
-    progress: called with (models done, models, rounds done, models going),
-      the last two of those that train now.
+    progress: called with (models done, models, rounds done, models to go),
+      the last two of the group that trains now.
+    validate: whether validation networks are decided too.
 
   Returns:
-    `Decisions` for each run of each first snapshot: [len(firsts)][R].
+    An `Outcome` for each trial.
   """
   fill_key, key = jax.random.split(key)
-  if name == settings.FAST:
-    window, shared = None, _fill(source, region, looks, fill_key)
-  else:
-    window = looks.length, _count(region, looks.length, looks.even)
-    shared = (source, jnp.asarray(region.low_M), jnp.asarray(region.high_M))
-  tasks, scales = _make_tasks(
-      np.repeat(target_values_RxM, members, 0), sides, firsts)
-  keys = jax.vmap(lambda n: jax.random.fold_in(key, n))(
-      jnp.arange(tasks.trains.size))
-  mapped = _build(name, outputs, plan._replace(steps=0), window)
-  said = _run_in_parts(mapped, shared, tasks, keys, plan, looks, progress)
-  if target_values_RxM.dtype.kind == 'i':
-    said = np.asarray(jax.nn.log_softmax(said))
-  else:
-    center, scale = (s.reshape(-1, 1, 1, 1, 1) for s in scales)
-    said = said * scale + center
-  runs, folds = len(target_values_RxM), len(sides.trains_F)
-  said = said.reshape(
-      (len(firsts), runs, members, folds) + said.shape[1:]).mean(2)
-  return [[_gather(said[c, r], sides) for r in range(runs)]
-          for c in range(len(firsts))]
+  sizes = [members * len(t.sides.trains_F) for t in trials]
+  begins, outcomes = _number(trials, sizes), [None] * len(trials)
+  done = 0
+  for some, kind, span in _group(places, trials, name):
+    shared, offsets = _share(places, trials, some, kind, fill_key)
+    tasks, scales = _make_tasks(trials, some, offsets, members)
+    keys = jnp.concatenate([
+        jax.vmap(lambda n, t=t: jax.random.fold_in(
+            jax.random.fold_in(key, trials[t].seed), n))(
+                jnp.arange(begins[t], begins[t] + sizes[t])) for t in some])
+    now = plan(span)
+    mapped = _build(kind[0], outputs, now._replace(steps=0), kind[1])
+    asked = _ask(trials, some, offsets, tasks, members, validate)
+    said = _run_in_lanes(
+        mapped, shared, tasks, asked, keys, now, kind[1],
+        lambda rounds, going, done=done, some=some: progress(
+            done + sum(sizes[t] for t in some) - going, sum(sizes),
+            rounds, going))
+    _collect(outcomes, trials, some, places, said, scales, members, validate)
+    done += sum(sizes[t] for t in some)
+  return outcomes
+
+
+def _number(trials, sizes):
+  """The number of each trial's first model among those of its seed."""
+  begins, ends = [], {}
+  for trial, size in zip(trials, sizes):
+    begins.append(ends.get(trial.seed, 0))
+    ends[trial.seed] = begins[-1] + size
+  return begins
+
+
+def _group(places, trials, name):
+  """Trials that train together: (trials, (classifier, window), span).
+
+  Trials on features of one kind share a program, narrower ones being padded,
+  as long as what they look at fits into `MEMORY`.
+  """
+  groups, found = [], {}
+  for t, trial in enumerate(trials):
+    place = places[trial.place]
+    if name != settings.FAST and isinstance(place, Place):
+      looks = place.looks
+      kind = (name, (looks.length, _count(place.region, looks.length,
+                                          looks.even)))
+      cost, alike = 0, (trial.place, trial.span)
+    else:
+      even, parts, cost = _size(place)
+      kind = (settings.FAST, None)
+      # A few models are trained in less time than a program is compiled.
+      width = (parts.bit_length() + 1) // 2 if len(trials) > _FEW else (
+          isinstance(place, Place))
+      alike = (even > 1, width, trial.span)
+    if alike not in found or found[alike][1] + cost > MEMORY:
+      found[alike] = [([], kind, trial.span), 0, set()]
+      groups.append(found[alike][0])
+    group, total, seen = found[alike]
+    group[0].append(t)
+    if trial.place not in seen:
+      seen.add(trial.place)
+      found[alike][1] = total + cost
+  return groups
+
+
+def _size(place):
+  """(windows that decide, parts, bytes) of a place's `windows.Bank`."""
+  if isinstance(place, Numbers):
+    return 1, 1, place.numbers_MxF.size * 8
+  looks, region = place.looks, place.region
+  even, drawn = (_count(region, looks.length, n)
+                 for n in (looks.even, looks.drawn))
+  parts = (_number_parts(place.source, region)[1] if looks.layout
+           else min(STRETCHES, looks.length))
+  rows = len(region.low_M if place.pairs_Mx2 is None else place.pairs_Mx2)
+  snapshots = place.source.weights_MxExP.shape[1]
+  return (even, parts, rows * snapshots * (even + drawn) * parts
+          * features.PER_PART * 4)
+
+
+def _share(places, trials, some, kind, key):
+  """What the models of a group share, and where each place begins in it.
+
+  Banks of places are laid behind one another along the axis of snapshots.
+  """
+  numbers = list(dict.fromkeys(trials[t].place for t in some))
+  if kind[1]:
+    place = places[numbers[0]]
+    return (place.source, jnp.asarray(place.region.low_M),
+            jnp.asarray(place.region.high_M)), {numbers[0]: 0}
+  banks = [_fill(places[n], key) for n in numbers]
+  starts = np.cumsum([0] + [b.even_MxExSxF.shape[1] for b in banks])
+  return (windows.Bank(*(_lay([b[i] for b in banks]) for i in (0, 1))),
+          dict(zip(numbers, starts.tolist())))
+
+
+def _lay(parts_MxExSxF):
+  """Joins along E; S is filled up by repetition, F by NaN, the unseen."""
+  count, width = (max(p.shape[i] for p in parts_MxExSxF) for i in (2, 3))
+  return jnp.concatenate([
+      jnp.pad(p[:, :, np.arange(count) % p.shape[2]],
+              ((0, 0),) * 3 + ((0, width - p.shape[3]),),
+              constant_values=np.nan) for p in parts_MxExSxF], 1)
 
 
 @functools.lru_cache(maxsize=8)  # cells of one shape share what is compiled
@@ -96,8 +208,13 @@ def _count(region, length, most):
   return min(most, int(np.max(region.high_M - region.low_M)) - length + 1)
 
 
-def _fill(source, region, looks, key):
-  """The `windows.Bank` of a region."""
+def _fill(place, key):
+  """The `windows.Bank` of a place."""
+  if isinstance(place, Numbers):
+    numbers = jnp.asarray(place.numbers_MxF, jnp.float32)[:, None, None]
+    return windows.Bank(numbers, numbers)
+  source, region, looks, pairs_Mx2, seed = place
+  key = jax.random.fold_in(key, seed)
   low_M, high_M = jnp.asarray(region.low_M), jnp.asarray(region.high_M)
   number_P, parts = np.zeros(0, np.int32), min(STRETCHES, looks.length)
   if looks.layout:
@@ -110,6 +227,9 @@ def _fill(source, region, looks, key):
       low, high, looks.length, _count(region, looks.length, looks.even)))(
           low_M, high_M)
   even = describe(jnp.repeat(even_MxS[:, None], snapshots, 1))
+  if pairs_Mx2 is not None:  # how far two networks are apart, window by window
+    even = jnp.abs(even[pairs_Mx2[:, 0]] - even[pairs_Mx2[:, 1]])
+    return windows.Bank(even, even)
   drawn = _count(region, looks.length, looks.drawn)
   if _count(region, looks.length, 2) == 1:
     return windows.Bank(even, even)  # there is one window only
@@ -132,56 +252,111 @@ def _number_parts(source, region):
   return number_P, len(found)
 
 
-def _make_tasks(values_RxM, sides, firsts):
-  """Tasks in the order (cell, run, fold), and each one's target scale."""
+def _make_tasks(trials, some, offsets, members):
+  """Tasks in the order (trial, member, fold), and each one's target scale."""
   tasks, scales = [], []
-  for first, values_M, f in itertools.product(
-      firsts, values_RxM, range(len(sides.trains_F))):
-    center, scale = 0.0, 1.0
-    labels_M = values_M.astype(np.int32)
-    if values_M.dtype.kind == 'f':
-      train = values_M[sides.train_FxN[f, :sides.trains_F[f]]]
-      center, scale = train.mean(), max(train.std(), 1e-12)
-      labels_M = ((values_M - center) / scale).astype(np.float32)
-    scales.append((center, scale))
-    tasks.append(fit.Task(
-        labels_M, np.int32(first), sides.train_FxN[f], sides.trains_F[f],
-        sides.valid_FxN[f], sides.valids_F[f], sides.test_FxN[f]))
-  return jax.tree.map(lambda *x: np.stack(x), *tasks), np.array(scales).T
+  for trial in (trials[t] for t in some):
+    folds, sides = [], trial.sides
+    for f, values_M in enumerate(trial.values_FxM):
+      center, scale = 0.0, 1.0
+      labels_M = values_M.astype(np.int32)
+      if values_M.dtype.kind == 'f':
+        train = values_M[sides.train_FxN[f, :sides.trains_F[f]]]
+        center, scale = train.mean(), max(train.std(), 1e-12)
+        labels_M = ((values_M - center) / scale).astype(np.float32)
+      scales.append((center, scale))
+      folds.append(fit.Task(
+          labels_M, np.int32(offsets[trial.place] + trial.first),
+          sides.train_FxN[f], sides.trains_F[f],
+          sides.valid_FxN[f], sides.valids_F[f], sides.test_FxN[f]))
+    tasks += folds * members
+  longest = {n: max(getattr(t, n).size for t in tasks)
+             for n in ('train_N', 'valid_N', 'test_N')}
+  tasks = [t._replace(**{n: np.resize(getattr(t, n), size)
+                         for n, size in longest.items()}) for t in tasks]
+  return jax.tree.map(lambda *x: np.stack(x), *tasks), np.array(scales)
 
 
-def _run_in_parts(mapped, shared, tasks, keys, plan, looks, progress):
-  """Trains as many models at once as memory allows, all parts of one size."""
+def _ask(trials, some, offsets, tasks, members, validate):
+  """What the models predict: a `Task` for each test, then the validation."""
+  most = max(len(trials[t].tests) for t in some)
+  models = [(t, offsets[trials[t].place]) for t in some
+            for _ in range(members * len(trials[t].sides.trains_F))]
+  asked = [tasks._replace(first=np.array(
+      [offset + np.resize(trials[t].tests, most)[n] for t, offset in models],
+      np.int32)) for n in range(most)]
+  return asked + [tasks._replace(test_N=tasks.valid_N)] * validate
+
+
+def _run_in_lanes(mapped, shared, tasks, asked, keys, plan, window, progress):
+  """Trains as many models at once as memory allows.
+
+  Returns:
+    outputs [models, N, span, S, O] for each of `asked`.
+  """
   models = len(keys)
-  one = jax.eval_shape(mapped[0], shared, _take(tasks, [0]), keys[:1])
+  one = jax.eval_shape(mapped[0], shared, fit.take(tasks, [0]), keys[:1])
   size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(one.best))
   size *= 5  # variables, two moments, the best ones, gradients
-  if not isinstance(shared, windows.Bank):
-    size += 400 * plan.batch * looks.length  # activations of the cnn, about
-  parts = -(-models // max(1, MEMORY // size))
-  width = -(-models // parts)
-  said = []
-  for begin in range(0, models, width):
-    rows = np.minimum(np.arange(begin, begin + width), models - 1)
-    said.append(fit.run(
-        mapped, shared, _take(tasks, rows), keys[rows], plan,
-        functools.partial(progress, begin, models)))
-  return np.concatenate(said)[:models]
+  if window:
+    size += 400 * plan.batch * window[0]  # activations of the cnn, about
+  lanes = min(models, max(1, MEMORY // size),
+              LANES.get(jax.default_backend(), models))
+  chunk = max(lanes, 5 * MEMORY // size // lanes * lanes)  # kept on the host
+  said = [[] for _ in asked]
+  for first in range(0, models, chunk):
+    some = np.arange(first, min(first + chunk, models))
+    best = fit.train(
+        mapped, shared, fit.take(tasks, some), keys[some], plan,
+        lambda rounds, going, later=models - some[-1] - 1: progress(
+            rounds, going + int(later)), lanes)
+    for begin in range(0, len(some), lanes):
+      rows = np.minimum(np.arange(begin, begin + lanes), len(some) - 1)
+      for outputs, task in zip(said, asked):
+        outputs.append(np.asarray(mapped[2](
+            shared, fit.take(task, some[rows]), fit.take(best, rows)))[
+                :len(some) - begin])
+  return [np.concatenate(x) for x in said]
 
 
-def _take(tasks, rows):
-  return jax.tree.map(lambda x: jnp.asarray(x[rows]), tasks)
+def _collect(outcomes, trials, some, places, said, scales, members, validate):
+  """Cuts a group's outputs into the outcomes of its trials."""
+  begin = scale = 0
+  for t in some:
+    trial, folds = trials[t], len(trials[t].sides.trains_F)
+    end, scale_end = begin + members * folds, scale + folds
+    center_F, scale_F = scales[scale:scale_end].T.reshape(2, -1, 1, 1, 1, 1)
+    even = _count_even(places[trial.place])
+    outputs = []
+    for part in said:
+      part = part[begin:end, ..., :even, :]
+      if trial.values_FxM.dtype.kind == 'i':
+        part = np.asarray(jax.nn.log_softmax(part))
+      mean = part.reshape((members, folds) + part.shape[1:]).mean(0)
+      outputs.append(mean * scale_F + center_F
+                     if trial.values_FxM.dtype.kind == 'f' else mean)
+    sides = trial.sides
+    outcomes[t] = Outcome(
+        [_gather(o, trial, sides.test_FxN, sides.tests_F)
+         for o in outputs[:len(trial.tests)]],
+        _gather(outputs[-1], trial, sides.valid_FxN, sides.valids_F)
+        if validate else None)
+    begin, scale = end, scale_end
 
 
-def _gather(said_FxNxExSxO, sides):
-  """Every tested network's outputs, from the fold that tested it."""
-  rows, folds, outputs = [], [], []
-  for f, n in enumerate(sides.tests_F):
-    rows.append(sides.test_FxN[f, :n])
-    folds.append(np.full(n, f))
-    outputs.append(said_FxNxExSxO[f, :n])
-  rows_T = np.concatenate(rows)
-  order = np.argsort(rows_T)
-  outputs = np.concatenate(outputs)[order]
-  return Decisions(rows_T[order], np.concatenate(folds)[order],
-                   outputs.reshape(len(rows_T), -1, outputs.shape[-1]))
+def _count_even(place):
+  return (1 if isinstance(place, Numbers) else
+          _count(place.region, place.looks.length, place.looks.even))
+
+
+def _gather(said_FxNxExSxO, trial, rows_FxN, counts_F):
+  """Every network's outputs, from the fold that it was held back from."""
+  folds_T = np.repeat(np.arange(len(counts_F)), counts_F)
+  rows_T = np.concatenate([r[:n] for r, n in zip(rows_FxN, counts_F)])
+  outputs = np.concatenate(
+      [said[:n] for said, n in zip(said_FxNxExSxO, counts_F)])
+  order = np.argsort(rows_T, kind='stable')
+  rows_T, folds_T = rows_T[order], folds_T[order]
+  return Decisions(
+      rows_T, folds_T, trial.values_FxM[folds_T, rows_T],
+      outputs[order].reshape(len(rows_T), -1, outputs.shape[-1]))

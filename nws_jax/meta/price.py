@@ -1,6 +1,6 @@
 """What a request costs, told before it starts."""
 
-from nws_jax.meta import ablation, classifiers, settings
+from nws_jax.meta import ablation, classifiers, controls, places, settings
 from nws_jax.meta import request as requests
 
 # Seconds on one CPU core, seen on AVX-512 hardware; for a rough word only.
@@ -18,28 +18,40 @@ def tell(request, speed):
     speed: floating-point operations a second of a large dot.
   """
   s = request.settings
-  places, times = ablation.list_places(request), ablation.list_times(request)
-  models = (len(times.firsts) * len(request.sides.trains_F)
-            * s.members * (1 if request.axes else 1 + s.permutations))
-  plan = requests.make_plan(request, times.span)
+  found, models, span = _count(request)
+  plan = requests.make_plan(request, span)
   networks, seconds = len(request.members), 0.0
-  for place in places:
-    scored = models * networks / len(request.sides.trains_F) * times.span
+  for where in found:
+    here = models // len(found)
+    scored = here * networks / len(request.sides.trains_F) * span
     if s.classifier == settings.CNN:
-      flops = classifiers.count_flops(place.window, request.target.outputs)
-      work = flops * (3 * models * plan.steps * plan.batch
+      flops = classifiers.count_flops(where.window, request.target.outputs)
+      work = flops * (3 * here * plan.steps * plan.batch
                       + scored * s.windows_per_network)
       seconds += work / speed / _EFFICIENCY
     else:
       drawn = s.windows_drawn + s.windows_per_network
-      drawn = min(drawn, place.region.shortest - place.window + 1)
-      seconds += (networks * request.snapshots * drawn * place.window * _VALUE
-                  + models * plan.steps * _STEP)
-    seconds += _COMPILE[s.classifier]
+      drawn = min(drawn, where.longest - where.window + 1)
+      seconds += (networks * request.snapshots * drawn * where.window * _VALUE
+                  + here * plan.steps * _STEP)
+  seconds += _COMPILE[s.classifier] * len({w.window for w in found})
   size = networks * request.snapshots * request.members['num_weights'].max()
-  return (f'{s.classifier}: {models * len(places)} models of at most '
+  return (f'{s.classifier}: {models} models of at most '
           f'{plan.steps} steps, {4 * size / 1e6:,.0f} MB of weights; '
           f'at most about {_say(seconds)}')
+
+
+def _count(request):
+  """(places, models at all of them, snapshots that each uses together)."""
+  s = request.settings
+  if request.axes:
+    return (ablation.list_where(request), ablation.count_models(request),
+            ablation.span(request))
+  runs = s.seeds + controls.count_permutations(s) + len(
+      set(settings.list_controls(s.controls)) - {'shuffled'})
+  length = int(request.networks['num_weights'].max())
+  return ([places.Where({}, (), request.window, length)],
+          runs * len(request.sides.trains_F) * s.members, request.snapshots)
 
 
 def _say(seconds):

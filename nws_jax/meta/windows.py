@@ -26,6 +26,19 @@ class Source(NamedTuple):
   layout_M: jax.Array  # int32: row of `parts_AxP`
 
 
+def keep(source, kept_AxP):
+  """The `Source` of some values of each layout, closed up: (it, lengths_M)."""
+  layouts = [np.flatnonzero(kept_P) for kept_P in kept_AxP]
+  lengths_A = np.array([len(x) for x in layouts], np.int32)
+  index_AxQ = np.stack([np.resize(x, lengths_A.max()) for x in layouts])
+  layout_M = np.asarray(source.layout_M)
+  weights_MxExQ = jnp.take_along_axis(
+      source.weights_MxExP, jnp.asarray(index_AxQ)[layout_M][:, None], 2)
+  parts_AxQ = jnp.take_along_axis(source.parts_AxP, jnp.asarray(index_AxQ), 1)
+  return (Source(weights_MxExQ, parts_AxQ, source.layout_M),
+          lengths_A[layout_M])
+
+
 class Region(NamedTuple):
   """Which values of each network windows may hold: low to high - 1."""
   low_M: np.ndarray
@@ -68,7 +81,28 @@ def space_starts(low, high, length, count):
   return low + jnp.round(steps * last).astype(jnp.int32)
 
 
-def split(members):
+def restrict(sides, kept_M):
+  """`Sides` of the networks that are kept; `Wrong` if a side has none."""
+  parts = zip(sides[::2], sides[1::2])
+  sides = [[rows[:n][kept_M[rows[:n]]] for rows, n in zip(rows_FxN, n_F)]
+           for rows_FxN, n_F in parts]
+  if min(len(rows) for side in sides for rows in side) == 0:
+    raise errors.Wrong(f'{int(kept_M.sum())} networks are too few to split.')
+  return join(*sides)
+
+
+def join(train_F, valid_F, test_F):
+  """`Sides` of F lists of rows each."""
+  return Sides(*(part for side in (train_F, valid_F, test_F)
+                 for part in _pad(side)))
+
+
+def by(networks):
+  """The column that tells the sides of so many networks: split or fold."""
+  return 'split' if networks >= LARGE else 'fold'
+
+
+def split(members, networks=None):
   """`Sides` by network: 5-fold cross-validation, or the split of a large zoo.
 
   Fold k is tested, fold k + 1 validated, the rest trained on. All replicates
@@ -76,15 +110,16 @@ def split(members):
 
   Args:
     members: DataFrame with `split` and `fold`, in the order of the rows.
+    networks: how many they are of, if not one each.
 
   Raises:
     errors.Wrong: a side is empty.
   """
-  if len(members) >= LARGE:
-    at = members['split'].to_numpy()
+  column = by(networks or len(members))
+  at = members[column].to_numpy()
+  if column == 'split':
     sides = [[np.flatnonzero(at == s)] for s in ('train', 'valid', 'test')]
   else:
-    at = members['fold'].to_numpy()
     k = range(FOLDS)
     sides = [[np.flatnonzero((at != i) & (at != (i + 1) % FOLDS)) for i in k],
              [np.flatnonzero(at == (i + 1) % FOLDS) for i in k],
@@ -93,7 +128,7 @@ def split(members):
     raise errors.Wrong(
         f'{len(members)} networks are too few to split: a side of the split '
         'has none. Train a zoo of at least 20 networks, or leave out fewer.')
-  return Sides(*(part for side in sides for part in _pad(side)))
+  return join(*sides)
 
 
 def _pad(rows_F):

@@ -20,6 +20,11 @@ def _shared(classes, spread=0.3):
   return source, region
 
 
+def _place(source, region, length=20, even=4, drawn=4):
+  return measure.Place(
+      source, region, measure.Looks(length, even, drawn, True))
+
+
 def _decide(values_RxM, outputs, *, steps=200, name='fast', seed=0,
             classes=None, rate=1e-3, length=20, folds=5,
             members=1):
@@ -28,11 +33,14 @@ def _decide(values_RxM, outputs, *, steps=200, name='fast', seed=0,
   source, region = _shared(values_RxM[0] if classes is None else classes)
   sides = windows.Sides(*(x[:folds] for x in windows.split(
       pd.DataFrame({'fold': fold_M}))))
-  return measure.decide(
-      source, region, values_RxM, outputs, sides, name=name,
-      looks=measure.Looks(length, 4, 4, True), firsts=[0],
-      plan=fit.Plan(steps, 20, 5, 32, rate, 1), key=jax.random.key(seed),
-      progress=lambda *at: None, members=members)[0]
+  outcomes = measure.decide(
+      [_place(source, region, length)],
+      [measure.Trial(0, np.broadcast_to(v, (folds, len(v))), sides, 1)
+       for v in values_RxM],
+      outputs, name=name, plan=lambda span: fit.Plan(
+          steps, 20, 5, 32, rate, span),
+      key=jax.random.key(seed), progress=lambda *at: None, members=members)
+  return [o.tested[0] for o in outcomes]
 
 
 def test_losses_of_known_cases():
@@ -100,17 +108,17 @@ def test_a_mapped_model_is_the_model_alone():
   labels = np.arange(60) % 3
   source, region = _shared(labels)
   sides = windows.split(pd.DataFrame({'fold': np.arange(60) % 5}))
-  bank = measure._fill(source, region, measure.Looks(20, 4, 4, True),
-                       jax.random.key(0))
+  bank = measure._fill(_place(source, region), jax.random.key(0))
   plan = fit.Plan(40, 20, 5, 32, 1e-3, 1)
   functions = fit.map_fit(fit.make_fit(
       classifiers.make('fast', 3), windows.look_up(), plan))
-  tasks, _ = measure._make_tasks(labels[None], sides, [0])
+  trial = measure.Trial(0, np.broadcast_to(labels, (5, 60)), sides, 1)
+  tasks, _ = measure._make_tasks([trial], [0], {0: 0}, 1)
   keys = jax.random.split(jax.random.key(0), 5)
   together = fit.run(
       functions, bank, jax.tree.map(jnp.asarray, tasks), keys, plan)
   alone = np.concatenate([
-      fit.run(functions, bank, measure._take(tasks, [f]), keys[f:f + 1], plan)
+      fit.run(functions, bank, fit.take(tasks, [f]), keys[f:f + 1], plan)
       for f in (0, 3)])
   np.testing.assert_allclose(alone, together[[0, 3]], atol=1e-4)
   assert np.abs(together[0] - together[1]).max() > 1e-2
@@ -120,13 +128,13 @@ def test_it_stops_early_and_keeps_the_best():
   labels = np.arange(60) % 3
   source, region = _shared(labels)
   sides = windows.split(pd.DataFrame({'fold': np.arange(60) % 5}))
-  bank = measure._fill(source, region, measure.Looks(20, 1, 1, True),
-                       jax.random.key(0))
+  bank = measure._fill(_place(source, region, 20, 1, 1), jax.random.key(0))
   plan = fit.Plan(1000, 5, 2, 16, 0.3, 1)  # a rate that soon makes it worse
   start, advance, _ = fit.make_fit(
       classifiers.make('fast', 3), windows.look_up(), plan)
-  tasks, _ = measure._make_tasks(labels[None], sides, [0])
-  task, key = measure._take(tasks, 0), jax.random.key(0)
+  trial = measure.Trial(0, np.broadcast_to(labels, (5, 60)), sides, 1)
+  tasks, _ = measure._make_tasks([trial], [0], {0: 0}, 1)
+  task, key = fit.take(tasks, 0), jax.random.key(0)
   state, states = start(bank, task, key), []
   step = jax.jit(advance)
   for _ in range(60):
@@ -159,9 +167,20 @@ def test_a_diverged_classifier_is_an_error():
     _decide([np.arange(20.)], 1, rate=1e30, steps=40)
 
 
-def test_parts_of_a_large_grid_are_the_whole(monkeypatch):
+@pytest.mark.parametrize('patience', [1, 1000])
+def test_models_in_a_few_lanes_are_those_in_many(patience):
   labels = np.arange(60) % 3
-  whole = _decide([labels], 3, steps=20)[0].outputs_TxSxO
-  monkeypatch.setattr(measure, 'MEMORY', 1 << 16)
-  parts = _decide([labels], 3, steps=20)[0].outputs_TxSxO
-  np.testing.assert_allclose(parts, whole, atol=1e-4)
+  source, region = _shared(labels, spread=3.0)
+  sides = windows.split(pd.DataFrame({'fold': np.arange(60) % 5}))
+  bank = measure._fill(_place(source, region), jax.random.key(0))
+  plan = fit.Plan(50, 10, patience, 16, 1e-3, 1)
+  mapped = fit.map_fit(fit.make_fit(
+      classifiers.make('fast', 3), windows.look_up(), plan))
+  trial = measure.Trial(0, np.broadcast_to(labels, (5, 60)), sides, 1)
+  tasks, _ = measure._make_tasks([trial], [0], {0: 0}, 2)
+  keys = jax.random.split(jax.random.key(0), 10)
+  all_, few = (fit.train(mapped, bank, tasks, keys, plan, lanes=lanes)
+               for lanes in (None, 3))
+  for a, b in zip(jax.tree.leaves(all_), jax.tree.leaves(few)):
+    assert len(a) == 10
+    np.testing.assert_allclose(a, b, atol=1e-4)

@@ -40,7 +40,8 @@ def test_a_result_is_written_and_found_again(call, tmp_path):
   assert {'target', 'kind', 'classifier', 'classes', 'chance', 'per_network',
           'per_window', 'balanced_accuracy', 'confusion', 'controls',
           'networks', 'windows', 'zoo', 'config', 'seconds', 'versions',
-          'epochs'} == set(record)
+          'epochs', 'vote_accuracy', 'controls_left_out', 'warnings',
+          'calibration'} == set(record)
   code, again, _ = call('--target=optimizer')
   assert code == 0 and 'is there already' in again
   assert again.split('\n', 2)[2] == out
@@ -66,9 +67,18 @@ def test_an_ablation_is_written(call, tmp_path):
     ((), '--target is missing'),
     (('--target=colour',), 'allowed: dataset'),
     (('--target=dataset',), 'What varies: learning_rate'),
-    (('--target=optimizer', '--ablate=depth'), 'allowed: layer, epoch'),
+    (('--target=optimizer', '--ablate=depth'), 'allowed: layer, tensor'),
     (('--target=optimizer', '--classifier=svm'), 'auto, fast, cnn'),
     (('--target=optimizer', '--config.window=1000'), 'does not fit'),
+    (('--target=optimizer', '--ablate=layer', '--window=100'),
+     'no place holds a window of 100'),
+    (('--target=optimizer', '--config.epochs=9'), 'epochs=9 is not possible'),
+    (('--target=optimizer', '--config.min_accuracy=0.88'), 'networks have'),
+    (('--target=optimizer', '--bins=3'), 'classes already'),
+    (('--target=optimizer', '--exclude=colour'), 'kernel, bias'),
+    (('--target=optimizer', '--hold_out=colour'), 'augmentation'),
+    (('--target=optimizer', '--config.controls=x'), 'epoch_0'),
+    (('--target=same_setting',), 'replicates=2'),
     (('--target=optimizer', '--config.colour=1'), 'colour'),
     (('--target=optimizer', '--config=configs/meta.py:none'), 'published'),
 ])
