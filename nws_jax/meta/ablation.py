@@ -14,7 +14,7 @@ import numpy as np
 
 from nws_jax import errors
 from nws_jax.meta import request as requests
-from nws_jax.meta import score, windows
+from nws_jax.meta import rungs, score, windows
 
 AXES = ('layer', 'epoch')
 FIGURES = ('window', 'value', 'low', 'high', 'chance', 'above_chance',
@@ -100,7 +100,7 @@ def run(request, source, progress):
     errors.Wrong: a cell is too short for the classifier.
   """
   places, times = list_places(request), list_times(request)
-  requests.check_length(
+  rungs.check_length(
       request.settings.classifier, min(p.window for p in places))
   key, cells = jax.random.key(request.settings.seed), []
   for n, place in enumerate(places):

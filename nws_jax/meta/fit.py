@@ -14,6 +14,8 @@ import optax
 
 from nws_jax import errors
 
+LOOKS = 8  # windows of a validation network, the same in every round
+
 
 class Plan(NamedTuple):
   """How long and how fast; static."""
@@ -40,6 +42,7 @@ class View(NamedTuple):
   """How a classifier sees a network, from what all models share."""
   pick: Callable  # (shared, key, m_B, e_B) -> one random input of each
   grid: Callable  # (shared, m, e) -> the evenly spaced inputs [S, ...]
+  looks: int = LOOKS  # at a validation network in each round
 
 
 class Classifier(NamedTuple):
@@ -55,9 +58,6 @@ class State(NamedTuple):
   best_loss: jax.Array
   waited: jax.Array  # rounds since the best
   step: jax.Array
-
-
-_LOOKS = 8  # windows of a validation network, the same in every round
 
 
 def measure_loss(outputs_BxO, labels_B):
@@ -116,15 +116,16 @@ def make_fit(classifier, view, plan):
     def look(at):
       m, n = at
       keys = jax.random.split(jax.random.fold_in(key, n))
-      e_W = task.first + jax.random.randint(keys[0], (_LOOKS,), 0, plan.span)
-      m_W = jnp.full(_LOOKS, m)
+      e_W = task.first + jax.random.randint(
+          keys[0], (view.looks,), 0, plan.span)
+      m_W = jnp.full(view.looks, m)
       outputs, _ = classifier.apply(
           variables, view.pick(shared, keys[1], m_W, e_W), None)
       return measure_loss(outputs, task.labels_M[m_W]).mean()
 
     n_N = jnp.arange(task.valid_N.size)
     loss_N = jax.lax.map(look, (task.valid_N, n_N),
-                         batch_size=max(1, plan.batch // _LOOKS))
+                         batch_size=max(1, plan.batch // view.looks))
     counts_N = n_N < task.valids
     return jnp.sum(jnp.where(counts_N, loss_N, 0)) / task.valids
 
@@ -164,6 +165,19 @@ def run(mapped, shared, tasks, keys, plan,
         progress=lambda done, going: None):
   """Trains all models together and predicts their test networks.
 
+  Arguments and errors as of `train`.
+
+  Returns:
+    outputs [models, N, span, S, O], float32 on the host.
+  """
+  variables = train(mapped, shared, tasks, keys, plan, progress)
+  return np.asarray(mapped[2](shared, tasks, variables))
+
+
+def train(mapped, shared, tasks, keys, plan,
+          progress=lambda done, going: None):
+  """Trains all models together.
+
   Args:
     mapped: from `map_fit`.
     shared: what all models see, whole.
@@ -174,12 +188,12 @@ def run(mapped, shared, tasks, keys, plan,
       models that go on.
 
   Returns:
-    outputs [models, N, span, S, O], float32 on the host.
+    the variables of each at its best round.
 
   Raises:
     errors.Damaged: a model's validation loss was never finite.
   """
-  start, advance, predict = mapped
+  start, advance, _ = mapped
   state = start(shared, tasks, keys)
   for n in range(-(-plan.steps // plan.round_steps)):
     state = advance(shared, tasks, keys, state)
@@ -191,7 +205,7 @@ def run(mapped, shared, tasks, keys, plan,
     raise errors.Damaged(
         'a meta-classifier diverged: its validation loss was never finite. '
         'Try a smaller --config.learning_rate.')
-  return np.asarray(predict(shared, tasks, state.best))
+  return state.best
 
 
 def _choose(condition, yes, no):

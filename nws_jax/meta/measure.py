@@ -11,18 +11,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nws_jax.meta import classifiers, fit, settings, windows
+from nws_jax.meta import (
+  baselines,
+  classifiers,
+  equivariant,
+  features,
+  fit,
+  settings,
+  statistics,
+  transformer,
+  windows,
+)
 
 MEMORY = 1 << 30  # bytes that models trained at once may take, about
 STRETCHES = 16  # parts of a window whose layout must not be known
+ROWS = 4000  # windows that a support vector machine is fitted to, at most
 
 
 class Looks(NamedTuple):
   """What of a network is looked at."""
   length: int  # of a window
   even: int  # windows that decide together, at most
-  drawn: int  # windows of a snapshot that `fast` is trained on, at most
-  layout: bool  # whether `fast` may know the tensors
+  drawn: int  # windows of a snapshot that descriptions are trained on, at most
+  layout: bool  # whether a classifier may know the tensors
+  tensors: tuple = ()  # of each architecture its `layouts.Tensor`s
 
 
 class Decisions(NamedTuple):
@@ -35,8 +47,25 @@ class Decisions(NamedTuple):
   outputs_TxSxO: Any  # S: all windows of all snapshots
 
 
+class Models(NamedTuple):
+  """What was trained for the true labels, to be kept: `folds` x `members`.
+
+  `said` tells what the models say of their test and of their validation
+  networks, as `Decisions`.
+  """
+  name: str
+  looks: Looks
+  outputs: int
+  folds: int
+  members: int
+  trained: Any  # variables [members * folds, ...], or `baselines.Fitted`s
+  centers: np.ndarray  # of a regressed target, one a fold
+  scales: np.ndarray
+  said: Any  # (test, valid)
+
+
 def decide(source, region, target_values_RxM, outputs, sides, *, name, looks,
-           firsts, plan, key, progress, members=1):
+           firsts, plan, key, progress, members=1, keep=None):
   """Trains every model, and decides for every tested network.
 
   Args:
@@ -52,43 +81,146 @@ def decide(source, region, target_values_RxM, outputs, sides, *, name, looks,
     plan: `fit.Plan`.
     key: consumed.
     members: models of each task whose outputs are averaged: on this few
-      networks one model's start alone moves its accuracy by points.
+      networks one model's start alone moves its accuracy by points. What is
+      fitted without gradients has one start and needs one.
     progress: called with (models done, models, rounds done, models going),
       the last two of those that train now.
+    keep: if given, called with the `Models` of the first run of the first
+      cell.
 
   Returns:
     `Decisions` for each run of each first snapshot: [len(firsts)][R].
   """
   fill_key, key = jax.random.split(key)
-  if name == settings.FAST:
-    window, shared = None, _fill(source, region, looks, fill_key)
-  else:
-    window = looks.length, _count(region, looks.length, looks.even)
-    shared = (source, jnp.asarray(region.low_M), jnp.asarray(region.high_M))
+  if name in settings.FITTED:
+    members = 1
+  runs, folds = len(target_values_RxM), len(sides.trains_F)
+  kept = members * folds if keep else 0
   tasks, scales = _make_tasks(
       np.repeat(target_values_RxM, members, 0), sides, firsts)
-  keys = jax.vmap(lambda n: jax.random.fold_in(key, n))(
-      jnp.arange(tasks.trains.size))
-  mapped = _build(name, outputs, plan._replace(steps=0), window)
-  said = _run_in_parts(mapped, shared, tasks, keys, plan, looks, progress)
-  if target_values_RxM.dtype.kind == 'i':
-    said = np.asarray(jax.nn.log_softmax(said))
+  shared, form = _share(name, source, region, looks, fill_key)
+  if name in settings.FITTED:
+    said, trained, said_valid = _fit_each(
+        name, shared, tasks, outputs, plan, key, progress, kept)
   else:
-    center, scale = (s.reshape(-1, 1, 1, 1, 1) for s in scales)
-    said = said * scale + center
-  runs, folds = len(target_values_RxM), len(sides.trains_F)
+    keys = jax.vmap(lambda n: jax.random.fold_in(key, n))(
+        jnp.arange(tasks.trains.size))
+    mapped = _build(name, outputs, plan._replace(steps=0), form)
+    said, trained, said_valid = _run_in_parts(
+        mapped, shared, tasks, keys, plan, looks, progress, kept)
+  regressed = target_values_RxM.dtype.kind == 'f'
+  said = _finish(said, regressed, *scales)
   said = said.reshape(
       (len(firsts), runs, members, folds) + said.shape[1:]).mean(2)
-  return [[_gather(said[c, r], sides) for r in range(runs)]
-          for c in range(len(firsts))]
+  decisions = [[_gather(said[c, r], sides.test_FxN, sides.tests_F)
+                for r in range(runs)] for c in range(len(firsts))]
+  if keep:
+    said_valid = _finish(said_valid, regressed, *(s[:kept] for s in scales))
+    valid = _gather(
+        said_valid.reshape((members, folds) + said_valid.shape[1:]).mean(0),
+        sides.valid_FxN, sides.valids_F)
+    keep(Models(name, looks, outputs, folds, members, trained,
+                *(s[:folds] for s in scales), (decisions[0][0], valid)))
+  return decisions
+
+
+def speak(models, source, region, numbering, regressed):
+  """What kept models say of other networks: [folds, M, E * S, O].
+
+  Args:
+    models: `Models`.
+    source: `windows.Source` of those networks.
+    region: `windows.Region` of their whole vectors.
+    numbering: `number_parts` of the layouts that the models know.
+    regressed: whether the target is.
+  """
+  networks, span = source.weights_MxExP.shape[:2]
+  count = models.members * models.folds
+  shared, form = _share(models.name, source, region, models.looks,
+                        jax.random.key(0), numbering)
+  if models.name in settings.FITTED:
+    said = np.stack([_say_rows(fitted, shared.even_MxExSxF)
+                     for fitted in models.trained])
+  else:
+    plan = fit.Plan(0, 1, 1, 1, 1e-3, span)
+    mapped = _build(models.name, models.outputs, plan, form)
+    rows = jnp.broadcast_to(jnp.arange(networks), (count, networks))
+    tasks = fit.Task(*(jnp.zeros(count, jnp.int32) for _ in fit.Task._fields)
+                     )._replace(test_N=rows)
+    said = np.asarray(mapped[2](shared, tasks, models.trained))
+  said = _finish(said, regressed, *(
+      np.tile(s, models.members) for s in (models.centers, models.scales)))
+  said = said.reshape((models.members, models.folds) + said.shape[1:]).mean(0)
+  return said.reshape(models.folds, networks, -1, models.outputs)
+
+
+def number_parts(parts_AxP, bounds):
+  """Numbers the parts that lie in the region; others never occur in it.
+
+  Args:
+    parts_AxP: the tensor of each value, by layout.
+    bounds: (low, high, layout) of the regions there are.
+
+  Returns:
+    (int32, the number of each part; how many there are).
+  """
+  found = set()
+  for low, high, a in bounds:
+    found.update(np.unique(parts_AxP[a, low:high]))
+  number_P = np.zeros(parts_AxP.max() + 1, np.int32)
+  number_P[sorted(found)] = np.arange(len(found))
+  return number_P, len(found)
+
+
+def _share(name, source, region, looks, key, numbering=None):
+  """What all models of a classifier see, and the static form of its view."""
+  even = _count(region, looks.length, looks.even)
+  whole = source, jnp.asarray(region.low_M), jnp.asarray(region.high_M)
+  if numbering is None:
+    numbering = number_parts(np.asarray(source.parts_AxP), set(zip(
+        region.low_M, region.high_M, np.asarray(source.layout_M).tolist())))
+  if not looks.layout:
+    numbering = np.zeros(0, np.int32), min(STRETCHES, looks.length)
+  if name == settings.MAJORITY:
+    nothing = np.zeros(source.weights_MxExP.shape[:2] + (even, 0), np.float32)
+    return windows.Bank(nothing, nothing), None
+  if name in settings.STATISTICS + (settings.FAST,):
+    bank = _fill(source, region, looks, key, numbering, features.describe
+                 if name == settings.FAST else statistics.describe)
+    if name != settings.FAST:
+      bank = _add_kernels(bank, source, region, looks)
+    return bank, None
+  if name == settings.CNN:
+    return whole, (looks.length, even)
+  if name == settings.TRANSFORMER:
+    number_P, parts = numbering if looks.layout else ((), 1)
+    return whole, (looks.length, even, parts, tuple(map(int, number_P)))
+  return whole, equivariant.plan(looks.tensors[0])
 
 
 @functools.lru_cache(maxsize=8)  # cells of one shape share what is compiled
-def _build(name, outputs, plan, window):
-  """`fit.map_fit`; `plan.steps` is of no account, `window` is None for fast."""
-  view = windows.cut(*window) if window else windows.look_up()
+def _build(name, outputs, plan, form):
+  """`fit.map_fit`; `plan.steps` is of no account, `form` is of `_share`."""
+  view, more = {
+      settings.FAST: lambda: (windows.look_up(), ()),
+      settings.CNN: lambda: (windows.cut(*form), ()),
+      settings.TRANSFORMER: lambda: (transformer.cut(*form), (form[2],)),
+      settings.EQUIVARIANT: lambda: (equivariant.look(), (form,)),
+  }[name]()
+  if name in (settings.TRANSFORMER, settings.EQUIVARIANT):
+    # Of one window an epoch, more looks would be the same again.
+    different = plan.span * (form[1] if name == settings.TRANSFORMER else 1)
+    view = view._replace(looks=min(fit.LOOKS, different))
   return fit.map_fit(
-      fit.make_fit(classifiers.make(name, outputs), view, plan))
+      fit.make_fit(classifiers.make(name, outputs, more), view, plan))
+
+
+def _finish(said, regressed, centers, scales):
+  """Log-probabilities, or the target's own unit; the first axis is models."""
+  if not regressed:
+    return np.asarray(jax.nn.log_softmax(said))
+  center, scale = (s.reshape(-1, 1, 1, 1, 1) for s in (centers, scales))
+  return said * scale + center
 
 
 def _count(region, length, most):
@@ -96,15 +228,12 @@ def _count(region, length, most):
   return min(most, int(np.max(region.high_M - region.low_M)) - length + 1)
 
 
-def _fill(source, region, looks, key):
+def _fill(source, region, looks, key, numbering, by):
   """The `windows.Bank` of a region."""
   low_M, high_M = jnp.asarray(region.low_M), jnp.asarray(region.high_M)
-  number_P, parts = np.zeros(0, np.int32), min(STRETCHES, looks.length)
-  if looks.layout:
-    number_P, parts = _number_parts(source, region)
   describe = functools.partial(
-      windows.describe, source, number_P=jnp.asarray(number_P),
-      length=looks.length, parts=parts)
+      windows.describe, source, number_P=jnp.asarray(numbering[0]),
+      length=looks.length, parts=numbering[1], by=by)
   networks, snapshots = source.weights_MxExP.shape[:2]
   even_MxS = jax.vmap(lambda low, high: windows.space_starts(
       low, high, looks.length, _count(region, looks.length, looks.even)))(
@@ -120,16 +249,16 @@ def _fill(source, region, looks, key):
       describe(windows.draw_starts(key, low, high, looks.length)), even)
 
 
-def _number_parts(source, region):
-  """Numbers the parts that lie in the region; others never occur in it."""
-  parts_AxP = np.asarray(source.parts_AxP)
-  layout_M = np.asarray(source.layout_M)
-  found = set()
-  for low, high, a in set(zip(region.low_M, region.high_M, layout_M)):
-    found.update(np.unique(parts_AxP[a, low:high]))
-  number_P = np.zeros(parts_AxP.max() + 1, np.int32)
-  number_P[sorted(found)] = np.arange(len(found))
-  return number_P, len(found)
+def _add_kernels(bank, source, region, looks):
+  """Spectra of whole kernels, where there is one window and it may be known."""
+  if (not looks.layout or _count(region, looks.length, 2) > 1
+      or not statistics.list_kernels(looks.tensors)):
+    return windows.Bank(*map(np.asarray, bank))
+  spectra = statistics.measure_kernels(
+      source.weights_MxExP, source.layout_M, looks.tensors, region.low_M,
+      region.high_M)
+  even = np.concatenate([bank.even_MxExSxF, spectra[:, :, None]], -1)
+  return windows.Bank(even, even)
 
 
 def _make_tasks(values_RxM, sides, firsts):
@@ -150,8 +279,55 @@ def _make_tasks(values_RxM, sides, firsts):
   return jax.tree.map(lambda *x: np.stack(x), *tasks), np.array(scales).T
 
 
-def _run_in_parts(mapped, shared, tasks, keys, plan, looks, progress):
-  """Trains as many models at once as memory allows, all parts of one size."""
+def _fit_each(name, bank, tasks, outputs, plan, key, progress, kept):
+  """Fits one model after the other; returns as `_run_in_parts`."""
+  models, said, valid, trained = tasks.trains.size, [], [], []
+  bank = windows.Bank(*map(np.asarray, bank))
+  for n in range(models):
+    task = jax.tree.map(lambda x, n=n: x[n], tasks)
+    span = slice(task.first, task.first + plan.span)
+
+    def look(rows_N, described, task=task, span=span):
+      rows = described[rows_N, span]
+      labels = np.broadcast_to(task.labels_M[rows_N, None, None],
+                               rows.shape[:3])
+      return rows.reshape(-1, rows.shape[-1]), labels.ravel()
+
+    seed = int(jax.random.bits(jax.random.fold_in(key, n)) >> 1)
+    fitted = baselines.fit(
+        name, _thin(name, look(task.train_N[:task.trains], bank.drawn_MxExRxF)),
+        look(task.valid_N[:task.valids], bank.even_MxExSxF), outputs, seed)
+    said.append(_say_rows(fitted, bank.even_MxExSxF[task.test_N, span]))
+    if n < kept:
+      trained.append(fitted)
+      valid.append(_say_rows(fitted, bank.even_MxExSxF[task.valid_N, span]))
+    progress(n, models, 1, models - n - 1)
+  return np.stack(said), trained, np.stack(valid) if valid else None
+
+
+def _thin(name, rows):
+  """At most so many rows as a support vector machine can be fitted to soon."""
+  count = len(rows[1])
+  if name != settings.SVM or count <= ROWS:
+    return rows
+  at = np.linspace(0, count - 1, ROWS).astype(int)
+  return tuple(x[at] for x in rows)
+
+
+def _say_rows(fitted, rows_NxExSxF):
+  """What a fitted rung says of described windows: [N, E, S, O]."""
+  shape = rows_NxExSxF.shape[:3]
+  rows = np.asarray(rows_NxExSxF).reshape(np.prod(shape), -1)
+  return baselines.say(fitted, rows).reshape(shape + (fitted.outputs,))
+
+
+def _run_in_parts(mapped, shared, tasks, keys, plan, looks, progress, kept):
+  """Trains as many models at once as memory allows, all parts of one size.
+
+  Returns:
+    (outputs of the test networks of all models, the variables of the first
+    `kept`, and their outputs of the validation networks).
+  """
   models = len(keys)
   one = jax.eval_shape(mapped[0], shared, _take(tasks, [0]), keys[:1])
   size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(one.best))
@@ -160,24 +336,33 @@ def _run_in_parts(mapped, shared, tasks, keys, plan, looks, progress):
     size += 400 * plan.batch * looks.length  # activations of the cnn, about
   parts = -(-models // max(1, MEMORY // size))
   width = -(-models // parts)
-  said = []
+  said, trained, valid = [], [], []
   for begin in range(0, models, width):
     rows = np.minimum(np.arange(begin, begin + width), models - 1)
-    said.append(fit.run(
-        mapped, shared, _take(tasks, rows), keys[rows], plan,
-        functools.partial(progress, begin, models)))
-  return np.concatenate(said)[:models]
+    some = _take(tasks, rows)
+    variables = fit.train(
+        mapped, shared, some, keys[rows], plan,
+        functools.partial(progress, begin, models))
+    said.append(np.asarray(mapped[2](shared, some, variables)))
+    if begin < kept:
+      trained.append(jax.tree.map(np.asarray, variables))
+      valid.append(np.asarray(mapped[2](
+          shared, some._replace(test_N=some.valid_N), variables)))
+  if kept:
+    trained = jax.tree.map(lambda *x: np.concatenate(x)[:kept], *trained)
+    valid = np.concatenate(valid)[:kept]
+  return np.concatenate(said)[:models], trained, valid
 
 
 def _take(tasks, rows):
   return jax.tree.map(lambda x: jnp.asarray(x[rows]), tasks)
 
 
-def _gather(said_FxNxExSxO, sides):
-  """Every tested network's outputs, from the fold that tested it."""
+def _gather(said_FxNxExSxO, rows_FxN, counts_F):
+  """Every network's outputs, from the fold on whose side it was."""
   rows, folds, outputs = [], [], []
-  for f, n in enumerate(sides.tests_F):
-    rows.append(sides.test_FxN[f, :n])
+  for f, n in enumerate(counts_F):
+    rows.append(rows_FxN[f, :n])
     folds.append(np.full(n, f))
     outputs.append(said_FxNxExSxO[f, :n])
   rows_T = np.concatenate(rows)

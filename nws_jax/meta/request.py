@@ -14,10 +14,11 @@ import numpy as np
 
 from nws_jax import errors
 from nws_jax.meta import (
-  classifiers,
   fit,
+  layouts,
   measure,
   reading,
+  rungs,
   score,
   targets,
   windows,
@@ -82,20 +83,12 @@ def make(zoo, name, settings, axes=()):
   wanted = settings.epochs
   if 'epoch' in axes and wanted == 'last':
     wanted = 'all'  # a grid over one epoch would be no grid
-  window = reading.choose_window(members, settings.window)
-  check_length(settings.classifier, window)
+  window = rungs.choose_window(settings.classifier, members, settings.window)
+  rungs.check(settings.classifier, window, axes, members, zoo.layers)
   return Request(
       settings, tuple(axes), zoo, members, left_out, target,
       windows.split(members), window,
       reading.choose_epochs(zoo, members['id'].tolist(), wanted))
-
-
-def check_length(classifier, window):
-  """Raises `Wrong` for windows that a classifier cannot take."""
-  if classifier == settings_lib.CNN and window < classifiers.CNN_SHORTEST:
-    raise errors.Wrong(
-        f'a window of {window} weights is too short for the cnn, whose '
-        f'poolings need {classifiers.CNN_SHORTEST}. Use --classifier=fast.')
 
 
 def load(request):
@@ -118,20 +111,26 @@ def make_plan(request, span):
 
 
 def decide(request, source, region, length, firsts, span, values_RxM, key,
-           progress):
+           progress, keep=None):
   """`measure.decide` with what the request settles."""
   s, target = request.settings, request.target
   return measure.decide(
       source, region, values_RxM, target.outputs, request.sides,
       name=s.classifier, looks=measure.Looks(
           length, s.windows_per_network, s.windows_drawn,
-          layout=not target.fixes_shapes),
+          layout=not target.fixes_shapes, tensors=read_tensors(request)),
       firsts=firsts, plan=make_plan(request, span), key=key,
-      progress=progress, members=s.members)
+      progress=progress, members=s.members, keep=keep)
 
 
-def answer(request, source, progress):
-  """Trains and tests for one number.
+def read_tensors(request):
+  """Of each architecture that is read its tensors, as `load` orders them."""
+  return layouts.read(request.zoo.layers,
+                      dict.fromkeys(request.members['architecture']))
+
+
+def answer(request, source, progress, keep=None):
+  """Trains and tests for one number; `keep` is of `measure.decide`.
 
   Returns:
     (what result.json says but for the time, text of predictions.csv).
@@ -143,7 +142,7 @@ def answer(request, source, progress):
       np.random.default_rng([s.seed, 1]))
   runs = decide(request, source, region, request.window, [0],
                 request.snapshots, values_RxM, jax.random.key(s.seed),
-                progress)[0]
+                progress, keep)[0]
   scored = [score.score(
       d, dataclasses.replace(target, values_M=values_M), request.settings_M,
       s.bootstrap) for d, values_M in zip(runs, values_RxM)]

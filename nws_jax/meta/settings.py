@@ -6,7 +6,12 @@ import re
 
 from nws_jax import errors
 
-FAST, CNN = CLASSIFIERS = ('fast', 'cnn')
+# The ladder, in its order.
+MAJORITY, LOGISTIC, SVM, BOOSTING, FAST, CNN, TRANSFORMER, EQUIVARIANT = (
+    CLASSIFIERS) = ('majority', 'logistic', 'svm', 'boosting', 'fast', 'cnn',
+                    'transformer', 'equivariant')
+FITTED = (MAJORITY, LOGISTIC, SVM, BOOSTING)  # without gradients
+STATISTICS = (LOGISTIC, SVM, BOOSTING)  # by scikit-learn
 
 
 @dataclasses.dataclass(frozen=True)

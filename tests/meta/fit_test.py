@@ -100,8 +100,9 @@ def test_a_mapped_model_is_the_model_alone():
   labels = np.arange(60) % 3
   source, region = _shared(labels)
   sides = windows.split(pd.DataFrame({'fold': np.arange(60) % 5}))
-  bank = measure._fill(source, region, measure.Looks(20, 4, 4, True),
-                       jax.random.key(0))
+  bank, _ = measure._share(
+      'fast', source, region, measure.Looks(20, 4, 4, True),
+      jax.random.key(0))
   plan = fit.Plan(40, 20, 5, 32, 1e-3, 1)
   functions = fit.map_fit(fit.make_fit(
       classifiers.make('fast', 3), windows.look_up(), plan))
@@ -120,8 +121,9 @@ def test_it_stops_early_and_keeps_the_best():
   labels = np.arange(60) % 3
   source, region = _shared(labels)
   sides = windows.split(pd.DataFrame({'fold': np.arange(60) % 5}))
-  bank = measure._fill(source, region, measure.Looks(20, 1, 1, True),
-                       jax.random.key(0))
+  bank, _ = measure._share(
+      'fast', source, region, measure.Looks(20, 1, 1, True),
+      jax.random.key(0))
   plan = fit.Plan(1000, 5, 2, 16, 0.3, 1)  # a rate that soon makes it worse
   start, advance, _ = fit.make_fit(
       classifiers.make('fast', 3), windows.look_up(), plan)
