@@ -70,6 +70,15 @@ def plan(tensors):
   return tuple(result)
 
 
+def count_flops(layers):
+  """Multiplications and additions of one network, about."""
+  weights = sum(layer.out * layer.into * layer.taps for layer in layers)
+  neurons = sum(layer.out for layer in layers)
+  facts = 24 * _BINS * WIDTH
+  return 2 * (ROUNDS * 4 * weights * WIDTH
+              + neurons * (facts + ROUNDS * 5 * WIDTH * WIDTH))
+
+
 def look():
   """A `fit.View` of whole vectors; models share what `windows.cut`'s do."""
   def grid(shared, m, e):

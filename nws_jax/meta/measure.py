@@ -124,20 +124,20 @@ def decide(source, region, target_values_RxM, outputs, sides, *, name, looks,
   return decisions
 
 
-def speak(models, source, region, numbering, regressed):
+def speak(models, source, region, frame, regressed):
   """What kept models say of other networks: [folds, M, E * S, O].
 
   Args:
     models: `Models`.
     source: `windows.Source` of those networks.
     region: `windows.Region` of their whole vectors.
-    numbering: `number_parts` of the layouts that the models know.
+    frame: `Frame` of the networks that the models were trained on.
     regressed: whether the target is.
   """
   networks, span = source.weights_MxExP.shape[:2]
   count = models.members * models.folds
   shared, form = _share(models.name, source, region, models.looks,
-                        jax.random.key(0), numbering)
+                        jax.random.key(0), frame)
   if models.name in settings.FITTED:
     said = np.stack([_say_rows(fitted, shared.even_MxExSxF)
                      for fitted in models.trained])
@@ -154,47 +154,66 @@ def speak(models, source, region, numbering, regressed):
   return said.reshape(models.folds, networks, -1, models.outputs)
 
 
-def number_parts(parts_AxP, bounds):
-  """Numbers the parts that lie in the region; others never occur in it.
+class Frame(NamedTuple):
+  """What all networks that are read have in common; see `find_frame`."""
+  number_P: np.ndarray  # int32, the number of each part that occurs
+  parts: int  # how many occur
+  longest: int  # values of the longest region
+
+  def count(self, length, most):
+    """No more windows than there are different ones."""
+    return min(most, self.longest - length + 1)
+
+
+def find_frame(parts_AxP, bounds):
+  """The `Frame` of regions; parts that lie in none of them have no number.
 
   Args:
     parts_AxP: the tensor of each value, by layout.
     bounds: (low, high, layout) of the regions there are.
-
-  Returns:
-    (int32, the number of each part; how many there are).
   """
   found = set()
   for low, high, a in bounds:
     found.update(np.unique(parts_AxP[a, low:high]))
   number_P = np.zeros(parts_AxP.max() + 1, np.int32)
   number_P[sorted(found)] = np.arange(len(found))
-  return number_P, len(found)
+  return Frame(number_P, len(found),
+               int(max(high - low for low, high, _ in bounds)))
 
 
-def _share(name, source, region, looks, key, numbering=None):
+def describe_networks(source, region, looks, frame=None):
+  """Statistics of whole networks, the mean of their windows': [M * E, F]."""
+  bank, _ = _share(settings.LOGISTIC, source, region,
+                   looks._replace(drawn=1), jax.random.key(0), frame)
+  there = ~np.isnan(bank.even_MxExSxF)
+  sums = np.where(there, bank.even_MxExSxF, 0).sum(2, dtype=np.float64)
+  rows = np.where(there.any(2), sums / np.maximum(there.sum(2), 1), np.nan)
+  return rows.reshape(-1, rows.shape[-1])
+
+
+def _share(name, source, region, looks, key, frame=None):
   """What all models of a classifier see, and the static form of its view."""
-  even = _count(region, looks.length, looks.even)
+  if frame is None:
+    frame = find_frame(np.asarray(source.parts_AxP), set(zip(
+        region.low_M.tolist(), region.high_M.tolist(),
+        np.asarray(source.layout_M).tolist())))
+  even = frame.count(looks.length, looks.even)
   whole = source, jnp.asarray(region.low_M), jnp.asarray(region.high_M)
-  if numbering is None:
-    numbering = number_parts(np.asarray(source.parts_AxP), set(zip(
-        region.low_M, region.high_M, np.asarray(source.layout_M).tolist())))
-  if not looks.layout:
-    numbering = np.zeros(0, np.int32), min(STRETCHES, looks.length)
   if name == settings.MAJORITY:
-    nothing = np.zeros(source.weights_MxExP.shape[:2] + (even, 0), np.float32)
+    nothing = np.zeros(source.weights_MxExP.shape[:2] + (even, 1), np.float32)
     return windows.Bank(nothing, nothing), None
-  if name in settings.STATISTICS + (settings.FAST,):
-    bank = _fill(source, region, looks, key, numbering, features.describe
-                 if name == settings.FAST else statistics.describe)
-    if name != settings.FAST:
-      bank = _add_kernels(bank, source, region, looks)
-    return bank, None
+  if name in settings.STATISTICS:
+    bank = _fill(source, region, looks, key, frame, statistics.describe)
+    return _add_kernels(bank, source, region, looks, frame), None
+  if name == settings.FAST:
+    return _fill(source, region, looks, key, frame, features.describe), None
   if name == settings.CNN:
     return whole, (looks.length, even)
   if name == settings.TRANSFORMER:
-    number_P, parts = numbering if looks.layout else ((), 1)
-    return whole, (looks.length, even, parts, tuple(map(int, number_P)))
+    if not looks.layout:
+      return whole, (looks.length, even, 1, ())
+    return whole, (looks.length, even, frame.parts,
+                   tuple(frame.number_P.tolist()))
   return whole, equivariant.plan(looks.tensors[0])
 
 
@@ -223,24 +242,22 @@ def _finish(said, regressed, centers, scales):
   return said * scale + center
 
 
-def _count(region, length, most):
-  """No more windows than there are different ones."""
-  return min(most, int(np.max(region.high_M - region.low_M)) - length + 1)
-
-
-def _fill(source, region, looks, key, numbering, by):
-  """The `windows.Bank` of a region."""
+def _fill(source, region, looks, key, frame, by):
+  """The `windows.Bank` of a region, windows described as `by` does."""
   low_M, high_M = jnp.asarray(region.low_M), jnp.asarray(region.high_M)
+  number_P, parts = np.zeros(0, np.int32), min(STRETCHES, looks.length)
+  if looks.layout:
+    number_P, parts = frame.number_P, frame.parts
   describe = functools.partial(
-      windows.describe, source, number_P=jnp.asarray(numbering[0]),
-      length=looks.length, parts=numbering[1], by=by)
+      windows.describe, source, number_P=jnp.asarray(number_P),
+      length=looks.length, parts=parts, by=by)
   networks, snapshots = source.weights_MxExP.shape[:2]
   even_MxS = jax.vmap(lambda low, high: windows.space_starts(
-      low, high, looks.length, _count(region, looks.length, looks.even)))(
+      low, high, looks.length, frame.count(looks.length, looks.even)))(
           low_M, high_M)
   even = describe(jnp.repeat(even_MxS[:, None], snapshots, 1))
-  drawn = _count(region, looks.length, looks.drawn)
-  if _count(region, looks.length, 2) == 1:
+  drawn = frame.count(looks.length, looks.drawn)
+  if frame.longest == looks.length:
     return windows.Bank(even, even)  # there is one window only
   shape = (networks, snapshots, drawn)
   low, high = (jnp.broadcast_to(x_M[:, None, None], shape)
@@ -249,11 +266,12 @@ def _fill(source, region, looks, key, numbering, by):
       describe(windows.draw_starts(key, low, high, looks.length)), even)
 
 
-def _add_kernels(bank, source, region, looks):
+def _add_kernels(bank, source, region, looks, frame):
   """Spectra of whole kernels, where there is one window and it may be known."""
-  if (not looks.layout or _count(region, looks.length, 2) > 1
+  bank = windows.Bank(*map(np.asarray, bank))
+  if (not looks.layout or frame.longest > looks.length
       or not statistics.list_kernels(looks.tensors)):
-    return windows.Bank(*map(np.asarray, bank))
+    return bank
   spectra = statistics.measure_kernels(
       source.weights_MxExP, source.layout_M, looks.tensors, region.low_M,
       region.high_M)

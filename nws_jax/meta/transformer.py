@@ -34,6 +34,13 @@ def count(length, parts):
   return -(-length // CHUNK) + parts - 1
 
 
+def count_flops(length, parts):
+  """Multiplications and additions of one window."""
+  tokens = count(length, parts)
+  block = 2 * WIDTH * (4 * WIDTH + 4 * WIDTH + 2 * tokens)
+  return tokens * (2 * CHUNK * WIDTH + BLOCKS * block)
+
+
 def cut(length, even, parts, number_P):
   """A `fit.View` of tokens; models share what those of `windows.cut` do.
 
