@@ -26,12 +26,18 @@ def _default():
   # architecture of at most 40,000 weights, else 5,000.
   c.window = 0
   c.epochs = 'last'  # snapshots: last, all, one epoch, or first:last of them
-  c.classifier = 'auto'  # fast, cnn; auto is fast on CPU and cnn elsewhere
+  # majority, logistic, svm, boosting, fast, cnn, transformer, equivariant; auto
+  # is fast on CPU and cnn elsewhere.
+  c.classifier = 'auto'
 
   # Who is read.
   c.diverged = False  # whether diverged networks are read too
   c.min_accuracy = 0.0  # leaves out networks below this test accuracy
   c.balance = False  # as many networks of every class, the first ones by id
+  # What of them, and as what.
+  c.exclude = ''  # tensors that are not looked at, as 'mean,variance'
+  c.bins = 0  # quantiles that a continuous target is cut into; 0: regressed
+  c.hold_out = ''  # 'dataset=digits': learns from all others, is tested there
 
   # Training of the meta-classifier: Adam, stopped by the validation networks.
   c.learning_rate = 1e-3
@@ -39,15 +45,26 @@ def _default():
   # updates at most, rounded up to whole rounds; 0 if passes tell
   c.steps = 600
   c.passes = 0  # times that every training snapshot is used; 0 if steps tell
+  c.cnn_steps = 0  # updates of cnn in --ladder on CPU; 0 leaves it out there
   c.round_steps = 10  # updates between two looks at the validation networks
   c.patience = 10  # such looks without a better loss, then it stops
-  c.windows_drawn = 16  # of each snapshot to train fast on; cnn draws anew
+  # Of each snapshot, to train fast and the rungs on statistics on; others draw
+  # anew at each step.
+  c.windows_drawn = 16
 
   # Deciding and its intervals.
-  c.members = 5  # models, each from its own start, whose outputs are averaged
+  # Models, each from its own start, whose outputs are averaged: of fast and cnn;
+  # the others have one.
+  c.members = 5
   c.windows_per_network = 16  # evenly spaced ones, of each snapshot
   c.bootstrap = 1000  # resamples of the settings
-  c.permutations = 0  # trained again on shuffled labels: a control
+  c.seeds = 1  # meta-seeds, seed and those after it, whose figures are pooled
+  # What else could explain the number: none, all, default (all but shuffled)
+  # or a list of epoch_0, no_statistics, accuracy_matched, updates_matched,
+  # weight_norm, num_weights, shuffled.
+  c.controls = 'default'
+  # runs on shuffled labels, for a p-value; 0: 19 if controls name shuffled
+  c.permutations = 0
   return c
 
 
@@ -58,6 +75,7 @@ def _smoke():
   c.members = 1
   c.bootstrap = 100
   c.permutations = 1
+  c.controls = 'none'
   return c
 
 

@@ -1,45 +1,46 @@
 """Where and when a property can be read: a grid of cells, kept as data.
 
-A cell is a place (which values windows lie in) at a time (which snapshots are
-used). Times train together; places follow one another, and those of one size
-share a compiled program.
+A cell is what windows lie in (`places`), when they were taken, and how many
+decide. Cells that differ only in what is tested, in train_epoch's epoch, the
+position or the number pooled, come from the same models.
 """
 
 import csv
 import io
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from nws_jax import errors
+from nws_jax.meta import places, rungs, score, stats, transfer
 from nws_jax.meta import request as requests
-from nws_jax.meta import rungs, score, windows
 
-AXES = ('layer', 'epoch')
+EPOCH, TRAIN_EPOCH = 'epoch', 'train_epoch'
+POSITION, POOLED, HOLD_OUT = 'position', 'pooled', 'hold_out'
+AXES = ('layer', 'tensor', 'part', POSITION, 'window', POOLED, EPOCH,
+        TRAIN_EPOCH, HOLD_OUT)
 FIGURES = ('window', 'value', 'low', 'high', 'chance', 'above_chance',
-           'networks', 'window_value', 'window_low', 'window_high')
+           'networks', 'window_value', 'window_low', 'window_high', 'p',
+           'p_holm', 'p_best')
+COMMON = ('common_window', 'common_value', 'common_low', 'common_high',
+          'common_p_holm')
+POSITIONS = 100  # windows along the vector, as published
+_MOVES = 10_000  # random moves of the labels for a p-value, at least
 
 
-class Place(NamedTuple):
-  """Values of the axes of place, and the values that windows lie in."""
-  names: dict
-  region: windows.Region
-  window: int
-
-
-class Times(NamedTuple):
-  """Values of the axes of time, and the snapshots of each: from `firsts`."""
-  names: Any
-  firsts: Any
-  span: int
+class Time(NamedTuple):
+  """The snapshots that models are trained on, and those they are tested on."""
+  first: int
+  tests: tuple
+  names: tuple  # the values of the axes of time, for each of `tests`
 
 
 def parse_axes(text):
   """'layer,epoch' -> ('layer', 'epoch').
 
   Raises:
-    errors.Wrong: an axis is unknown or named twice.
+    errors.Wrong: an axis is unknown or named twice, or two of them exclude
+      one another.
   """
   axes = tuple(a.strip() for a in text.split(','))
   for a in axes:
@@ -48,40 +49,71 @@ def parse_axes(text):
                          f'{", ".join(AXES)}, or several parted by commas.')
   if len(set(axes)) < len(axes):
     raise errors.Wrong(f'--ablate={text} names an axis twice.')
+  if {POSITION, POOLED} <= set(axes):
+    raise errors.Wrong(f'--ablate={text}: at one position there is one window, '
+                       'nothing is pooled. Leave one of them out.')
   return axes
-
-
-def list_places(request):
-  """The places of a grid: every layer that all networks have, or all of it."""
-  if 'layer' not in request.axes:
-    region = requests.whole(request)
-    return [Place({}, region, request.window)]
-  layers, places = request.zoo.layers, []
-  bounds = layers.groupby(['architecture', 'layer'], sort=False).agg(
-      start=('start', 'min'), stop=('stop', 'max'))
-  architectures = request.members['architecture']
-  for layer in dict.fromkeys(layers['layer']):
-    at = [(a, layer) for a in architectures]
-    if set(at) <= set(bounds.index):
-      low_M, high_M = bounds.loc[at].to_numpy(np.int32).T
-      region = windows.Region(low_M, high_M)
-      places.append(Place({'layer': layer}, region,
-                          min(request.window, region.shortest)))
-  return places
 
 
 def list_times(request):
   """The times of a grid: every epoch alone, or all snapshots together."""
-  if 'epoch' not in request.axes:
-    return Times([{}], [0], request.snapshots)
+  axes = {EPOCH, TRAIN_EPOCH} & set(request.axes)
+  if not axes:
+    return [Time(0, (0,), ({},))]
   epochs = set(request.epochs.values())
   if len(epochs) > 1:
     raise errors.Wrong(
-        '--ablate=epoch needs the same epochs of every network, but '
-        'these differ; name some that all have, as --config.epochs='
-        f'0:{min(map(max, epochs))}.')
+        f'--ablate={",".join(request.axes)} needs the same epochs of every '
+        'network, but these differ; name some that all have, as '
+        f'--config.epochs=0:{min(map(max, epochs))}.')
   epochs, = epochs
-  return Times([{'epoch': e} for e in epochs], list(range(len(epochs))), 1)
+  if axes == {EPOCH}:
+    return [Time(n, (n,), ({EPOCH: e},)) for n, e in enumerate(epochs)]
+  tests = range(len(epochs)) if EPOCH in axes else [len(epochs) - 1]
+  return [Time(n, tuple(tests), tuple({TRAIN_EPOCH: e, EPOCH: epochs[t]}
+                                      for t in tests))
+          for n, e in enumerate(epochs)]
+
+
+def span(request):
+  """How many snapshots a model uses together."""
+  one = {EPOCH, TRAIN_EPOCH} & set(request.axes)
+  return 1 if one else request.snapshots
+
+
+def list_sides(request):
+  """(name, `windows.Sides`) of each split: the request's, or held-out levels.
+  """
+  s, name = request.settings, request.target.name
+  if HOLD_OUT not in request.axes:
+    return [({}, request.sides)]
+  if not s.hold_out:
+    raise errors.Wrong('--ablate=hold_out: of which property? Name it, as '
+                       '--hold_out=dataset.')
+  return [({HOLD_OUT: level}, transfer.split(
+      request.members, s.hold_out, level, request.target))
+          for level in transfer.list_levels(
+              request.members, s.hold_out, name)]
+
+
+def count_models(request):
+  """How many models a grid trains."""
+  folds = sum(len(sides.trains_F) for _, sides in list_sides(request))
+  return (len(list_where(request)) * len(list_times(request)) * folds
+          * rungs.count_members(request.settings))
+
+
+def list_where(request):
+  """The places of a grid that the request's classifier can take.
+
+  Raises:
+    errors.Wrong: a cell is too short for the classifier, or all cells are for
+      a length that was given.
+  """
+  found = places.list_where(request)
+  rungs.check_length(
+      request.settings.classifier, min(w.window for w in found))
+  return found
 
 
 def run(request, source, progress):
@@ -90,30 +122,108 @@ def run(request, source, progress):
   Args:
     request: `request.Request` with axes.
     source: `windows.Source` of it.
-    progress: called with (places done, places, models done, models, rounds
-      done, models going).
+    progress: called with (models done, models, rounds done, models going).
 
   Returns:
-    dicts, the rows of ablation.csv: the axes in the order asked, `FIGURES`.
+    dicts, the rows of ablation.csv: the axes in the order asked, `FIGURES`,
+    and `COMMON` where places differ in length.
 
   Raises:
     errors.Wrong: a cell is too short for the classifier.
   """
-  places, times = list_places(request), list_times(request)
-  rungs.check_length(
-      request.settings.classifier, min(p.window for p in places))
-  key, cells = jax.random.key(request.settings.seed), []
-  for n, place in enumerate(places):
-    runs = requests.decide(
-        request, source, place.region, place.window, times.firsts, times.span,
-        request.target.values_M[None], jax.random.fold_in(key, n),
-        lambda *at, n=n: progress(n, len(places), *at))
-    for names, (decisions,) in zip(times.names, runs):
-      figures = score.score(decisions, request.target, request.settings_M,
-                            request.settings.bootstrap)
-      cells.append(_make_row(request, {**place.names, **names}, place.window,
-                             figures))
-  return cells
+  where, times, sides = (
+      list_where(request), list_times(request), list_sides(request))
+  names = requests.list_parts(request)
+  looks = requests.make_looks(request)
+  if POSITION in request.axes:
+    looks = looks._replace(even=POSITIONS)
+  made = [places.make(source, names, w, looks, request.pairs_Mx2)
+          for w in where]
+  asked = [(w, time, level) for w in range(len(where)) for time in times
+           for level in sides]
+  outcomes = requests.decide(request, made, [
+      requests.make_trial(request, place=w, first=time.first, tests=time.tests,
+                          span=span(request), sides=level[1])
+      for w, time, level in asked], progress)
+  cells, common = [], {}
+  for (w, time, (level, _)), outcome in zip(asked, outcomes):
+    for name, tested in zip(time.names, outcome.tested):
+      for more, decisions in _divide(request, tested):
+        values = {**where[w].names, **name, **level, **more}
+        if where[w].common:
+          common[tuple(values.items())] = where[w].window, decisions
+        else:
+          cells.append((values, where[w].window, decisions))
+  return _tabulate(request, cells, common)
+
+
+def _divide(request, decisions):
+  """The cells that one set of models gives: by position, or by number pooled.
+  """
+  outputs_TxExSxO = decisions.outputs_TxSxO.reshape(
+      len(decisions.rows_T), span(request), -1,
+      decisions.outputs_TxSxO.shape[-1])
+  count = outputs_TxExSxO.shape[2]
+
+  def keep(some_TxS):
+    kept = np.take_along_axis(outputs_TxExSxO, some_TxS[:, None, :, None], 2)
+    return decisions._replace(
+        outputs_TxSxO=kept.reshape(len(kept), -1, kept.shape[-1]))
+
+  if POSITION in request.axes:
+    rows = np.ones((len(decisions.rows_T), 1), int)
+    return [({POSITION: n}, keep(rows * n)) for n in range(count)]
+  if POOLED not in request.axes:
+    return [({}, decisions)]
+  # Of each network a random few: which ones it is must not matter.
+  order_TxS = np.random.default_rng([request.settings.seed, 4]).permuted(
+      np.tile(np.arange(count), (len(decisions.rows_T), 1)), axis=1)
+  numbers = [2**n for n in range(count.bit_length()) if 2**n < count]
+  return [({POOLED: n}, keep(order_TxS[:, :n])) for n in numbers + [count]]
+
+
+def _tabulate(request, cells, common):
+  """Rows of ablation.csv from (values of the axes, window, decisions)."""
+  rows, settings_M = [], request.settings_M
+  repetitions = max(_MOVES, 100 * (len(cells) + len(common))) - 1
+  for values, window, decisions in cells:
+    row = _make_row(request, values, window, decisions, repetitions)
+    if common:
+      again = _make_row(
+          request, {}, *common[tuple(values.items())], repetitions)
+      row |= {name: again[name.removeprefix('common_')] for name in COMMON[:-1]}
+      row['common_p_holm'] = again['p']
+    rows.append(row)
+  best = int(np.argmax([row['value'] for row in rows]))
+  judged = [(d.rows_T, score.judge(d)) for *_, d in cells]
+  for row, (rows_T, judged_T) in zip(rows, judged):
+    _, here, there = np.intersect1d(
+        rows_T, judged[best][0], return_indices=True)
+    if len(here):
+      row['p_best'] = stats.compare(
+          judged[best][1][there], judged_T[here], settings_M[rows_T[here]])
+  for name in ('p_holm', 'common_p_holm')[:1 + bool(common)]:
+    for row, p in zip(rows, stats.holm([row[name] for row in rows])):
+      row[name] = float(p)
+  return rows
+
+
+def _make_row(request, names, window, decisions, repetitions):
+  target, settings_M = request.target, request.settings_M
+  figures = score.score(decisions, target, settings_M,
+                        request.settings.bootstrap)
+  value, low, high = score.main_figure(figures)
+  per_window = figures['per_window']
+  pooled_TxO = score.pool(decisions)
+  p = stats.exceed_chance(
+      pooled_TxO.argmax(1) if target.classes else pooled_TxO[:, 0],
+      decisions.true_T, settings_M[decisions.rows_T], repetitions=repetitions)
+  return {a: names[a] for a in request.axes if a in names} | dict(
+      zip(FIGURES, (
+          window, value, low, high, figures['chance'],
+          low > figures['chance'], len(np.unique(decisions.rows_T)),
+          per_window.get('accuracy', per_window.get('value')),
+          *per_window['interval'], p, p, np.nan)))
 
 
 def write(cells):
@@ -123,14 +233,3 @@ def write(cells):
   writer.writeheader()
   writer.writerows(cells)
   return out.getvalue()
-
-
-def _make_row(request, names, window, figures):
-  value, low, high = score.main_figure(figures)
-  per_window = figures['per_window']
-  return {**{a: names[a] for a in request.axes}, **dict(zip(FIGURES, (
-      window, value, low, high, figures['chance'], low > figures['chance'],
-      len(request.members) if len(request.sides.tests_F) > 1
-      else int(request.sides.tests_F[0]),
-      per_window.get('accuracy', per_window.get('value')),
-      *per_window['interval'])))}

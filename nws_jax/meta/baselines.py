@@ -86,10 +86,15 @@ def say(fitted, rows_NxF):
   if not hasattr(fitted.estimator, 'classes_'):
     return scores[:, None].astype(np.float32)
   said = np.full((len(scores), fitted.outputs), np.log(_FLOOR))
-  said[:, fitted.estimator.classes_] = calibration.log_softmax(
+  said[:, fitted.estimator.classes_] = log_softmax(
       scores * fitted.scale)
-  return calibration.log_softmax(np.maximum(said, np.log(_FLOOR))).astype(
+  return log_softmax(np.maximum(said, np.log(_FLOOR))).astype(
       np.float32)
+
+
+def log_softmax(scores_NxK):
+  centred = scores_NxK - scores_NxK.max(-1, keepdims=True)
+  return centred - np.log(np.exp(centred).sum(-1, keepdims=True))
 
 
 def measure_loss(said_NxO, labels_N):
@@ -140,7 +145,8 @@ def _list_estimators(name, classes, seed):
     kind = (ensemble.HistGradientBoostingClassifier if classes
             else ensemble.HistGradientBoostingRegressor)
     return [kind(max_iter=100, learning_rate=rate, max_leaf_nodes=8,
-                 min_samples_leaf=5, max_features=0.2, early_stopping=False, random_state=seed)
+                 min_samples_leaf=5, max_features=0.2, early_stopping=False,
+                 random_state=seed)
             for rate in (0.03, 0.1)]
   if name == settings.SVM:
     kind = svm.SVC if classes else svm.SVR

@@ -1,49 +1,52 @@
-"""Whether probabilities are what they say, and one number that makes them so.
+"""Whether a classifier's probabilities are what they say.
 
-NumPy only. A temperature divides log-probabilities (Guo et al., arXiv
-1706.04599); it changes no decision.
+One temperature divides the logits: the one that the validation networks find
+likeliest (C. Guo et al., ICML 2017, arXiv 1706.04599).
 """
 
 import numpy as np
 
-LEAST, MOST = 0.05, 20.0  # of a temperature
-BINS = 10
+_BINS = 10  # of equal width
+_RANGE = (0.05, 20.0)  # temperatures that are tried
 
 
-def log_softmax(scores_NxK):
-  centred = scores_NxK - scores_NxK.max(-1, keepdims=True)
-  return centred - np.log(np.exp(centred).sum(-1, keepdims=True))
+def soften(pooled_TxK, temperature=1.0):
+  """Probabilities of pooled log-probabilities: [T, K]."""
+  logits_TxK = pooled_TxK / temperature
+  shares_TxK = np.exp(logits_TxK - logits_TxK.max(1, keepdims=True))
+  return shares_TxK / shares_TxK.sum(1, keepdims=True)
 
 
-def fit_temperature(scores_NxK, labels_N):
-  """The temperature of least cross-entropy; the loss is convex in 1 / it."""
-  if not len(labels_N):
-    return 1.0
-
-  def loss(log_temperature):
-    said = log_softmax(scores_NxK / np.exp(log_temperature))
-    return -said[np.arange(len(labels_N)), labels_N].mean()
-
-  low, high = np.log(LEAST), np.log(MOST)
-  shrink = (np.sqrt(5) - 1) / 2
-  a, b = high - shrink * (high - low), low + shrink * (high - low)
-  loss_a, loss_b = loss(a), loss(b)
-  while high - low > 1e-4:  # golden section: unimodal in the logarithm too
-    if loss_a < loss_b:
-      high, b, loss_b = b, a, loss_a
-      a = high - shrink * (high - low)
-      loss_a = loss(a)
-    else:
-      low, a, loss_a = a, b, loss_b
-      b = low + shrink * (high - low)
-      loss_b = loss(b)
-  return float(np.exp((low + high) / 2))
+def measure_loss(shares_TxK, labels_T):
+  """The mean of minus the logarithm of the true class's probability."""
+  shares_T = shares_TxK[np.arange(len(labels_T)), labels_T]
+  return float(-np.mean(np.log(np.maximum(shares_T, 1e-12))))
 
 
-def expected_error(shares_NxK, labels_N, bins=BINS):
-  """Expected calibration error of the likeliest class, equally wide bins."""
-  sure_N = shares_NxK.max(-1)
-  right_N = shares_NxK.argmax(-1) == labels_N
-  bin_N = np.minimum((sure_N * bins).astype(int), bins - 1)
-  gaps = np.bincount(bin_N, weights=right_N - sure_N, minlength=bins)
-  return float(np.abs(gaps).sum() / len(labels_N))
+def fit_temperature(pooled_TxK, labels_T):
+  """The likeliest temperature for these networks."""
+  from scipy import optimize  # slow to import
+  found = optimize.minimize_scalar(
+      lambda log_t: measure_loss(soften(pooled_TxK, np.exp(log_t)), labels_T),
+      bounds=np.log(_RANGE), method='bounded')
+  return float(np.exp(found.x))
+
+
+def describe(shares_TxK, labels_T):
+  """{error, loss, curve}: the expected calibration error and what it is of.
+
+  The curve has a row for each bin of the largest probability that holds
+  networks: its bounds, how many, their mean probability, and their accuracy.
+  """
+  sure_T = shares_TxK.max(1)
+  right_T = shares_TxK.argmax(1) == labels_T
+  bin_T = np.minimum((sure_T * _BINS).astype(int), _BINS - 1)
+  curve = [{'low': n / _BINS, 'high': (n + 1) / _BINS,
+            'networks': int(np.sum(bin_T == n)),
+            'probability': float(sure_T[bin_T == n].mean()),
+            'accuracy': float(right_T[bin_T == n].mean())}
+           for n in np.unique(bin_T).tolist()]
+  error = sum(row['networks'] * abs(row['probability'] - row['accuracy'])
+              for row in curve) / len(labels_T)
+  return {'error': float(error), 'loss': measure_loss(shares_TxK, labels_T),
+          'curve': curve}

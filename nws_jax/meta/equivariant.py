@@ -79,8 +79,11 @@ def count_flops(layers):
               + neurons * (facts + ROUNDS * 5 * WIDTH * WIDTH))
 
 
-def look():
-  """A `fit.View` of whole vectors; models share what `windows.cut`'s do."""
+def look(span):
+  """A `fit.View` of whole vectors; models share what `windows.cut`'s do.
+
+  `span` snapshots of a network are used, of which each has one view.
+  """
   def grid(shared, m, e):
     return shared[0].weights_MxExP[m, e][None]
 
@@ -88,7 +91,7 @@ def look():
     del key  # there is one window only
     return shared[0].weights_MxExP[m_B, e_B]
 
-  return fit.View(pick, grid, looks=1)
+  return fit.View(pick, grid, looks=min(span, fit.LOOKS))
 
 
 def take_apart(vector_P, layer):

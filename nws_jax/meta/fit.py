@@ -163,9 +163,7 @@ def map_fit(functions):
 
 def run(mapped, shared, tasks, keys, plan,
         progress=lambda done, going: None):
-  """Trains all models together and predicts their test networks.
-
-  Arguments and errors as of `train`.
+  """`train`, and what the models say of their test networks.
 
   Returns:
     outputs [models, N, span, S, O], float32 on the host.
@@ -188,7 +186,7 @@ def train(mapped, shared, tasks, keys, plan,
       models that go on.
 
   Returns:
-    the variables of each at its best round.
+    The best variables of each.
 
   Raises:
     errors.Damaged: a model's validation loss was never finite.

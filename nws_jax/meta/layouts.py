@@ -47,3 +47,17 @@ def read(layers, architectures):
           row.layer, row.tensor, int(row.start), int(row.stop), shape))
   return tuple(tuple(sorted(tensors, key=lambda t: t.start))
                for tensors in found.values())
+
+
+def keep(layouts, parts):
+  """The layouts of vectors of which only some (layer, tensor) are left."""
+  result = []
+  for tensors in layouts:
+    kept, start = [], 0
+    for t in tensors:
+      if (t.layer, t.tensor) in parts:
+        stop = start + t.stop - t.start
+        kept.append(t._replace(start=start, stop=stop))
+        start = stop
+    result.append(tuple(kept))
+  return tuple(result)

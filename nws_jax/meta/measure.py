@@ -1,10 +1,11 @@
-"""Trains meta-classifiers for one place in the vector, and lets them decide.
+"""Trains meta-classifiers for what is to be found out, and lets them decide.
 
-Folds, epochs and permutations of the labels are trained together.
+A `Trial` is one question: these labels, from this place, with these networks
+held back. Its folds and members, and all trials that look alike, are trained
+together.
 """
 
 import functools
-import itertools
 from typing import Any, NamedTuple
 
 import jax
@@ -12,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from nws_jax.meta import (
-  baselines,
   classifiers,
   equivariant,
   features,
   fit,
+  fitted,
   settings,
   statistics,
   transformer,
@@ -25,7 +26,6 @@ from nws_jax.meta import (
 
 MEMORY = 1 << 30  # bytes that models trained at once may take, about
 STRETCHES = 16  # parts of a window whose layout must not be known
-ROWS = 4000  # windows that a support vector machine is fitted to, at most
 
 
 class Looks(NamedTuple):
@@ -34,7 +34,39 @@ class Looks(NamedTuple):
   even: int  # windows that decide together, at most
   drawn: int  # windows of a snapshot that descriptions are trained on, at most
   layout: bool  # whether a classifier may know the tensors
-  tensors: tuple = ()  # of each architecture its `layouts.Tensor`s
+  tensors: tuple = ()  # of each layout its `layouts.Tensor`s
+
+
+class Frame(NamedTuple):
+  """What all networks of a place have in common; see `find_frame`."""
+  number_P: np.ndarray  # int32, the number of each part that occurs
+  parts: int  # how many occur
+  longest: int  # values of the longest region
+
+
+class Place(NamedTuple):
+  """What models see of every network: windows in a region of its vector."""
+  source: windows.Source
+  region: windows.Region
+  looks: Looks
+  pairs_Mx2: Any = None  # rows of `source` that are compared, if any are
+  frame: Any = None  # `Frame` of other networks that these are read like
+
+
+class Numbers(NamedTuple):
+  """A `Place` of no windows but a few numbers of each network, for fast."""
+  numbers_MxF: np.ndarray
+
+
+class Trial(NamedTuple):
+  """One question, answered by models of their own."""
+  place: int  # in the list of places
+  values_FxM: np.ndarray  # int classes or floats, as each split has them
+  sides: windows.Sides
+  span: int  # snapshots that are used together
+  first: int = 0  # the first of those trained on
+  tests: tuple = (0,)  # the first ones of those tested on
+  seed: int = 0
 
 
 class Decisions(NamedTuple):
@@ -44,15 +76,19 @@ class Decisions(NamedTuple):
   """
   rows_T: np.ndarray  # the tested networks
   folds_T: np.ndarray
+  true_T: np.ndarray  # what there is to say of them
   outputs_TxSxO: Any  # S: all windows of all snapshots
 
 
-class Models(NamedTuple):
-  """What was trained for the true labels, to be kept: `folds` x `members`.
+class Outcome(NamedTuple):
+  """A trial's decisions: for each of its tests, and on validation networks."""
+  tested: list
+  valid: Any  # None unless asked for
+  models: Any = None  # `Models`, None unless asked for
 
-  `said` tells what the models say of their test and of their validation
-  networks, as `Decisions`.
-  """
+
+class Models(NamedTuple):
+  """What was trained for a trial: in the order (member, fold)."""
   name: str
   looks: Looks
   outputs: int
@@ -61,108 +97,214 @@ class Models(NamedTuple):
   trained: Any  # variables [members * folds, ...], or `baselines.Fitted`s
   centers: np.ndarray  # of a regressed target, one a fold
   scales: np.ndarray
-  said: Any  # (test, valid)
 
 
-def decide(source, region, target_values_RxM, outputs, sides, *, name, looks,
-           firsts, plan, key, progress, members=1, keep=None):
+def decide(places, trials, outputs, *, name, plan, key, progress, members=1,
+           validate=False, keep=0):
   """Trains every model, and decides for every tested network.
 
   Args:
-    source: `windows.Source`.
-    region: `windows.Region` that windows lie in.
-    target_values_RxM: int classes or floats, for each of R runs: the true
-      labels, or permutations of them.
+    places: `Place` or `Numbers`.
+    trials: `Trial`s.
     outputs: classes, or 1.
-    sides: `windows.Sides`.
     name: the classifier.
-    looks: `Looks`.
-    firsts: the first snapshot of each cell; `plan.span` from it are used.
-    plan: `fit.Plan`.
+    plan: span -> `fit.Plan`.
     key: consumed.
     members: models of each task whose outputs are averaged: on this few
       networks one model's start alone moves its accuracy by points. What is
-      fitted without gradients has one start and needs one.
+      fitted without gradients has one start.
     progress: called with (models done, models, rounds done, models going),
       the last two of those that train now.
-    keep: if given, called with the `Models` of the first run of the first
-      cell.
+    validate: whether validation networks are decided too.
+    keep: of how many trials, the first ones, the models are returned.
 
   Returns:
-    `Decisions` for each run of each first snapshot: [len(firsts)][R].
+    An `Outcome` for each trial.
   """
   fill_key, key = jax.random.split(key)
-  if name in settings.FITTED:
-    members = 1
-  runs, folds = len(target_values_RxM), len(sides.trains_F)
-  kept = members * folds if keep else 0
-  tasks, scales = _make_tasks(
-      np.repeat(target_values_RxM, members, 0), sides, firsts)
-  shared, form = _share(name, source, region, looks, fill_key)
-  if name in settings.FITTED:
-    said, trained, said_valid = _fit_each(
-        name, shared, tasks, outputs, plan, key, progress, kept)
+  members = 1 if name in settings.FITTED else members
+  sizes = [members * len(t.sides.trains_F) for t in trials]
+  begins, outcomes = np.cumsum([0] + sizes), [None] * len(trials)
+  done = 0
+  for some, kind, span in _group(places, trials, name):
+    shared, offsets = _share(places, trials, some, kind, fill_key)
+    tasks, scales = _make_tasks(trials, some, offsets, members)
+    keys = jnp.concatenate([
+        jax.vmap(lambda n, t=t: jax.random.fold_in(
+            jax.random.fold_in(key, trials[t].seed), n))(
+                jnp.arange(begins[t], begins[t + 1])) for t in some])
+    now = plan(span)
+    asked = _ask(trials, some, offsets, tasks, members, validate)
+    kept = sum(sizes[t] for t in some if t < keep)
+    show = functools.partial(_show, progress, done, int(begins[-1]))
+    if kind[0] in settings.FITTED:
+      said, trained = fitted.run(
+          kind[0], shared, tasks, asked, keys, outputs, span, kept, show)
+    else:
+      mapped = _build(kind[0], outputs, now._replace(steps=0), kind[1])
+      said, trained = _run_in_parts(
+          mapped, shared, tasks, asked, keys, now, kind[1], kept, show)
+    _collect(outcomes, trials, some, places, said, scales, members, validate)
+    _keep(outcomes, trials, [t for t in some if t < keep], places, kind[0],
+          outputs, members, trained, scales)
+    done += sum(sizes[t] for t in some)
+  return outcomes
+
+
+def _show(progress, done, models, begin, *at):
+  progress(done + begin, models, *at)
+
+
+def _group(places, trials, name):
+  """Trials that train together: (trials, (classifier, form), span).
+
+  Trials on features of one kind share a program, narrower ones being padded,
+  as long as what they look at fits into `MEMORY`.
+  """
+  groups, found = [], {}
+  for t, trial in enumerate(trials):
+    place = places[trial.place]
+    form = _form(place, name)
+    if form or name in settings.FITTED:
+      kind, cost, alike = (name, form), 0, (trial.place, trial.span)
+    else:
+      even, parts, cost = _size(place)
+      kind = (settings.FAST, None)
+      alike = (even > 1, parts.bit_length(), trial.span)
+    if alike not in found or found[alike][1] + cost > MEMORY:
+      found[alike] = [([], kind, trial.span), 0, set()]
+      groups.append(found[alike][0])
+    group, total, seen = found[alike]
+    group[0].append(t)
+    if trial.place not in seen:
+      seen.add(trial.place)
+      found[alike][1] = total + cost
+  return groups
+
+
+def _form(place, name):
+  """What is static of how a classifier sees vectors: the length, and more.
+
+  None where it sees a description of them instead, or no vectors at all.
+  """
+  if isinstance(place, Numbers):
+    return None
+  length, even = place.looks.length, count_even(place)
+  if name == settings.CNN:
+    return length, even
+  if name == settings.TRANSFORMER:
+    number_P, parts, _ = get_frame(place)
+    if not place.looks.layout:
+      number_P, parts = np.zeros(0, int), 1
+    return length, even, parts, tuple(number_P.tolist())
+  if name == settings.EQUIVARIANT:
+    return length, equivariant.plan(place.looks.tensors[0])
+  return None
+
+
+def _size(place):
+  """(windows that decide, parts, bytes) of a place's `windows.Bank`."""
+  if isinstance(place, Numbers):
+    return 1, 1, place.numbers_MxF.size * 8
+  looks, region = place.looks, place.region
+  even, drawn = (_count(place, n) for n in (looks.even, looks.drawn))
+  parts = (get_frame(place).parts if looks.layout
+           else min(STRETCHES, looks.length))
+  rows = len(region.low_M if place.pairs_Mx2 is None else place.pairs_Mx2)
+  snapshots = place.source.weights_MxExP.shape[1]
+  return (even, parts, rows * snapshots * (even + drawn) * parts
+          * features.PER_PART * 4)
+
+
+def _share(places, trials, some, kind, key):
+  """What the models of a group share, and where each place begins in it.
+
+  Banks of places are laid behind one another along the axis of snapshots.
+  """
+  numbers = list(dict.fromkeys(trials[t].place for t in some))
+  if kind[1]:
+    return share_vectors(places[numbers[0]]), {numbers[0]: 0}
+  banks = [fill(places[n], kind[0], jax.random.fold_in(key, n))
+           for n in numbers]
+  starts = np.cumsum([0] + [b.even_MxExSxF.shape[1] for b in banks])
+  return (windows.Bank(*(_lay([b[i] for b in banks]) for i in (0, 1))),
+          dict(zip(numbers, starts.tolist())))
+
+
+def share_vectors(place):
+  """What models that see the vectors themselves share."""
+  return (place.source, jnp.asarray(place.region.low_M),
+          jnp.asarray(place.region.high_M))
+
+
+def _lay(parts_MxExSxF):
+  """Joins along E; S is filled up by repetition, F by NaN, the unseen."""
+  count, width = (max(p.shape[i] for p in parts_MxExSxF) for i in (2, 3))
+  return jnp.concatenate([
+      jnp.pad(p[:, :, np.arange(count) % p.shape[2]],
+              ((0, 0),) * 3 + ((0, width - p.shape[3]),),
+              constant_values=np.nan) for p in parts_MxExSxF], 1)
+
+
+@functools.lru_cache(maxsize=8)  # cells of one shape share what is compiled
+def _build(name, outputs, plan, form):
+  """`fit.map_fit`; `plan.steps` is of no account, `form` is of `_form`."""
+  if name == settings.CNN:
+    view, more = windows.cut(*form), ()
+  elif name == settings.TRANSFORMER:
+    view, more = transformer.cut(*form, plan.span), (form[2],)
+  elif name == settings.EQUIVARIANT:
+    view, more = equivariant.look(plan.span), (form[1],)
   else:
-    keys = jax.vmap(lambda n: jax.random.fold_in(key, n))(
-        jnp.arange(tasks.trains.size))
-    mapped = _build(name, outputs, plan._replace(steps=0), form)
-    said, trained, said_valid = _run_in_parts(
-        mapped, shared, tasks, keys, plan, looks, progress, kept)
-  regressed = target_values_RxM.dtype.kind == 'f'
-  said = _finish(said, regressed, *scales)
-  said = said.reshape(
-      (len(firsts), runs, members, folds) + said.shape[1:]).mean(2)
-  decisions = [[_gather(said[c, r], sides.test_FxN, sides.tests_F)
-                for r in range(runs)] for c in range(len(firsts))]
-  if keep:
-    said_valid = _finish(said_valid, regressed, *(s[:kept] for s in scales))
-    valid = _gather(
-        said_valid.reshape((members, folds) + said_valid.shape[1:]).mean(0),
-        sides.valid_FxN, sides.valids_F)
-    keep(Models(name, looks, outputs, folds, members, trained,
-                *(s[:folds] for s in scales), (decisions[0][0], valid)))
-  return decisions
+    view, more = windows.look_up(), ()
+  return fit.map_fit(
+      fit.make_fit(classifiers.make(name, outputs, more), view, plan))
 
 
-def speak(models, source, region, frame, regressed):
-  """What kept models say of other networks: [folds, M, E * S, O].
+def predict(models, place):
+  """Outputs of kept Flax models for all networks: [models, M, E, S, O].
 
   Args:
     models: `Models`.
-    source: `windows.Source` of those networks.
-    region: `windows.Region` of their whole vectors.
-    frame: `Frame` of the networks that the models were trained on.
-    regressed: whether the target is.
+    place: `Place`, with the `Frame` that they were trained in.
   """
-  networks, span = source.weights_MxExP.shape[:2]
+  networks, span = place.source.weights_MxExP.shape[:2]
+  form = _form(place, models.name)
+  shared = share_vectors(place)
+  if not form:
+    width = models.trained['encoder']['knots'].shape[-1]
+    bank = fill(place, models.name, jax.random.key(0))
+    shared = windows.Bank(*(jnp.pad(
+        x, ((0, 0),) * 3 + ((0, width - x.shape[-1]),),
+        constant_values=np.nan) for x in bank))
+  mapped = _build(models.name, models.outputs,
+                  fit.Plan(0, 1, 1, 1, 1e-3, span), form)
   count = models.members * models.folds
-  shared, form = _share(models.name, source, region, models.looks,
-                        jax.random.key(0), frame)
-  if models.name in settings.FITTED:
-    said = np.stack([_say_rows(fitted, shared.even_MxExSxF)
-                     for fitted in models.trained])
-  else:
-    plan = fit.Plan(0, 1, 1, 1, 1e-3, span)
-    mapped = _build(models.name, models.outputs, plan, form)
-    rows = jnp.broadcast_to(jnp.arange(networks), (count, networks))
-    tasks = fit.Task(*(jnp.zeros(count, jnp.int32) for _ in fit.Task._fields)
-                     )._replace(test_N=rows)
-    said = np.asarray(mapped[2](shared, tasks, models.trained))
-  said = _finish(said, regressed, *(
-      np.tile(s, models.members) for s in (models.centers, models.scales)))
-  said = said.reshape((models.members, models.folds) + said.shape[1:]).mean(0)
-  return said.reshape(models.folds, networks, -1, models.outputs)
+  nothing = jnp.zeros(count, jnp.int32)
+  rows = jnp.broadcast_to(jnp.arange(networks)[None], (count, networks))
+  task = fit.Task(*[nothing] * len(fit.Task._fields))._replace(test_N=rows)
+  return np.asarray(mapped[2](shared, task, models.trained))
 
 
-class Frame(NamedTuple):
-  """What all networks that are read have in common; see `find_frame`."""
-  number_P: np.ndarray  # int32, the number of each part that occurs
-  parts: int  # how many occur
-  longest: int  # values of the longest region
+def count_even(place):
+  """How many windows of a snapshot decide together."""
+  return (1 if isinstance(place, Numbers)
+          else _count(place, place.looks.even))
 
-  def count(self, length, most):
-    """No more windows than there are different ones."""
-    return min(most, self.longest - length + 1)
+
+def _count(place, most):
+  """No more windows than there are different ones."""
+  return min(most, get_frame(place).longest - place.looks.length + 1)
+
+
+def get_frame(place):
+  """The `Frame` that a place is read in: its own, if it has no other."""
+  if place.frame is not None:
+    return place.frame
+  region = place.region
+  return find_frame(np.asarray(place.source.parts_AxP), set(zip(
+      region.low_M.tolist(), region.high_M.tolist(),
+      np.asarray(place.source.layout_M).tolist())))
 
 
 def find_frame(parts_AxP, bounds):
@@ -181,82 +323,37 @@ def find_frame(parts_AxP, bounds):
                int(max(high - low for low, high, _ in bounds)))
 
 
-def describe_networks(source, region, looks, frame=None):
-  """Statistics of whole networks, the mean of their windows': [M * E, F]."""
-  bank, _ = _share(settings.LOGISTIC, source, region,
-                   looks._replace(drawn=1), jax.random.key(0), frame)
-  there = ~np.isnan(bank.even_MxExSxF)
-  sums = np.where(there, bank.even_MxExSxF, 0).sum(2, dtype=np.float64)
-  rows = np.where(there.any(2), sums / np.maximum(there.sum(2), 1), np.nan)
-  return rows.reshape(-1, rows.shape[-1])
-
-
-def _share(name, source, region, looks, key, frame=None):
-  """What all models of a classifier see, and the static form of its view."""
-  if frame is None:
-    frame = find_frame(np.asarray(source.parts_AxP), set(zip(
-        region.low_M.tolist(), region.high_M.tolist(),
-        np.asarray(source.layout_M).tolist())))
-  even = frame.count(looks.length, looks.even)
-  whole = source, jnp.asarray(region.low_M), jnp.asarray(region.high_M)
+def fill(place, name, key):
+  """The `windows.Bank` of a place: what `fast`, or a fitted rung, looks at."""
+  if isinstance(place, Numbers):
+    numbers = jnp.asarray(place.numbers_MxF, jnp.float32)[:, None, None]
+    return windows.Bank(numbers, numbers)
+  source, region, looks, pairs_Mx2 = place[:4]
+  networks, snapshots = source.weights_MxExP.shape[:2]
   if name == settings.MAJORITY:
-    nothing = np.zeros(source.weights_MxExP.shape[:2] + (even, 1), np.float32)
-    return windows.Bank(nothing, nothing), None
-  if name in settings.STATISTICS:
-    bank = _fill(source, region, looks, key, frame, statistics.describe)
-    return _add_kernels(bank, source, region, looks, frame), None
-  if name == settings.FAST:
-    return _fill(source, region, looks, key, frame, features.describe), None
-  if name == settings.CNN:
-    return whole, (looks.length, even)
-  if name == settings.TRANSFORMER:
-    if not looks.layout:
-      return whole, (looks.length, even, 1, ())
-    return whole, (looks.length, even, frame.parts,
-                   tuple(frame.number_P.tolist()))
-  return whole, equivariant.plan(looks.tensors[0])
-
-
-@functools.lru_cache(maxsize=8)  # cells of one shape share what is compiled
-def _build(name, outputs, plan, form):
-  """`fit.map_fit`; `plan.steps` is of no account, `form` is of `_share`."""
-  view, more = {
-      settings.FAST: lambda: (windows.look_up(), ()),
-      settings.CNN: lambda: (windows.cut(*form), ()),
-      settings.TRANSFORMER: lambda: (transformer.cut(*form), (form[2],)),
-      settings.EQUIVARIANT: lambda: (equivariant.look(), (form,)),
-  }[name]()
-  if name in (settings.TRANSFORMER, settings.EQUIVARIANT):
-    # Of one window an epoch, more looks would be the same again.
-    different = plan.span * (form[1] if name == settings.TRANSFORMER else 1)
-    view = view._replace(looks=min(fit.LOOKS, different))
-  return fit.map_fit(
-      fit.make_fit(classifiers.make(name, outputs, more), view, plan))
-
-
-def _finish(said, regressed, centers, scales):
-  """Log-probabilities, or the target's own unit; the first axis is models."""
-  if not regressed:
-    return np.asarray(jax.nn.log_softmax(said))
-  center, scale = (s.reshape(-1, 1, 1, 1, 1) for s in (centers, scales))
-  return said * scale + center
-
-
-def _fill(source, region, looks, key, frame, by):
-  """The `windows.Bank` of a region, windows described as `by` does."""
+    rows = networks if pairs_Mx2 is None else len(pairs_Mx2)
+    nothing = jnp.zeros((rows, snapshots, count_even(place), 1))
+    return windows.Bank(nothing, nothing)
+  frame = get_frame(place)
   low_M, high_M = jnp.asarray(region.low_M), jnp.asarray(region.high_M)
   number_P, parts = np.zeros(0, np.int32), min(STRETCHES, looks.length)
   if looks.layout:
     number_P, parts = frame.number_P, frame.parts
   describe = functools.partial(
       windows.describe, source, number_P=jnp.asarray(number_P),
-      length=looks.length, parts=parts, by=by)
-  networks, snapshots = source.weights_MxExP.shape[:2]
+      length=looks.length, parts=parts, by=statistics.describe
+      if name in settings.STATISTICS else features.describe)
   even_MxS = jax.vmap(lambda low, high: windows.space_starts(
-      low, high, looks.length, frame.count(looks.length, looks.even)))(
-          low_M, high_M)
+      low, high, looks.length, count_even(place)))(low_M, high_M)
   even = describe(jnp.repeat(even_MxS[:, None], snapshots, 1))
-  drawn = frame.count(looks.length, looks.drawn)
+  if name in settings.STATISTICS and _sees_kernels(place):
+    even = jnp.concatenate([even, statistics.measure_kernels(
+        source.weights_MxExP, source.layout_M, looks.tensors, region.low_M,
+        region.high_M)[:, :, None]], -1)
+  if pairs_Mx2 is not None:  # how far two networks are apart, window by window
+    even = jnp.abs(even[pairs_Mx2[:, 0]] - even[pairs_Mx2[:, 1]])
+    return windows.Bank(even, even)
+  drawn = _count(place, looks.drawn)
   if frame.longest == looks.length:
     return windows.Bank(even, even)  # there is one window only
   shape = (networks, snapshots, drawn)
@@ -266,125 +363,132 @@ def _fill(source, region, looks, key, frame, by):
       describe(windows.draw_starts(key, low, high, looks.length)), even)
 
 
-def _add_kernels(bank, source, region, looks, frame):
-  """Spectra of whole kernels, where there is one window and it may be known."""
-  bank = windows.Bank(*map(np.asarray, bank))
-  if (not looks.layout or frame.longest > looks.length
-      or not statistics.list_kernels(looks.tensors)):
-    return bank
-  spectra = statistics.measure_kernels(
-      source.weights_MxExP, source.layout_M, looks.tensors, region.low_M,
-      region.high_M)
-  even = np.concatenate([bank.even_MxExSxF, spectra[:, :, None]], -1)
-  return windows.Bank(even, even)
+def _sees_kernels(place):
+  """Whether the one window there is may be known to hold whole kernels."""
+  return (place.looks.layout and get_frame(place).longest
+          == place.looks.length and statistics.list_kernels(
+              place.looks.tensors))
 
 
-def _make_tasks(values_RxM, sides, firsts):
-  """Tasks in the order (cell, run, fold), and each one's target scale."""
+def _make_tasks(trials, some, offsets, members):
+  """Tasks in the order (trial, member, fold), and each one's target scale."""
   tasks, scales = [], []
-  for first, values_M, f in itertools.product(
-      firsts, values_RxM, range(len(sides.trains_F))):
-    center, scale = 0.0, 1.0
-    labels_M = values_M.astype(np.int32)
-    if values_M.dtype.kind == 'f':
-      train = values_M[sides.train_FxN[f, :sides.trains_F[f]]]
-      center, scale = train.mean(), max(train.std(), 1e-12)
-      labels_M = ((values_M - center) / scale).astype(np.float32)
-    scales.append((center, scale))
-    tasks.append(fit.Task(
-        labels_M, np.int32(first), sides.train_FxN[f], sides.trains_F[f],
-        sides.valid_FxN[f], sides.valids_F[f], sides.test_FxN[f]))
-  return jax.tree.map(lambda *x: np.stack(x), *tasks), np.array(scales).T
+  for trial in (trials[t] for t in some):
+    folds, sides = [], trial.sides
+    for f, values_M in enumerate(trial.values_FxM):
+      center, scale = 0.0, 1.0
+      labels_M = values_M.astype(np.int32)
+      if values_M.dtype.kind == 'f':
+        train = values_M[sides.train_FxN[f, :sides.trains_F[f]]]
+        center, scale = train.mean(), max(train.std(), 1e-12)
+        labels_M = ((values_M - center) / scale).astype(np.float32)
+      scales.append((center, scale))
+      folds.append(fit.Task(
+          labels_M, np.int32(offsets[trial.place] + trial.first),
+          sides.train_FxN[f], sides.trains_F[f],
+          sides.valid_FxN[f], sides.valids_F[f], sides.test_FxN[f]))
+    tasks += folds * members
+  longest = {n: max(getattr(t, n).size for t in tasks)
+             for n in ('train_N', 'valid_N', 'test_N')}
+  tasks = [t._replace(**{n: np.resize(getattr(t, n), size)
+                         for n, size in longest.items()}) for t in tasks]
+  return jax.tree.map(lambda *x: np.stack(x), *tasks), np.array(scales)
 
 
-def _fit_each(name, bank, tasks, outputs, plan, key, progress, kept):
-  """Fits one model after the other; returns as `_run_in_parts`."""
-  models, said, valid, trained = tasks.trains.size, [], [], []
-  bank = windows.Bank(*map(np.asarray, bank))
-  for n in range(models):
-    task = jax.tree.map(lambda x, n=n: x[n], tasks)
-    span = slice(task.first, task.first + plan.span)
-
-    def look(rows_N, described, task=task, span=span):
-      rows = described[rows_N, span]
-      labels = np.broadcast_to(task.labels_M[rows_N, None, None],
-                               rows.shape[:3])
-      return rows.reshape(-1, rows.shape[-1]), labels.ravel()
-
-    seed = int(jax.random.bits(jax.random.fold_in(key, n)) >> 1)
-    fitted = baselines.fit(
-        name, _thin(name, look(task.train_N[:task.trains], bank.drawn_MxExRxF)),
-        look(task.valid_N[:task.valids], bank.even_MxExSxF), outputs, seed)
-    said.append(_say_rows(fitted, bank.even_MxExSxF[task.test_N, span]))
-    if n < kept:
-      trained.append(fitted)
-      valid.append(_say_rows(fitted, bank.even_MxExSxF[task.valid_N, span]))
-    progress(n, models, 1, models - n - 1)
-  return np.stack(said), trained, np.stack(valid) if valid else None
+def _ask(trials, some, offsets, tasks, members, validate):
+  """What the models predict: a `Task` for each test, then the validation."""
+  most = max(len(trials[t].tests) for t in some)
+  models = [(t, offsets[trials[t].place]) for t in some
+            for _ in range(members * len(trials[t].sides.trains_F))]
+  asked = [tasks._replace(first=np.array(
+      [offset + np.resize(trials[t].tests, most)[n] for t, offset in models],
+      np.int32)) for n in range(most)]
+  return asked + [tasks._replace(test_N=tasks.valid_N)] * validate
 
 
-def _thin(name, rows):
-  """At most so many rows as a support vector machine can be fitted to soon."""
-  count = len(rows[1])
-  if name != settings.SVM or count <= ROWS:
-    return rows
-  at = np.linspace(0, count - 1, ROWS).astype(int)
-  return tuple(x[at] for x in rows)
-
-
-def _say_rows(fitted, rows_NxExSxF):
-  """What a fitted rung says of described windows: [N, E, S, O]."""
-  shape = rows_NxExSxF.shape[:3]
-  rows = np.asarray(rows_NxExSxF).reshape(np.prod(shape), -1)
-  return baselines.say(fitted, rows).reshape(shape + (fitted.outputs,))
-
-
-def _run_in_parts(mapped, shared, tasks, keys, plan, looks, progress, kept):
+def _run_in_parts(mapped, shared, tasks, asked, keys, plan, form, kept,
+                  progress):
   """Trains as many models at once as memory allows, all parts of one size.
 
   Returns:
-    (outputs of the test networks of all models, the variables of the first
-    `kept`, and their outputs of the validation networks).
+    (outputs [models, N, span, S, O] for each of `asked`, the variables of the
+    first `kept` models).
   """
   models = len(keys)
   one = jax.eval_shape(mapped[0], shared, _take(tasks, [0]), keys[:1])
   size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(one.best))
   size *= 5  # variables, two moments, the best ones, gradients
-  if not isinstance(shared, windows.Bank):
-    size += 400 * plan.batch * looks.length  # activations of the cnn, about
+  if form:
+    size += 400 * plan.batch * form[0]  # activations of the cnn, about
   parts = -(-models // max(1, MEMORY // size))
   width = -(-models // parts)
-  said, trained, valid = [], [], []
+  said, trained = [], []
   for begin in range(0, models, width):
     rows = np.minimum(np.arange(begin, begin + width), models - 1)
-    some = _take(tasks, rows)
-    variables = fit.train(
-        mapped, shared, some, keys[rows], plan,
-        functools.partial(progress, begin, models))
-    said.append(np.asarray(mapped[2](shared, some, variables)))
+    best = fit.train(mapped, shared, _take(tasks, rows), keys[rows], plan,
+                     functools.partial(progress, begin))
+    said.append([np.asarray(mapped[2](shared, _take(task, rows), best))
+                 for task in asked])
     if begin < kept:
-      trained.append(jax.tree.map(np.asarray, variables))
-      valid.append(np.asarray(mapped[2](
-          shared, some._replace(test_N=some.valid_N), variables)))
-  if kept:
-    trained = jax.tree.map(lambda *x: np.concatenate(x)[:kept], *trained)
-    valid = np.concatenate(valid)[:kept]
-  return np.concatenate(said)[:models], trained, valid
+      trained.append(jax.tree.map(np.asarray, best))
+  return ([np.concatenate(x)[:models] for x in zip(*said)],
+          jax.tree.map(lambda *x: np.concatenate(x)[:kept], *trained)
+          if kept else None)
 
 
 def _take(tasks, rows):
   return jax.tree.map(lambda x: jnp.asarray(x[rows]), tasks)
 
 
-def _gather(said_FxNxExSxO, rows_FxN, counts_F):
-  """Every network's outputs, from the fold on whose side it was."""
-  rows, folds, outputs = [], [], []
-  for f, n in enumerate(counts_F):
-    rows.append(rows_FxN[f, :n])
-    folds.append(np.full(n, f))
-    outputs.append(said_FxNxExSxO[f, :n])
-  rows_T = np.concatenate(rows)
-  order = np.argsort(rows_T)
-  outputs = np.concatenate(outputs)[order]
-  return Decisions(rows_T[order], np.concatenate(folds)[order],
-                   outputs.reshape(len(rows_T), -1, outputs.shape[-1]))
+def _collect(outcomes, trials, some, places, said, scales, members, validate):
+  """Cuts a group's outputs into the outcomes of its trials."""
+  begin = scale = 0
+  for t in some:
+    trial, folds = trials[t], len(trials[t].sides.trains_F)
+    end, scale_end = begin + members * folds, scale + folds
+    center_F, scale_F = scales[scale:scale_end].T.reshape(2, -1, 1, 1, 1, 1)
+    even = count_even(places[trial.place])
+    outputs = []
+    for part in said:
+      part = part[begin:end, ..., :even, :]
+      if trial.values_FxM.dtype.kind == 'i':
+        part = np.asarray(jax.nn.log_softmax(part))
+      mean = part.reshape((members, folds) + part.shape[1:]).mean(0)
+      outputs.append(mean * scale_F + center_F
+                     if trial.values_FxM.dtype.kind == 'f' else mean)
+    sides = trial.sides
+    outcomes[t] = Outcome(
+        [_gather(o, trial, sides.test_FxN, sides.tests_F)
+         for o in outputs[:len(trial.tests)]],
+        _gather(outputs[-1], trial, sides.valid_FxN, sides.valids_F)
+        if validate else None)
+    begin, scale = end, scale_end
+
+
+def _keep(outcomes, trials, some, places, name, outputs, members, trained,
+          scales):
+  """Adds their `Models` to the outcomes of `some`, a group's first trials."""
+  begin = scale = 0
+  for t in some:
+    folds = len(trials[t].sides.trains_F)
+    end = begin + members * folds
+    center_F, scale_F = scales[scale:scale + folds].T
+    outcomes[t] = outcomes[t]._replace(models=Models(
+        name, places[trials[t].place].looks, outputs, folds, members,
+        trained[begin:end] if name in settings.FITTED
+        else jax.tree.map(lambda x, a=begin, b=end: x[a:b], trained),
+        center_F, scale_F))
+    begin, scale = end, scale + folds
+
+
+def _gather(said_FxNxExSxO, trial, rows_FxN, counts_F):
+  """Every network's outputs, from the fold that it was held back from."""
+  folds_T = np.repeat(np.arange(len(counts_F)), counts_F)
+  rows_T = np.concatenate([r[:n] for r, n in zip(rows_FxN, counts_F)])
+  outputs = np.concatenate(
+      [said[:n] for said, n in zip(said_FxNxExSxO, counts_F)])
+  order = np.argsort(rows_T, kind='stable')
+  rows_T, folds_T = rows_T[order], folds_T[order]
+  return Decisions(
+      rows_T, folds_T, trial.values_FxM[folds_T, rows_T],
+      outputs[order].reshape(len(rows_T), -1, outputs.shape[-1]))

@@ -3,7 +3,10 @@
 from nws_jax.meta import (
   ablation,
   classifiers,
+  controls,
   equivariant,
+  places,
+  rungs,
   settings,
   transformer,
 )
@@ -14,6 +17,7 @@ _COMPILE = {settings.FAST: 6, settings.CNN: 25, settings.TRANSFORMER: 20,
             settings.EQUIVARIANT: 20}
 _FIT = {settings.MAJORITY: 0.0, settings.LOGISTIC: 0.3, settings.SVM: 0.3,
         settings.BOOSTING: 3.0}  # a model, of some hundred rows
+_ROWS = 300
 _VALUE = 2e-7  # to describe one value of a window
 _STEP = 4e-4  # a step of one small model
 _EFFICIENCY = 0.5  # of training, against a large dot
@@ -27,43 +31,54 @@ def tell(request, speed):
     speed: floating-point operations a second of a large dot.
   """
   s = request.settings
-  places, times = ablation.list_places(request), ablation.list_times(request)
-  plan = requests.make_plan(request, times.span)
-  networks = len(request.members)
-  size = networks * request.snapshots * request.members['num_weights'].max()
-  work = ('' if s.classifier in settings.FITTED
-          else f' of at most {plan.steps} steps')
-  return (f'{s.classifier}: {_count_models(request, times) * len(places)} '
-          f'models{work}, {4 * size / 1e6:,.0f} MB of weights; at most about '
-          f'{say(estimate(request, speed))}')
+  _, models, span = _count(request)
+  plan = requests.make_plan(request, span)
+  size = (len(request.networks) * request.snapshots
+          * request.networks['num_weights'].max())
+  steps = ('' if s.classifier in settings.FITTED
+           else f' of at most {plan.steps} steps')
+  return (f'{s.classifier}: {models} models{steps}, {4 * size / 1e6:,.0f} MB '
+          f'of weights; at most about {say(estimate(request, speed))}')
 
 
 def estimate(request, speed):
   """Seconds that a request takes at most, about; arguments as of `tell`."""
-  s = request.settings
-  places, times = ablation.list_places(request), ablation.list_times(request)
-  models = _count_models(request, times)
-  plan = requests.make_plan(request, times.span)
+  s, name = request.settings, request.settings.classifier
+  found, models, span = _count(request)
+  plan = requests.make_plan(request, span)
   networks, seconds = len(request.members), 0.0
-  for place in places:
-    scored = models * networks / len(request.sides.trains_F) * times.span
-    drawn = s.windows_drawn + s.windows_per_network
-    drawn = min(drawn, place.region.shortest - place.window + 1)
-    described = networks * request.snapshots * drawn * place.window * _VALUE
-    if s.classifier in settings.FITTED:
-      rows = networks * times.span * min(drawn, s.windows_drawn)
-      seconds += described * (s.classifier != settings.MAJORITY)
-      seconds += models * _FIT[s.classifier] * max(1, rows / 500)
-      continue
-    seconds += _COMPILE[s.classifier]
-    if s.classifier == settings.FAST:
-      seconds += described + models * plan.steps * _STEP
-      continue
-    flops = _count_flops(request, place.window)
-    work = flops * (3 * models * plan.steps * plan.batch
-                    + scored * min(drawn, s.windows_per_network))
-    seconds += work / speed / _EFFICIENCY
-  return seconds
+  for where in found:
+    here = models // len(found)
+    most = where.longest - where.window + 1
+    even, drawn = (min(n, most)
+                   for n in (s.windows_per_network, s.windows_drawn))
+    if name in settings.STATISTICS + (settings.FAST,):
+      seconds += (networks * request.snapshots * (even + drawn * (most > 1))
+                  * where.window * _VALUE)
+    if name in settings.FITTED:
+      seconds += here * _FIT[name] * max(1, networks * span * drawn / _ROWS)
+    elif name == settings.FAST:
+      seconds += here * plan.steps * _STEP
+    else:
+      scored = here * networks / len(request.sides.trains_F) * span * even
+      work = _count_flops(request, where.window) * (
+          3 * here * plan.steps * plan.batch + scored)
+      seconds += work / speed / _EFFICIENCY
+  return seconds + _COMPILE.get(name, 0) * len({w.window for w in found})
+
+
+def _count(request):
+  """(places, models at all of them, snapshots that each uses together)."""
+  s = request.settings
+  if request.axes:
+    return (ablation.list_where(request), ablation.count_models(request),
+            ablation.span(request))
+  runs = s.seeds + controls.count_permutations(s) + len(
+      set(settings.list_controls(s.controls)) - {'shuffled'})
+  length = int(request.networks['num_weights'].max())
+  return ([places.Where({}, (), request.window, length)],
+          runs * len(request.sides.trains_F) * rungs.count_members(s),
+          request.snapshots)
 
 
 def say(seconds):
@@ -71,13 +86,6 @@ def say(seconds):
     if seconds > 2 * size:
       return f'{seconds / size:.0f} {unit}'
   return f'{seconds:.0f} seconds'
-
-
-def _count_models(request, times):
-  s = request.settings
-  starts = 1 if s.classifier in settings.FITTED else s.members
-  return (len(times.firsts) * len(request.sides.trains_F) * starts
-          * (1 if request.axes else 1 + s.permutations))
 
 
 def _count_flops(request, window):

@@ -8,6 +8,50 @@ WHOLE_UP_TO = 40_000  # longest vector that is one window unless told
 LOCAL = 5000  # the published window
 
 
+class Without:
+  """A zoo as if some tensors had never been stored, to read as any other."""
+
+  def __init__(self, zoo, text):
+    """Leaves out the tensors of `text`, as 'mean,variance'.
+
+    Raises:
+      errors.Wrong: there is no such tensor, or none other.
+    """
+    names = [n.strip() for n in text.split(',')]
+    there = list(dict.fromkeys(zoo.layers['tensor']))
+    if not set(names) < set(there):
+      raise errors.Wrong(f'--exclude={text} is not possible; allowed: some of '
+                         f'{", ".join(there)}, but not all.')
+    self._zoo = zoo
+    self.path, self.digest, self.metrics = zoo.path, zoo.digest, zoo.metrics
+    self.epochs = zoo.epochs
+    layers = zoo.layers[~zoo.layers['tensor'].isin(names)]
+    sizes = layers['stop'] - layers['start']
+    stops = sizes.groupby(layers['architecture']).cumsum()
+    self._kept = {
+        a: np.concatenate([np.arange(*x) for x in zip(of['start'], of['stop'])])
+        for a, of in layers.groupby('architecture')}
+    self.layers = layers.assign(start=stops - sizes, stop=stops)
+    self.members = zoo.members.assign(
+        num_weights=[len(self._kept[a]) for a in zoo.members['architecture']])
+    self._architectures = dict(
+        zip(zoo.members['id'], zoo.members['architecture']))
+
+  def vectors(self, ids, epochs):
+    """As of the zoo; the vectors must have one length."""
+    ids, values = [int(i) for i in ids], {}
+    for a in {self._architectures[i] for i in ids}:
+      some = [i for i in ids if self._architectures[i] == a]
+      found = self._zoo.vectors(some, epochs)[:, :, self._kept[a]]
+      values.update(zip(some, found))
+    return np.stack([values[i] for i in ids])
+
+
+def list_layers(layers, members):
+  """The rows of layers.csv that these networks have."""
+  return layers[layers['architecture'].isin(members['architecture'])]
+
+
 def choose_epochs(zoo, ids, wanted):
   """The epochs to read of every network, as many of each: {id: (epochs)}.
 
@@ -85,7 +129,7 @@ def read_layout(layers, members):
     (parts_AxP int32, layout_M int32, names [(layer, tensor)] of the parts).
   """
   architectures = list(dict.fromkeys(members['architecture']))
-  layers = layers[layers['architecture'].isin(architectures)]
+  layers = list_layers(layers, members)
   tensors = list(dict.fromkeys(layers['tensor']))
   names = sorted(set(zip(layers['layer'], layers['tensor'])),
                  key=lambda n: (n[0], tensors.index(n[1])))

@@ -1,8 +1,7 @@
 """A request: what is asked of a zoo, made ready; and where its answer lies."""
 
-import csv
 import dataclasses
-import io
+import functools
 import json
 import os
 from importlib import metadata
@@ -17,10 +16,11 @@ from nws_jax.meta import (
   fit,
   layouts,
   measure,
+  places,
   reading,
   rungs,
-  score,
   targets,
+  transfer,
   windows,
 )
 from nws_jax.meta import settings as settings_lib
@@ -34,8 +34,11 @@ class Request:
   """Who is read, what for, and with what; everything checked, no weights."""
   settings: settings_lib.Settings
   axes: tuple  # of the ablation; empty for one number
-  zoo: Any  # nws_jax.api.Zoo
-  members: Any  # DataFrame of the networks that are read
+  zoo: Any  # nws_jax.api.Zoo, or what is left of it
+  members: Any  # DataFrame: a row for each thing that is decided about
+  rows: Any  # DataFrame: a row for each vector, or sequence of them
+  networks: Any  # DataFrame of the networks that are read
+  pairs_Mx2: Any  # rows compared, where the members are pairs; else None
   left_out: dict
   target: targets.Target
   sides: windows.Sides
@@ -44,6 +47,9 @@ class Request:
 
   @property
   def snapshots(self):
+    """How many of a row are used together."""
+    if self.target.name == targets.EPOCH:
+      return 1
     return len(next(iter(self.epochs.values())))
 
   @property
@@ -72,33 +78,77 @@ def make(zoo, name, settings, axes=()):
     settings = dataclasses.replace(
         settings, classifier=settings_lib.FAST
         if jax.default_backend() == 'cpu' else settings_lib.CNN)
-  members, left_out = targets.select(
-      zoo.members, name, diverged=settings.diverged,
+  targets.check_name(zoo.members, name)
+  if settings.exclude:
+    zoo = reading.Without(zoo, settings.exclude)
+  networks, left_out = targets.select(
+      targets.derive(zoo.members), name, diverged=settings.diverged,
       min_accuracy=settings.min_accuracy, balance=settings.balance)
-  if not len(members):
+  if not len(networks):
     raise errors.Wrong(
         f'no networks are left to read: {left_out} were left out. Set '
         '--config.diverged=True or a smaller --config.min_accuracy.')
-  target = targets.choose(members, name)
   wanted = settings.epochs
-  if 'epoch' in axes and wanted == 'last':
+  if wanted == 'last' and (
+      name == targets.EPOCH or {'epoch', 'train_epoch'} & set(axes)):
     wanted = 'all'  # a grid over one epoch would be no grid
-  window = rungs.choose_window(settings.classifier, members, settings.window)
-  rungs.check(settings.classifier, window, axes, members, zoo.layers)
-  return Request(
-      settings, tuple(axes), zoo, members, left_out, target,
-      windows.split(members), window,
-      reading.choose_epochs(zoo, members['id'].tolist(), wanted))
+  epochs = reading.choose_epochs(zoo, networks['id'].tolist(), wanted)
+  members, rows, pairs_Mx2 = networks, networks, None
+  if name == targets.EPOCH:
+    _check_apart(name, {'epoch', 'train_epoch'} & set(axes))
+    members = rows = targets.spread_epochs(networks, epochs)
+  elif name == targets.SAME:
+    _check_apart(name, [settings.hold_out] * bool(settings.hold_out))
+    if settings.classifier != settings_lib.FAST:
+      raise errors.Wrong(f'--target={name} compares what the fast classifier '
+                         'looks at: use --classifier=fast.')
+    members, pairs_Mx2 = targets.pair(networks, settings.seed)
+  target = targets.choose(members, name, settings.bins)
+  window = rungs.choose_window(settings.classifier, networks, settings.window)
+  if {'position', 'pooled'} & set(axes):
+    window = places.local_window(
+        settings.window, int(networks['num_weights'].min()))
+  rungs.check(settings.classifier, window, axes, networks, zoo.layers)
+  request = Request(
+      settings, tuple(axes), zoo, members, rows, networks, pairs_Mx2, left_out,
+      target, windows.split(members), window, epochs)
+  if settings.hold_out and 'hold_out' not in axes:
+    level, *more = transfer.list_levels(members, settings.hold_out, name)
+    if more:
+      raise errors.Wrong(f'--hold_out={settings.hold_out} has no level; give '
+                         'one, as property=level, or --ablate=hold_out.')
+    request = dataclasses.replace(request, sides=transfer.split(
+        members, settings.hold_out, level, target))
+  return request
 
 
-def load(request):
-  """Reads the weights: the `windows.Source` on the device."""
+def _check_apart(name, others):
+  if others:
+    raise errors.Wrong(f'--target={name} cannot be read together with '
+                       f'{", ".join(sorted(others))}: leave one out.')
+
+
+def load(request, epochs=None):
+  """Reads the weights: the `windows.Source` on the device.
+
+  Args:
+    request: `Request`.
+    epochs: id -> epochs to read, in place of the request's.
+  """
   parts_AxP, layout_M, _ = reading.read_layout(
-      request.zoo.layers, request.members)
+      request.zoo.layers, request.rows)
   weights_MxExP = reading.read_weights(
-      request.zoo, request.members, request.epochs)
+      request.zoo, request.networks, epochs or request.epochs)
+  if len(request.rows) > len(weights_MxExP):  # a row a snapshot
+    weights_MxExP = weights_MxExP.reshape(
+        len(request.rows), 1, weights_MxExP.shape[-1])
   return windows.Source(jnp.asarray(weights_MxExP), jnp.asarray(parts_AxP),
                         jnp.asarray(layout_M))
+
+
+def list_parts(request):
+  """(layer, tensor) of the parts that a `windows.Source` numbers."""
+  return reading.read_layout(request.zoo.layers, request.rows)[2]
 
 
 def make_plan(request, span):
@@ -110,53 +160,48 @@ def make_plan(request, span):
                   s.learning_rate, span)
 
 
-def decide(request, source, region, length, firsts, span, values_RxM, key,
-           progress, keep=None):
-  """`measure.decide` with what the request settles."""
-  s, target = request.settings, request.target
-  return measure.decide(
-      source, region, values_RxM, target.outputs, request.sides,
-      name=s.classifier, looks=measure.Looks(
-          length, s.windows_per_network, s.windows_drawn,
-          layout=not target.fixes_shapes, tensors=read_tensors(request)),
-      firsts=firsts, plan=make_plan(request, span), key=key,
-      progress=progress, members=s.members, keep=keep)
+def make_looks(request):
+  """`measure.Looks` of whole requests."""
+  s = request.settings
+  return measure.Looks(
+      request.window, s.windows_per_network, s.windows_drawn,
+      layout=not request.target.fixes_shapes, tensors=read_tensors(request))
 
 
 def read_tensors(request):
-  """Of each architecture that is read its tensors, as `load` orders them."""
+  """Of each layout of a `windows.Source` its `layouts.Tensor`s."""
   return layouts.read(request.zoo.layers,
-                      dict.fromkeys(request.members['architecture']))
+                      dict.fromkeys(request.rows['architecture']))
 
 
-def answer(request, source, progress, keep=None):
-  """Trains and tests for one number; `keep` is of `measure.decide`.
+def make_place(request, source):
+  """The `measure.Place` of whole vectors."""
+  return measure.Place(
+      source, whole(request), make_looks(request), request.pairs_Mx2)
 
-  Returns:
-    (what result.json says but for the time, text of predictions.csv).
-  """
-  s, target = request.settings, request.target
-  region = whole(request)
-  values_RxM = score.permute(
-      target.values_M, request.settings_M, s.permutations,
-      np.random.default_rng([s.seed, 1]))
-  runs = decide(request, source, region, request.window, [0],
-                request.snapshots, values_RxM, jax.random.key(s.seed),
-                progress, keep)[0]
-  scored = [score.score(
-      d, dataclasses.replace(target, values_M=values_M), request.settings_M,
-      s.bootstrap) for d, values_M in zip(runs, values_RxM)]
-  record = {**describe(request), **scored[0], 'controls': {
-      **score.control(runs[0], target, request.sides, request.settings_M,
-                      s.bootstrap), **score.control_shuffled(scored)}}
-  record['windows'] = {'length': request.window, 'per_network':
-                       runs[0].outputs_TxSxO.shape[1]}
-  return record, write_predictions(request, runs[0])
+
+def make_trial(request, **changed):
+  """The `measure.Trial` that is asked for, with some fields changed."""
+  trial = measure.Trial(0, None, request.sides, request.snapshots,
+                        seed=request.settings.seed)._replace(**changed)
+  if trial.values_FxM is None:
+    trial = trial._replace(values_FxM=request.target.label(trial.sides))
+  return trial
+
+
+def decide(request, places_, trials, progress, validate=False, keep=0):
+  """`measure.decide` with what the request settles."""
+  s = request.settings
+  return measure.decide(
+      places_, trials, request.target.outputs, name=s.classifier,
+      plan=functools.partial(make_plan, request), key=jax.random.key(0),
+      progress=progress, members=rungs.count_members(s), validate=validate,
+      keep=keep)
 
 
 def whole(request):
   """The `windows.Region` of whole vectors."""
-  lengths_M = request.members['num_weights'].to_numpy().astype(np.int32)
+  lengths_M = request.rows['num_weights'].to_numpy().astype(np.int32)
   return windows.Region(np.zeros_like(lengths_M), lengths_M)
 
 
@@ -169,7 +214,7 @@ def describe(request):
       'classifier': request.settings.classifier,
       'classes': list(target.classes),
       'networks': {
-          'read': len(request.members), 'folds': len(sides.trains_F),
+          'read': len(request.networks), 'folds': len(sides.trains_F),
           'train': int(sides.trains_F.max()),
           'valid': int(sides.valids_F.max()),
           'test': int(sides.tests_F.max()), 'left_out': request.left_out},
@@ -178,32 +223,6 @@ def describe(request):
       'config': dataclasses.asdict(request.settings),
       'versions': {name: _version(name) for name in _PACKAGES},
   }
-
-
-def write_predictions(request, decisions):
-  """predictions.csv: one row a tested network, in the order of the zoo."""
-  target, rows_T = request.target, decisions.rows_T
-  pooled_TxO = score.pool(decisions)
-  if target.classes:
-    # A softmax, for windows' mean log-probabilities do not add up to 1.
-    shares_TxK = np.exp(pooled_TxO - pooled_TxO.max(1, keepdims=True))
-    shares_TxK /= shares_TxK.sum(1, keepdims=True)
-    true = [target.classes[i] for i in target.values_M[rows_T]]
-    predicted = [target.classes[i] for i in pooled_TxO.argmax(1)]
-    more = [f'p_{c}' for c in target.classes]
-  else:
-    true, predicted = (target.natural(v).tolist() for v in (
-        target.values_M[rows_T], pooled_TxO[:, 0]))
-    shares_TxK, more = np.zeros((len(rows_T), 0)), []
-  out = io.StringIO()
-  writer = csv.writer(out, lineterminator='\n')
-  writer.writerow(['id', 'setting', 'fold', 'true', 'predicted', *more])
-  for row, fold, t, p, shares in zip(
-      rows_T, decisions.folds_T, true, predicted, shares_TxK.tolist()):
-    member = request.members.iloc[row]
-    writer.writerow([member['id'], member['setting'], fold, t, p,
-                     *(f'{x:.6g}' for x in shares)])
-  return out.getvalue()
 
 
 def folder(workdir, request):

@@ -1,7 +1,10 @@
 """Which classifiers of the ladder a request allows, and the table of them."""
 
 import csv
+import dataclasses
 import io
+
+import jax
 
 from nws_jax import errors
 from nws_jax.meta import (
@@ -13,8 +16,8 @@ from nws_jax.meta import (
   settings,
 )
 
-COLUMNS = ('classifier', 'value', 'low', 'high', 'chance', 'window', 'networks',
-           'seconds', 'digest')
+COLUMNS = ('classifier', 'value', 'low', 'high', 'chance', 'steps', 'window',
+           'networks', 'seconds', 'digest')
 _TIMES = ('epoch', 'train_epoch')  # axes that leave a window as it is
 
 
@@ -23,6 +26,11 @@ def choose_window(classifier, members, window):
   if classifier == settings.EQUIVARIANT and not window:
     return int(members['num_weights'].min())
   return reading.choose_window(members, window)
+
+
+def count_members(s):
+  """Models of each task: `members`, but one of those that are slow or exact."""
+  return s.members if s.classifier in (settings.FAST, settings.CNN) else 1
 
 
 def check(classifier, window, axes, members, layers):
@@ -52,14 +60,59 @@ def check_length(classifier, window):
         f'poolings need {classifiers.CNN_SHORTEST}. Use --classifier=fast.')
 
 
-def make_row(record, seconds, digest):
-  """A row of ladder.csv, from the content of a result.json."""
+def list_requests(request):
+  """A ladder's requests.
+
+  Args:
+    request: the `request.Request` of the first rung, which takes any.
+
+  Returns:
+    ([Request], {classifier: why it is left out}).
+  """
+  from nws_jax.meta import request as requests  # it imports this module
+  s, found, left_out = request.settings, [], {}
+  baselines.check(settings.LOGISTIC)
+  for name in settings.CLASSIFIERS:
+    changed = dataclasses.replace(s, classifier=name)
+    if name == settings.CNN and jax.default_backend() == 'cpu':
+      if not s.cnn_steps:
+        left_out[name] = ('too slow on a CPU; --config.cnn_steps=50 trains it '
+                          'for so many steps')
+        continue
+      changed = dataclasses.replace(
+          changed, steps=s.cnn_steps, passes=0, members=1)
+    try:
+      found.append(requests.make(request.zoo, request.target.name, changed))
+    except errors.Wrong as e:
+      left_out[name] = str(e)
+  return found, left_out
+
+
+def digest(request):
+  """Names the folder of a ladder: all that its rungs depend on."""
+  settings_ = dataclasses.replace(request.settings, classifier='ladder')
+  return dataclasses.replace(request, settings=settings_).digest
+
+
+def describe(request, rows, left_out):
+  """What ladder.json says."""
+  return {
+      'target': request.target.name,
+      'kind': 'classification' if request.target.classes else 'regression',
+      'zoo': {'path': request.zoo.path, 'digest': request.zoo.digest},
+      'config': dataclasses.asdict(request.settings),
+      'rungs': rows, 'left_out': left_out}
+
+
+def make_row(record, digest):
+  """A row of ladder.csv, from the content of a rung's result.json."""
   part = record.get('r2') or record['per_network']
   low, high = part['interval']
   return dict(zip(COLUMNS, (
       record['classifier'], part.get('accuracy', part.get('value')), low, high,
-      record['chance'], record['windows']['length'], part['networks'],
-      seconds, digest)))
+      record['chance'], record['config']['steps'],
+      record['windows']['length'], part['networks'], record['seconds'],
+      digest)))
 
 
 def write(rows):

@@ -9,24 +9,28 @@ model/unlike.npz    the statistics of the networks read (`unlike`)
 import dataclasses
 import glob
 import os
+import shutil
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from nws_jax import errors
 from nws_jax.meta import (
   baselines,
   calibration,
+  fitted,
   layouts,
   measure,
   orbax_folders,
   reading,
   score,
   settings,
-  stats,
   unlike,
   windows,
 )
+from nws_jax.meta import request as requests
 from nws_jax.store import tables
 
 FORMAT = 1
@@ -58,39 +62,54 @@ class Answer(NamedTuple):
   strangeness: float  # distance, in units of the threshold
 
 
-def write(folder, request, source, models):
+def can(request):
+  """Whether a request's models can answer for one whole network."""
+  return request.pairs_Mx2 is None and not request.settings.exclude
+
+
+def write(folder, request, source, outcome):
   """Writes everything into `folder`/model; the record last.
 
   Args:
     folder: of the result.
     request: `request.Request`.
     source: its `windows.Source`.
-    models: `measure.Models` that answered it.
+    outcome: the `measure.Outcome` that answered it, with its models.
   """
-  path = os.path.join(folder, 'model')
-  os.makedirs(path, exist_ok=True)
-  record = _describe(request, models)
+  path, models = os.path.join(folder, 'model'), outcome.models
+  shutil.rmtree(path, ignore_errors=True)
+  os.makedirs(path)
+  record = _describe(request, outcome)
   if models.name in settings.FITTED:
     record['fitted'] = [
-        {'shares': fitted.shares_O.tolist(), 'scale': float(fitted.scale),
-         'file': fitted.estimator is not None and f'estimator-{f}.skops'}
-        for f, fitted in enumerate(models.trained)]
-    for entry, fitted in zip(record['fitted'], models.trained):
+        {'shares': f.shares_O.tolist(), 'scale': float(f.scale),
+         'file': f'estimator-{n}.skops' if f.estimator else None}
+        for n, f in enumerate(models.trained)]
+    for entry, f in zip(record['fitted'], models.trained):
       if entry['file']:
-        baselines.write(os.path.join(path, entry['file']), fitted)
+        baselines.write(os.path.join(path, entry['file']), f)
   else:
-    leaves = orbax_folders.flatten(models.trained)
-    record['variables'] = {name: [list(x.shape), str(x.dtype)]
-                           for name, x in leaves.items()}
+    record['variables'] = {
+        name: [list(x.shape), str(x.dtype)] for name, x
+        in orbax_folders.flatten(models.trained).items()}
     orbax_folders.write(os.path.join(path, 'variables'), models.trained)
-  lengths_M = request.members['num_weights'].to_numpy().astype(np.int32)
-  rows_NxF = measure.describe_networks(
-      source, windows.Region(np.zeros_like(lengths_M), lengths_M), models.looks)
-  span = request.snapshots
+  place = requests.make_place(request, source)
   reference = unlike.fit(
-      rows_NxF, np.repeat(request.members['fold'].to_numpy(), span))
+      describe(place), np.repeat(request.rows['fold'].to_numpy(),
+                                 source.weights_MxExP.shape[1]))
   unlike.write(os.path.join(path, 'unlike.npz'), reference)
   tables.write_json(os.path.join(path, 'recipe.json'), record)
+
+
+def describe(place):
+  """Statistics of whole networks, the mean of their windows': [M * E, C]."""
+  even = np.asarray(measure.fill(
+      place._replace(looks=place.looks._replace(drawn=1)), settings.LOGISTIC,
+      jax.random.key(0)).even_MxExSxF, np.float64)
+  there = ~np.isnan(even)
+  sums = np.where(there, even, 0).sum(2)
+  rows = np.where(there.any(2), sums / np.maximum(there.sum(2), 1), np.nan)
+  return rows.reshape(-1, rows.shape[-1])
 
 
 def find(folder):
@@ -141,48 +160,75 @@ def read(path):
   return Classifier(path, record, models, reference, layers)
 
 
-def answer(classifier, vectors_NxP, architecture, fold=None):
+def answer(classifier, vectors_NxP, architecture, id=None):
   """What a classifier says of networks of one architecture: `Answer`s.
 
   Args:
     classifier: `Classifier`.
     vectors_NxP: float32, finite.
     architecture: one of those that it knows.
-    fold: the only one to ask, if given: that which held the network out.
+    id: of the network in the zoo that was read, if it is of it. Then only
+      models that did not see it are asked.
+
+  Raises:
+    errors.Wrong: no model has not seen it.
   """
-  import jax.numpy as jnp
-  import pandas as pd
   record, models = classifier.record, classifier.models
+  place = _place(classifier, vectors_NxP, architecture)
+  folds, held = list(range(models.folds)), None
+  if id is not None and str(id) in record['sides']:
+    held, fold = record['sides'][str(id)]
+    if fold is None:
+      raise errors.Wrong(
+          f'{classifier.folder} was trained on network {id}: what it says of '
+          'it would prove nothing. Name one of the test side.')
+    folds = [fold]
+  strange_N = unlike.measure(classifier.reference, describe(place), held)
+  said_FxNxSxO = _speak(models, place)[folds]
+  pooled_FxNxO = said_FxNxSxO.mean(2)
+  if record['classes']:
+    shares_NxK = np.mean([
+        calibration.soften(pooled, record['temperatures'][f])
+        for f, pooled in zip(folds, pooled_FxNxO)], 0)
+    return [Answer(shares, np.nan, np.nan, np.nan, float(d))
+            for shares, d in zip(shares_NxK, strange_N)]
+  said_FxNx1 = pooled_FxNxO * models.scales[folds, None, None] + (
+      models.centers[folds, None, None])
+  natural = np.exp if record['logarithm'] else np.asarray
+  return [Answer(None, *(float(natural(value + r)) for r in (
+      0, -record['reach'], record['reach'])), float(d))
+          for value, d in zip(said_FxNx1.mean(0)[:, 0], strange_N)]
+
+
+def _place(classifier, vectors_NxP, architecture):
+  """The `measure.Place` of strangers, in the frame of the training."""
+  import pandas as pd
   networks, length = vectors_NxP.shape
-  names = record['architectures']
+  names = classifier.record['architectures']
   parts_AxP, _, _ = reading.read_layout(
       classifier.layers, pd.DataFrame({'architecture': names}))
-  place = names.index(architecture)
   source = windows.Source(
       jnp.asarray(vectors_NxP)[:, None], jnp.asarray(parts_AxP),
-      jnp.full(networks, place, jnp.int32))
+      jnp.full(networks, names.index(architecture), jnp.int32))
   region = windows.Region(np.zeros(networks, np.int32),
                           np.full(networks, length, np.int32))
-  bounds = [(0, tensors[-1].stop, a)
-            for a, tensors in enumerate(models.looks.tensors)]
-  frame = measure.find_frame(parts_AxP, bounds)
-  regressed = not record['classes']
-  said_FxNxSxO = measure.speak(models, source, region, frame, regressed)
-  rows_NxF = measure.describe_networks(source, region, models.looks, frame)
-  strange_N = unlike.measure(classifier.reference, rows_NxF)
-  folds = range(record['folds']) if fold is None else [fold]
-  temperatures = np.array(record['temperatures'])
-  pooled_FxNxO = said_FxNxSxO.mean(2)[list(folds)]
-  if not regressed:
-    shares = np.exp(calibration.log_softmax(
-        pooled_FxNxO / temperatures[list(folds), None, None])).mean(0)
-    return [Answer(s, np.nan, np.nan, np.nan, d)
-            for s, d in zip(shares, strange_N)]
-  value_N = pooled_FxNxO.mean(0)[:, 0]
-  reach = record['reach']
-  natural = np.exp if record['logarithm'] else np.asarray
-  return [Answer(None, *(float(natural(v + r)) for r in (0, -reach, reach)), d)
-          for v, d in zip(value_N, strange_N)]
+  looks = classifier.models.looks
+  frame = measure.find_frame(parts_AxP, [
+      (0, tensors[-1].stop, a) for a, tensors in enumerate(looks.tensors)])
+  return measure.Place(source, region, looks, None, frame)
+
+
+def _speak(models, place):
+  """[folds, N, S, O]: log-probabilities, or standardised values."""
+  if models.name in settings.FITTED:
+    bank = measure.fill(place, models.name, jax.random.key(0))
+    said = np.stack([fitted.say(f, bank.even_MxExSxF) for f in models.trained])
+  else:
+    said = measure.predict(models, place)
+  if models.outputs > 1:
+    said = np.asarray(jax.nn.log_softmax(said))
+  said = said.reshape((models.members, models.folds) + said.shape[1:]).mean(0)
+  return said.reshape(said.shape[:2] + (-1, said.shape[-1]))
 
 
 def _read_trained(path, record):
@@ -199,14 +245,18 @@ def _read_trained(path, record):
       for name, (shape, dtype) in record['variables'].items()})
 
 
-def _describe(request, models):
+def _describe(request, outcome):
   """recipe.json but for what is told of the files beside it."""
-  target, members = request.target, request.members
-  architectures = list(dict.fromkeys(members['architecture']))
+  target, models = request.target, outcome.models
+  architectures = list(dict.fromkeys(request.rows['architecture']))
   layers = request.zoo.layers
   layers = layers[layers['architecture'].isin(architectures)]
-  test, valid = models.said
-  record = {
+  test, valid = outcome.tested[0], outcome.valid
+  sides = {id: [int(fold), None] for id, fold in zip(
+      request.networks['id'].astype(str), request.networks['fold'])}
+  for row, fold in zip(test.rows_T, test.folds_T):
+    sides[str(request.members['id'].iloc[row])][1] = int(fold)
+  return {
       'format': FORMAT, 'target': target.name, 'classes': list(target.classes),
       'classifier': models.name, 'folds': models.folds,
       'members': models.members, 'logarithm': target.name == 'learning_rate',
@@ -217,40 +267,34 @@ def _describe(request, models):
                         'shape']].to_dict('records'),
       'epochs': sorted({e for some in request.epochs.values() for e in some}),
       'zoo': {'path': request.zoo.path, 'digest': request.zoo.digest},
-      # Who was held out of which fold: those, and no others, may be told by it.
-      'tested': {str(members['id'].iloc[row]): int(fold)
-                 for row, fold in zip(test.rows_T, test.folds_T)},
-      'networks': len(members)}
-  return record | (_calibrate(target, test, valid, models.folds)
-                   if target.classes else _find_reach(target, test, valid))
+      # Of every network its fold, and that of the models it was held out of.
+      'sides': sides} | (
+          _calibrate(test, valid, models.folds) if target.classes
+          else _find_reach(test, valid))
 
 
-def _calibrate(target, test, valid, folds):
+def _calibrate(test, valid, folds):
   """A temperature a fold, from its validation networks; what it is worth."""
-  scores, labels = score.pool(valid), target.values_M[valid.rows_T]
-  temperatures_F = np.array([
-      calibration.fit_temperature(scores[valid.folds_T == f],
-                                  labels[valid.folds_T == f])
+  temperatures_F = np.array([calibration.fit_temperature(
+      score.pool(valid)[valid.folds_T == f], valid.true_T[valid.folds_T == f])
       for f in range(folds)])
-  said = calibration.log_softmax(
-      scores / temperatures_F[valid.folds_T][:, None])
-  tested = np.exp(calibration.log_softmax(
-      score.pool(test) / temperatures_F[test.folds_T][:, None]))
-  true_T = target.values_M[test.rows_T]
+  soft, tested = (
+      calibration.soften(score.pool(d), temperatures_F[d.folds_T][:, None])
+      for d in (valid, test))
   return {
       'temperatures': temperatures_F.tolist(),
-      'valid_loss': float(-said[np.arange(len(labels)), labels].mean()),
-      'accuracy': float(np.mean(tested.argmax(1) == true_T)),
-      'calibration_error': calibration.expected_error(tested, true_T)}
+      'valid_loss': calibration.measure_loss(soft, valid.true_T),
+      'accuracy': float(np.mean(tested.argmax(1) == test.true_T)),
+      'calibration_error': calibration.describe(tested, test.true_T)['error']}
 
 
-def _find_reach(target, test, valid):
+def _find_reach(test, valid):
   """Half the width that holds 95 % of the validation networks' errors."""
-  errors_V = np.abs(score.pool(valid)[:, 0] - target.values_M[valid.rows_T])
-  said_T, true_T = score.pool(test)[:, 0], target.values_M[test.rows_T]
-  reach = float(np.quantile(errors_V, 0.95))
-  spread = max(np.var(target.values_M), 1e-30)
-  return {'temperatures': [], 'valid_loss': float(
-              np.mean(errors_V**2) / spread),
-          'reach': reach, 'r2': stats.r2(said_T, true_T),
-          'coverage': float(np.mean(np.abs(said_T - true_T) <= reach))}
+  off_V = np.abs(score.pool(valid)[:, 0] - valid.true_T)
+  off_T = np.abs(score.pool(test)[:, 0] - test.true_T)
+  reach = float(np.quantile(off_V, 0.95))
+  return {'temperatures': [], 'reach': reach,
+          'valid_loss': float(np.mean(off_V**2) / max(
+              np.var(valid.true_T), 1e-30)),
+          'r2': 1 - float(np.mean(off_T**2) / max(np.var(test.true_T), 1e-30)),
+          'coverage': float(np.mean(off_T <= reach))}

@@ -1,47 +1,46 @@
 """From decisions to figures: what result.json says of a target.
 
 Windows of a network are pooled by their mean log-probability, or their mean
-prediction, into one decision a network.
+prediction, into one decision a network; by majority vote for comparison.
 """
 
 import functools
 
 import numpy as np
 
-from nws_jax.meta import stats
+from nws_jax.meta import measure, stats
 
 
-def classify(decisions, labels_M, settings_M, classes, repetitions):
+def classify(decisions, settings_M, classes, repetitions):
   """Figures of a classification; intervals as docs/contract.md says.
 
   Args:
-    decisions: `measure.Decisions`.
-    labels_M: int, the true classes of all networks read.
-    settings_M: their settings.
+    decisions: `measure.Decisions`; networks stand there once a meta-seed.
+    settings_M: settings of all networks read.
     classes: how many classes there are.
     repetitions: of the bootstrap.
 
   Returns:
-    {chance, per_network, per_window, balanced_accuracy, confusion}.
+    {chance, per_network, per_window, vote_accuracy, balanced_accuracy,
+    confusion}.
   """
-  rows_T = decisions.rows_T
-  labels_T, settings_T = labels_M[rows_T], settings_M[rows_T]
-  outputs_TxSxK = decisions.outputs_TxSxO
+  labels_T, settings_T = decisions.true_T, settings_M[decisions.rows_T]
   predicted_T = pool(decisions).argmax(-1)
-  right_T = (predicted_T == labels_T).astype(float)
-  right_TxS = outputs_TxSxK.argmax(-1) == labels_T[:, None]
-  windows = right_TxS.shape[1]
-  measure = functools.partial(
-      stats.accuracy, settings_M=settings_T, repetitions=repetitions)
+  right_TxS = decisions.outputs_TxSxO.argmax(-1) == labels_T[:, None]
+  networks, windows = len(np.unique(decisions.rows_T)), right_TxS.shape[1]
   balanced = stats.balanced_accuracy(
       predicted_T, labels_T, settings_T, repetitions=repetitions)
   return {
       'chance': float(np.bincount(labels_T).max() / len(labels_T)),
       'per_network': {
-          **_name(measure(right_T), 'accuracy'), 'networks': len(rows_T)},
+          **_name(stats.accuracy(predicted_T == labels_T, settings_T),
+                  'accuracy'), 'networks': networks},
       'per_window': {
-          **_name(measure(right_TxS.mean(1), decisions=windows), 'accuracy'),
-          'windows': windows * len(rows_T)},
+          **_name(stats.accuracy(
+              right_TxS.mean(1), settings_T, decisions=windows), 'accuracy'),
+          'windows': right_TxS.size},
+      'vote_accuracy': _name(stats.accuracy(
+          vote(decisions) == labels_T, settings_T), 'accuracy'),
       'balanced_accuracy': _name(balanced, 'accuracy'),
       'confusion': stats.confusion(predicted_T, labels_T, classes).tolist(),
   }
@@ -59,23 +58,22 @@ def regress(decisions, target, settings_M, repetitions):
     settings_M: settings of all networks read.
     repetitions: of the bootstrap.
   """
-  rows_T = decisions.rows_T
-  true_T, settings_T = target.values_M[rows_T], settings_M[rows_T]
+  true_T, settings_T = decisions.true_T, settings_M[decisions.rows_T]
   predicted_T = pool(decisions)[:, 0]
-  measure = functools.partial(
+  estimate = functools.partial(
       stats.regression, settings_M=settings_T, repetitions=repetitions)
   figures = {
       'chance': 0.0,
-      'r2': {**_name(measure(stats.r2, predicted_T, true_T)),
-             'networks': len(rows_T)},
+      'r2': {**_name(estimate(stats.r2, predicted_T, true_T)),
+             'networks': len(np.unique(decisions.rows_T))},
       'per_window': _score_windows(decisions, true_T, settings_T, repetitions),
-      'kendall_tau': _name(measure(stats.kendall_tau, predicted_T, true_T)),
-      'mean_absolute_error': _name(measure(
+      'kendall_tau': _name(estimate(stats.kendall_tau, predicted_T, true_T)),
+      'mean_absolute_error': _name(estimate(
           stats.mean_absolute_error, target.natural(predicted_T),
           target.natural(true_T))),
   }
   if target.name == 'learning_rate':
-    figures['mean_absolute_error_log'] = _name(measure(
+    figures['mean_absolute_error_log'] = _name(estimate(
         stats.mean_absolute_error, predicted_T, true_T))
   return figures
 
@@ -83,14 +81,34 @@ def regress(decisions, target, settings_M, repetitions):
 def score(decisions, target, settings_M, repetitions):
   """`classify` or `regress`, as the target wants it."""
   if target.classes:
-    return classify(decisions, target.values_M, settings_M,
-                    len(target.classes), repetitions)
+    return classify(decisions, settings_M, len(target.classes), repetitions)
   return regress(decisions, target, settings_M, repetitions)
 
 
 def pool(decisions):
   """The mean over a network's windows: [T, O]."""
   return decisions.outputs_TxSxO.mean(1)
+
+
+def vote(decisions):
+  """The class that most windows of a network name; of equals the likelier."""
+  named_TxS = decisions.outputs_TxSxO.argmax(-1)
+  pooled_TxK = pool(decisions)
+  votes_TxK = (named_TxS[..., None] == np.arange(pooled_TxK.shape[1])).sum(1)
+  most_TxK = votes_TxK == votes_TxK.max(1, keepdims=True)
+  return np.where(most_TxK, pooled_TxK, -np.inf).argmax(1)
+
+
+def join(decisions):
+  """Decisions of several meta-seeds, behind one another."""
+  return measure.Decisions(*(np.concatenate(x) for x in zip(*decisions)))
+
+
+def judge(decisions):
+  """How well each network was read: 1 or 0, or minus the squared error."""
+  if decisions.true_T.dtype.kind == 'i':
+    return (pool(decisions).argmax(-1) == decisions.true_T).astype(float)
+  return -(pool(decisions)[:, 0] - decisions.true_T)**2
 
 
 def main_figure(figures):
@@ -118,56 +136,29 @@ def _name(estimate, name='value'):
   return {name: estimate.value, 'interval': [estimate.low, estimate.high]}
 
 
-def control(decisions, target, folds, settings_M, repetitions):
-  """Controls that cost nothing: what the majority of the training side says.
-
-  Args:
-    folds: `windows.Sides`.
-  """
-  if not target.classes:
-    return {}
-  labels_M = target.values_M
+def guess(decisions, trial, settings_M):
+  """What always naming the commonest class of the training side reaches."""
   common_F = np.array([
-      np.bincount(labels_M[rows[:n]]).argmax()
-      for rows, n in zip(folds.train_FxN, folds.trains_F)])
-  rows_T = decisions.rows_T
-  right_T = (common_F[decisions.folds_T] == labels_M[rows_T]).astype(float)
-  return {'majority': _name(stats.accuracy(
-      right_T, settings_M[rows_T], repetitions=repetitions), 'accuracy')}
+      np.bincount(labels_M[rows[:n]]).argmax() for labels_M, rows, n in zip(
+          trial.values_FxM, trial.sides.train_FxN, trial.sides.trains_F)])
+  right_T = common_F[decisions.folds_T] == decisions.true_T
+  return _name(stats.accuracy(right_T, settings_M[decisions.rows_T]),
+               'accuracy')
 
 
-def control_shuffled(scored):
-  """What runs on permuted labels reached, from their figures.
+def shuffle(true, shuffled):
+  """What runs on permuted labels reached; `true` is the run on the true ones.
 
-  The p-value counts them with the true run, so it is never 0.
+  The p-value counts that run with them, so it is never 0.
   """
-  true, *shuffled = [main_figure(f)[0] for f in scored]
-  if not shuffled:
-    return {}
   least, middle, most = np.quantile(shuffled, (0.025, 0.5, 0.975))
-  return {'shuffled': {
+  return {
       'value': float(middle), 'interval': [float(least), float(most)],
       'permutations': [float(x) for x in shuffled],
       'p_value': float((1 + np.sum(np.array(shuffled) >= true))
-                       / (1 + len(shuffled)))}}
+                       / (1 + len(shuffled)))}
 
 
 def permute(values_M, settings_M, count, rng):
-  """The values, then `count` permutations of them: [1 + count, M].
-
-  Settings move whole where all have as many networks, so that replicates stay
-  alike; else networks move alone.
-  """
-  _, setting_M, sizes = np.unique(
-      settings_M, return_inverse=True, return_counts=True)
-  order = np.argsort(setting_M, kind='stable')
-  runs = [values_M]
-  for _ in range(count):
-    moved = np.empty_like(values_M)
-    if np.all(sizes == sizes[0]):
-      groups = values_M[order].reshape(len(sizes), sizes[0])
-      moved[order] = groups[rng.permutation(len(sizes))].ravel()
-    else:
-      moved = rng.permutation(values_M)
-    runs.append(moved)
-  return np.stack(runs)
+  """`count` permutations of the values, as `stats.move` moves them."""
+  return values_M[stats.move(settings_M, count, rng)]

@@ -24,10 +24,14 @@ class Settings:
   diverged: bool
   min_accuracy: float
   balance: bool
+  bins: int
+  exclude: str
+  hold_out: str
   learning_rate: float
   batch_size: int
   steps: int
   passes: int
+  cnn_steps: int
   round_steps: int
   patience: int
   windows_drawn: int
@@ -35,13 +39,26 @@ class Settings:
   windows_per_network: int
   bootstrap: int
   permutations: int
+  controls: str
+  seeds: int
 
 
 _LEAST = {  # of the whole numbers
     'seed': 0, 'window': 0, 'batch_size': 1, 'steps': 0, 'passes': 0,
+    'cnn_steps': 0,
     'round_steps': 1, 'patience': 1, 'windows_drawn': 1, 'members': 1,
     'windows_per_network': 1, 'bootstrap': 20, 'permutations': 0,
+    'bins': 0, 'seeds': 1,
 }
+CONTROLS = ('epoch_0', 'no_statistics', 'accuracy_matched', 'updates_matched',
+            'weight_norm', 'num_weights', 'shuffled')
+_DEFAULT = CONTROLS[:-1]  # those that cost one more reading
+
+
+def list_controls(text):
+  """The names of 'default', 'all', 'none' or a list; of `Settings.controls`."""
+  named = {'default': _DEFAULT, 'all': CONTROLS, 'none': ()}
+  return named.get(text, tuple(n.strip() for n in text.split(',')))
 
 
 def from_config(config):
@@ -65,6 +82,11 @@ def from_config(config):
   if not re.fullmatch(r'last|all|\d+(:\d+)?', values['epochs']):
     raise _wrong('epochs', values['epochs'], 'last, all, an epoch, or '
                  'first:last')
+  if not set(list_controls(values['controls'])) <= set(CONTROLS):
+    raise _wrong('controls', values['controls'], 'default, all, none, or some '
+                 f'of {", ".join(CONTROLS)}')
+  if values['bins'] == 1:
+    raise _wrong('bins', 1, '0, or whole numbers from 2')
   if bool(values['steps']) == bool(values['passes']):
     raise errors.Wrong(f'steps={values["steps"]} and passes={values["passes"]}'
                        ': exactly one of them must be above 0.')

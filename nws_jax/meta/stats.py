@@ -1,9 +1,9 @@
-"""Intervals for what a meta-classifier reached. NumPy only.
+"""Intervals, and tests of differences, for what a meta-classifier reached.
 
-One decision a network, every network its own setting: Wilson's interval.
-Anything else is resampled by setting, because replicates of a setting and
-windows of a network are not independent, and is never narrower than Wilson's
-interval for that many settings (a bootstrap of all-correct has no width).
+The unit is the setting: replicates of a setting and windows of a network are
+not independent. Accuracies have Wilson's interval for as many independent
+decisions as the spread between settings speaks of; other figures are
+resampled by setting. NumPy only, but for a quantile of Student's t.
 """
 
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 _Z = 1.959963984540054  # 97.5 % point of the normal distribution
+_FLIPS = 9999  # random sign flips of a paired test
 
 
 class Estimate(NamedTuple):
@@ -20,15 +21,15 @@ class Estimate(NamedTuple):
   high: float
 
 
-def wilson(share, n):
+def wilson(share, n, z=_Z):
   """Wilson's score interval of a share seen in n independent decisions.
 
   E. B. Wilson, JASA 22 (1927): those p whose normal approximation does not
   reject the share at 5 %.
   """
-  center = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
-  half = _Z / (1 + _Z**2 / n) * np.sqrt(
-      share * (1 - share) / n + _Z**2 / (4 * n * n))
+  center = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+  half = z / (1 + z**2 / n) * np.sqrt(
+      share * (1 - share) / n + z**2 / (4 * n * n))
   return (float(np.clip(center - half, 0, share)),
           float(np.clip(center + half, share, 1)))
 
@@ -56,8 +57,14 @@ def bootstrap(statistic, settings_M, *, repetitions, seed):
   return float(low), float(high)
 
 
-def accuracy(correct_M, settings_M, *, decisions=1, repetitions=1000, seed=0):
-  """`Estimate` of an accuracy.
+def accuracy(correct_M, settings_M, *, decisions=1):
+  """`Estimate` of an accuracy: Wilson's interval with the design effect.
+
+  n is the number of independent decisions whose mean would be as uncertain as
+  this one is by the spread between settings, and z the quantile of Student's
+  t for that many settings (C. Franco et al., J. Survey Statistics and
+  Methodology 7, 2019: the modified Wilson interval). With one decision a
+  setting n is their number, but for the factor S / (S - 1) of a variance.
 
   Args:
     correct_M: share of a network's decisions that were right.
@@ -65,13 +72,23 @@ def accuracy(correct_M, settings_M, *, decisions=1, repetitions=1000, seed=0):
     decisions: how many decisions of a network the share is of.
   """
   value = float(np.mean(correct_M))
-  settings = len(np.unique(settings_M))
-  low, high = wilson(value, settings)
-  if decisions > 1 or settings < len(correct_M):
-    drawn = bootstrap(lambda rows: correct_M[rows].mean(), settings_M,
-                      repetitions=repetitions, seed=seed)
-    low, high = min(low, drawn[0]), max(high, drawn[1])
-  return Estimate(value, low, high)
+  _, setting_M = np.unique(settings_M, return_inverse=True)
+  off_S = np.bincount(setting_M, weights=correct_M - value)
+  settings = n = len(off_S)
+  if settings == 1:
+    return Estimate(value, 0.0, 1.0)
+  variance = np.sum(off_S**2) / len(correct_M)**2
+  if variance > 1e-12:
+    n = value * (1 - value) / variance
+    if settings < len(correct_M) * decisions:
+      n *= (settings - 1) / settings
+    n = min(n, len(correct_M) * decisions)
+  return Estimate(value, *wilson(value, n, _student(settings - 1)))
+
+
+def _student(freedom):
+  from scipy import stats  # slow to import
+  return float(stats.t.ppf(0.975, freedom))
 
 
 def balanced_accuracy(predicted_M, labels_M, settings_M, *, repetitions=1000,
@@ -85,7 +102,8 @@ def balanced_accuracy(predicted_M, labels_M, settings_M, *, repetitions=1000,
 
   value = recall(np.arange(len(labels_M)))
   drawn = bootstrap(recall, settings_M, repetitions=repetitions, seed=seed)
-  least = wilson(value, len(np.unique(settings_M)))
+  settings = len(np.unique(settings_M))
+  least = wilson(value, settings, _student(max(settings - 1, 1)))
   return Estimate(value, min(drawn[0], least[0]), max(drawn[1], least[1]))
 
 
@@ -122,3 +140,86 @@ def regression(statistic, predicted_M, target_M, *, settings_M,
       lambda rows: statistic(predicted_M[rows], target_M[rows]), settings_M,
       repetitions=repetitions, seed=seed)
   return Estimate(statistic(predicted_M, target_M), low, high)
+
+
+def compare(better_T, worse_T, settings_T, *, seed=0):
+  """p-value, two-sided, of the difference between paired figures.
+
+  The sign of each setting's difference is flipped at random (Fisher's
+  randomisation test). Where all differences are one decision this is McNemar's
+  test (Psychometrika 12, 1947), and is exact.
+
+  Args:
+    better_T: a figure of each network, e.g. 1 where it was read rightly.
+    worse_T: the same of the other classifier, cell or control.
+    settings_T: their settings.
+  """
+  _, setting_T = np.unique(settings_T, return_inverse=True)
+  sum_S = np.bincount(setting_T, weights=np.asarray(better_T, float) - worse_T)
+  sum_S = sum_S[np.abs(sum_S) > 1e-12]
+  if not len(sum_S):
+    return 1.0
+  if np.allclose(np.abs(sum_S), np.abs(sum_S[0])):
+    from scipy import stats  # slow to import
+    return float(stats.binomtest(int(np.sum(sum_S > 0)), len(sum_S)).pvalue)
+  signs = np.random.default_rng(seed).choice((-1.0, 1.0), (_FLIPS, len(sum_S)))
+  extreme = np.abs(signs @ sum_S) >= abs(sum_S.sum()) - 1e-9
+  return float((1 + extreme.sum()) / (1 + _FLIPS))
+
+
+def exceed_chance(predicted_T, labels_T, settings_T, *, repetitions, seed=0):
+  """p-value of predictions that tell more of the labels than chance.
+
+  Labels are moved between settings while the predictions stay, so that an
+  uneven choice of classes gains nothing. Classes: the share that is right;
+  values: the squared error.
+
+  Args:
+    predicted_T: int classes, or float values, of each network.
+    labels_T: the true ones.
+    settings_T: their settings; they move whole where all have as many networks.
+    repetitions: random moves.
+  """
+  rng = np.random.default_rng(seed)
+  error = (np.not_equal if labels_T.dtype.kind in 'iub'
+           else lambda a, b: (a - b)**2)
+  seen, extreme = error(predicted_T, labels_T).sum(), 0
+  for begin in range(0, repetitions, 1000):
+    count = min(1000, repetitions - begin)
+    order_RxT = move(settings_T, count, rng)
+    extreme += np.sum(
+        error(predicted_T[None], labels_T[order_RxT]).sum(1) <= seen + 1e-9)
+  return float((1 + extreme) / (1 + repetitions))
+
+
+def move(settings_M, count, rng):
+  """Rows in `count` random orders, [count, M].
+
+  Settings move whole where all have as many networks, so that replicates stay
+  alike; else networks move alone.
+  """
+  _, setting_M, sizes = np.unique(
+      settings_M, return_inverse=True, return_counts=True)
+  rows = np.arange(len(setting_M))
+  if np.any(sizes != sizes[0]):
+    return rng.permuted(np.tile(rows, (count, 1)), axis=1)
+  order_SxR = np.argsort(setting_M, kind='stable').reshape(len(sizes), -1)
+  moved = np.empty((count, len(rows)), int)
+  places = rng.permuted(np.tile(np.arange(len(sizes)), (count, 1)), axis=1)
+  moved[:, order_SxR.ravel()] = order_SxR[places].reshape(
+      count, len(rows))
+  return moved
+
+
+def holm(p_C):
+  """Holm's corrected p-values (Scandinavian J. of Statistics 6, 1979).
+
+  Whatever is called significant at 5 % after it, the chance that any of it is
+  chance is at most 5 %.
+  """
+  p_C = np.asarray(p_C, float)
+  order = np.argsort(p_C, kind='stable')
+  steps = p_C[order] * (len(p_C) - np.arange(len(p_C)))
+  corrected = np.empty_like(p_C)
+  corrected[order] = np.minimum(np.maximum.accumulate(steps), 1)
+  return corrected

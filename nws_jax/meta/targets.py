@@ -7,8 +7,10 @@ import numpy as np
 
 from nws_jax import errors, space
 
-REGRESSED = ('learning_rate', 'test_accuracy')
 LEAST = 5  # networks of each class
+LEVELS = 20  # a number that takes more of them is regressed
+GAP, EPOCH, SAME = 'generalization_gap', 'epoch', 'same_setting'
+_OUTCOMES = ('test_accuracy', GAP)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,11 +18,13 @@ class Target:
   """A property to read: its value for each network.
 
   `values_M` are indices into `classes`; or the numbers to regress, for
-  learning_rate their natural logarithms.
+  learning_rate their natural logarithms; or, with `bins`, the numbers to cut
+  into as many quantiles, which are the classes.
   """
   name: str
   classes: tuple  # empty where it is regressed
   values_M: Any
+  bins: int = 0
 
   @property
   def outputs(self):
@@ -36,42 +40,85 @@ class Target:
     """Values to regress -> what a reader of members.csv knows."""
     return np.exp(values) if self.name == 'learning_rate' else values
 
+  def cut(self, sides):
+    """The quantiles of each split's training networks: [F, bins - 1]."""
+    shares = np.arange(1, self.bins) / self.bins
+    return np.stack([np.quantile(self.values_M[rows[:n]], shares)
+                     for rows, n in zip(sides.train_FxN, sides.trains_F)])
 
-def check_name(name):
-  """Raises `Wrong` for what no zoo can have; needs no zoo."""
-  allowed = [p.name for p in space.PROPERTIES] + ['test_accuracy']
-  if name not in allowed:
+  def label(self, sides, values_M=None):
+    """What each split has to learn, [F, M]: of `values_M` in place of its own.
+
+    Quantiles are those of the training networks, so they differ a little
+    between splits.
+    """
+    values_M = self.values_M if values_M is None else values_M
+    folds = len(sides.trains_F)
+    if not self.bins:
+      return np.broadcast_to(values_M, (folds, len(values_M)))
+    cuts = dataclasses.replace(self, values_M=values_M).cut(sides)
+    return np.stack([np.searchsorted(c, values_M, side='right') for c in cuts])
+
+
+def list_possible(members):
+  """Everything that a target can be in this zoo."""
+  return ([p.name for p in space.PROPERTIES] + list(_OUTCOMES)
+          + [EPOCH, SAME] + [c for c in members.columns if c not in (
+              *space.BY_NAME, *_OUTCOMES)])
+
+
+def check_name(members, name):
+  """Raises `Wrong` for what this zoo does not tell."""
+  if name not in list_possible(members):
     raise errors.Wrong(f'--target={name} is not possible; allowed: '
-                       f'{", ".join(allowed)}.')
+                       f'{", ".join(list_possible(members))}.')
+
+
+def derive(members):
+  """The members with the columns that follow from others."""
+  if 'train_accuracy' in members:
+    members = members.assign(**{
+        GAP: members['train_accuracy'] - members['test_accuracy']})
+  return members
 
 
 def find_varying(members):
-  """Names of what can be read: properties of more than one value."""
+  """Names of what is usually read: of more than one value."""
   rows = members.to_dict('records')
-  return space.varying(rows) + (
-      ['test_accuracy'] if members['test_accuracy'].nunique() > 1 else [])
+  return space.varying(rows) + [
+      c for c in _OUTCOMES if c in members and members[c].nunique() > 1]
 
 
-def choose(members, name):
+def is_regressed(members, name):
+  """Whether it is a number of many values."""
+  p = space.BY_NAME.get(name)
+  if p is not None:
+    return p.continuous
+  if name == EPOCH:
+    return True
+  kind = members[name].dtype.kind
+  return kind == 'f' or kind in 'iu' and members[name].nunique() > LEVELS
+
+
+def choose(members, name, bins=0):
   """The `Target` of these networks.
 
   Raises:
-    errors.Wrong: it does not vary (names what does), or a class has fewer
-      than five networks.
+    errors.Wrong: it does not vary (names what does), a class has fewer than
+      five networks, or it has classes and is to be cut into bins.
   """
-  if name not in find_varying(members):
+  check_name(members, name)
+  if name not in members or members[name].nunique() < 2:
     raise errors.Wrong(
         f'--target={name} cannot be read: all {len(members)} networks have '
         'the same. What varies: '
         f'{", ".join(find_varying(members)) or "nothing"}.')
+  if is_regressed(members, name):
+    return _choose_number(members, name, bins)
+  if bins:
+    raise errors.Wrong(f'--bins={bins} cuts numbers of many values, but {name} '
+                       'has classes already. Leave it out.')
   values = members[name].tolist()
-  if name in REGRESSED:
-    values_M = np.asarray(values, float)
-    if not np.isfinite(values_M).all():
-      raise errors.Wrong(f'--target={name} cannot be read: it is missing for '
-                         f'{np.sum(~np.isfinite(values_M))} networks.')
-    return Target(name, (), np.log(values_M) if name == 'learning_rate'
-                  else values_M)
   classes = _order(name, set(values))
   values_M = np.array([classes.index(v) for v in values])
   for value, count in zip(classes, np.bincount(values_M)):
@@ -81,6 +128,21 @@ def choose(members, name):
           f'{value}, at least {LEAST} of each class are needed. Train a larger '
           'zoo, or one without it.')
   return Target(name, classes, values_M)
+
+
+def _choose_number(members, name, bins):
+  values_M = members[name].to_numpy(float)
+  if not np.isfinite(values_M).all():
+    raise errors.Wrong(f'--target={name} cannot be read: it is missing for '
+                       f'{np.sum(~np.isfinite(values_M))} networks.')
+  if name == 'learning_rate':
+    values_M = np.log(values_M)
+  if bins and len(values_M) < bins * LEAST:
+    raise errors.Wrong(
+        f'--bins={bins} of {len(values_M)} networks: a class would have fewer '
+        f'than {LEAST}. Give at most {len(values_M) // LEAST}.')
+  return Target(name, tuple(f'{n + 1} of {bins}' for n in range(bins)),
+                values_M, bins)
 
 
 def select(members, name, *, diverged, min_accuracy, balance):
@@ -108,17 +170,68 @@ def select(members, name, *, diverged, min_accuracy, balance):
   if min_accuracy > 0:
     members = keep((members['test_accuracy'] >= min_accuracy).to_numpy(),
                    'min_accuracy')
-  if balance and name not in REGRESSED:
+  if name in members and members[name].isna().any():
+    members = keep(members[name].notna().to_numpy(), f'no {name}')
+  if balance and name in members and not is_regressed(members, name):
     members = members.sort_values('id')
     place = members.groupby(name).cumcount().to_numpy()
     members = keep(place < members[name].value_counts().min(), 'balance')
   return members, left_out
 
 
+def spread_epochs(members, epochs):
+  """A row a snapshot, in the order (network, epoch): column `epoch`.
+
+  Args:
+    members: DataFrame, a row a network.
+    epochs: id -> its epochs, as many of each.
+  """
+  span = len(next(iter(epochs.values())))
+  return members.loc[members.index.repeat(span)].assign(
+      epoch=[e for id in members['id'] for e in epochs[id]])
+
+
+def pair(members, seed):
+  """Pairs of networks: of one setting, and as many of different ones.
+
+  The other network of a different setting is drawn from the same fold and
+  the same side of the split, so that no pair lies across them.
+
+  Returns:
+    (a row a pair, that of its first network with `other`, the id of the
+    second, and `same_setting`; rows of both in `members` [pairs, 2]).
+
+  Raises:
+    errors.Wrong: no setting has two networks, or all are of one.
+  """
+  rng = np.random.default_rng([seed, 2])
+  setting_M = members['setting'].to_numpy()
+  side_M = (members['split'] + members['fold'].astype(str)).to_numpy()
+  rows, same = [], []
+  for setting in dict.fromkeys(setting_M):
+    of_it = np.flatnonzero(setting_M == setting)
+    others = np.flatnonzero((side_M == side_M[of_it[0]])
+                            & (setting_M != setting))
+    if len(others) == 0:
+      continue
+    for n, a in enumerate(of_it):
+      for b in of_it[n + 1:]:
+        rows += [(a, b), (a, rng.choice(others))]
+        same += [True, False]
+  if not rows:
+    raise errors.Wrong(
+        f'--target={SAME} needs settings of several networks, but each has '
+        'one here. Train a zoo with --config.replicates=2 or more.')
+  pairs_Mx2 = np.array(rows)
+  ids = members['id'].to_numpy()
+  return members.iloc[pairs_Mx2[:, 0]].assign(
+      other=ids[pairs_Mx2[:, 1]], same_setting=same), pairs_Mx2
+
+
 def _order(name, values):
   """Values in the order of the table, others after them, ascending."""
-  p = space.BY_NAME[name]
-  known = space.SETS if name == 'dataset' else p.choices
+  p = space.BY_NAME.get(name)
+  known = space.SETS if name == 'dataset' else p.choices if p else ()
   if not all(isinstance(v, (str, bool)) for v in values):
     known = ()
   return tuple(sorted(values, key=lambda v: (

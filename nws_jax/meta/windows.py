@@ -26,6 +26,19 @@ class Source(NamedTuple):
   layout_M: jax.Array  # int32: row of `parts_AxP`
 
 
+def keep(source, kept_AxP):
+  """The `Source` of some values of each layout, closed up: (it, lengths_M)."""
+  layouts = [np.flatnonzero(kept_P) for kept_P in kept_AxP]
+  lengths_A = np.array([len(x) for x in layouts], np.int32)
+  index_AxQ = np.stack([np.resize(x, lengths_A.max()) for x in layouts])
+  layout_M = np.asarray(source.layout_M)
+  weights_MxExQ = jnp.take_along_axis(
+      source.weights_MxExP, jnp.asarray(index_AxQ)[layout_M][:, None], 2)
+  parts_AxQ = jnp.take_along_axis(source.parts_AxP, jnp.asarray(index_AxQ), 1)
+  return (Source(weights_MxExQ, parts_AxQ, source.layout_M),
+          lengths_A[layout_M])
+
+
 class Region(NamedTuple):
   """Which values of each network windows may hold: low to high - 1."""
   low_M: np.ndarray
@@ -68,6 +81,22 @@ def space_starts(low, high, length, count):
   return low + jnp.round(steps * last).astype(jnp.int32)
 
 
+def restrict(sides, kept_M):
+  """`Sides` of the networks that are kept; `Wrong` if a side has none."""
+  parts = zip(sides[::2], sides[1::2])
+  sides = [[rows[:n][kept_M[rows[:n]]] for rows, n in zip(rows_FxN, n_F)]
+           for rows_FxN, n_F in parts]
+  if min(len(rows) for side in sides for rows in side) == 0:
+    raise errors.Wrong(f'{int(kept_M.sum())} networks are too few to split.')
+  return join(*sides)
+
+
+def join(train_F, valid_F, test_F):
+  """`Sides` of F lists of rows each."""
+  return Sides(*(part for side in (train_F, valid_F, test_F)
+                 for part in _pad(side)))
+
+
 def split(members):
   """`Sides` by network: 5-fold cross-validation, or the split of a large zoo.
 
@@ -93,7 +122,7 @@ def split(members):
     raise errors.Wrong(
         f'{len(members)} networks are too few to split: a side of the split '
         'has none. Train a zoo of at least 20 networks, or leave out fewer.')
-  return Sides(*(part for side in sides for part in _pad(side)))
+  return join(*sides)
 
 
 def _pad(rows_F):

@@ -22,7 +22,7 @@ def draw(members, found, ablations):
     _leave(middle, 'python -m nws_jax.meta\n--target=optimizer')
   maps = [a for a in ablations if set(a.axes) == {'layer', 'epoch'}]
   if maps:
-    heatmap.draw(maps[0].cells, right)
+    heatmap.draw(maps[0].cells, right, maps[0].axes)
     unit = 'accuracy in %' if maps[0].cells.chance.max() > 0 else 'R²'
     right.set_title(f'Where and when: {theme.words(maps[0].target)}, {unit}')
   else:

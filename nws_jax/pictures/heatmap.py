@@ -7,31 +7,31 @@ from matplotlib import patches
 from nws_jax.pictures import theme
 
 _COLOURS = matplotlib.colormaps['YlGnBu']
-_FIGURES = ('window', 'value', 'low', 'high', 'chance', 'above_chance')
 
 
-def draw(cells, axes):
-  """Draws a grid over one or two axes; the last axis goes to the right.
+def draw(cells, axes, names):
+  """Draws a grid; the last axis goes to the right, the others down.
 
   A cell's colour runs from chance (pale) to 1, its value is printed inside,
   and it is hatched unless the whole 95 % interval is above chance.
 
   Args:
-    cells: DataFrame, a row a cell: the axis columns come first, then what
-      ablation.csv has. Axes keep the order of the rows.
+    cells: DataFrame, a row a cell: what ablation.csv has. Axes keep the order
+      of the rows.
     axes: matplotlib axes.
+    names: of the grid's axes.
   """
-  names = list(cells.columns[:min(
-      cells.columns.get_loc(c) for c in _FIGURES if c in cells)])
-  names = ([''] + names)[-2:]  # one axis makes a single row
-  rows, columns = (list(dict.fromkeys(cells[n])) if n else [''] for n in names)
+  *down, across = names
+  levels = [', '.join(map(str, values)) for values in zip(
+      *(cells[n] for n in down))] or [''] * len(cells)
+  rows, columns = (list(dict.fromkeys(x)) for x in (levels, cells[across]))
   chance = float(cells.chance.mean())
-  for cell in cells.to_dict('records'):
-    at = (columns.index(cell[names[1]]), rows.index(cell.get(names[0], '')))
+  for level, cell in zip(levels, cells.to_dict('records')):
+    at = (columns.index(cell[across]), rows.index(level))
     _draw_cell(axes, at, cell, chance)
   axes.set_xticks(range(len(columns)), columns)
   axes.set_yticks(range(len(rows)), rows)
-  axes.set(xlabel=theme.words(names[1]), ylabel=theme.words(names[0]),
+  axes.set(xlabel=theme.words(across), ylabel=theme.words(', '.join(down)),
            xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
   axes.grid(False)
   axes.spines[:].set_visible(False)
@@ -50,21 +50,3 @@ def _draw_cell(axes, at, cell, chance):
             color='white' if shade > 0.55 else theme.INK,
             bbox={'facecolor': colour, 'edgecolor': 'none', 'pad': 1.2}
             if hidden else None)
-
-
-def to_png(cells, axes, title):
-  """The picture as PNG bytes, as large as its grid needs.
-
-  Args:
-    cells: DataFrame as in `draw`.
-    axes: how many axes it has.
-    title: words above it.
-  """
-  columns = cells.iloc[:, axes - 1].nunique()
-  rows = cells.iloc[:, 0].nunique() if axes > 1 else 1
-  with theme.style():
-    drawn = theme.figure(max(5, 1.8 + 0.55 * columns), 1.4 + 0.45 * rows)
-    on = drawn.subplots()
-    draw(cells, on)
-    on.set_title(title)
-    return theme.to_png(drawn)

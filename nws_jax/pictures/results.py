@@ -55,7 +55,7 @@ class Ablation(NamedTuple):
 
 
 _AXES = ('layer', 'tensor', 'part', 'position', 'window', 'pooled', 'epoch',
-         'train_epoch')
+         'train_epoch', 'hold_out')
 
 
 def read_results(folder):

@@ -146,16 +146,17 @@ def describe_ablations(found, digest, command):
     grid = ' × '.join(map(theme.words, a.axes))
     name = page.slug('ablation', a.target, a.classifier, *a.axes)
     said = f'{theme.words(a.target)} by {grid}, {a.classifier}'
-    if len(a.axes) == 2:
-      drawn = theme.figure(9.6, 0.9 + 0.45 * a.cells[a.axes[0]].nunique())
-      heatmap.draw(a.cells, drawn.subplots())
+    if ablation.fits_map(a.cells, a.axes):
+      rows = len(a.cells[list(a.axes[:-1])].drop_duplicates())
+      drawn = theme.figure(9.6, 0.9 + 0.45 * rows)
+      heatmap.draw(a.cells, drawn.subplots(), a.axes)
       blocks.append(page.Picture(
           f'{name}_map', f'Reading {said}: accuracy in per cent, or R². '
           'Hatched: the 95 % interval holds chance.', f'Heat map of {said}.',
           drawn, a.cells))
     blocks.append(page.Picture(
         f'{name}_lines', f'Reading {said}, with 95 % intervals.',
-        f'Line plot of {said}.', ablation.draw_lines(a), a.cells))
+        f'Line plot of {said}.', ablation.draw_lines(a.cells, a.axes), a.cells))
   return page.Section('ablations', title, blocks + _list(older))
 
 

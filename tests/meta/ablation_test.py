@@ -16,7 +16,8 @@ def _run(zoo, settings, axes=('layer', 'epoch'), name='optimizer'):
 
 def test_planted_cells_are_found_and_no_others(plant, settle):
   cells = pd.DataFrame(_run(plant(effect=2.0), settle()))
-  assert list(cells.columns) == ['layer', 'epoch', *ablation.FIGURES]
+  assert list(cells.columns) == [
+      'layer', 'epoch', *ablation.FIGURES, *ablation.COMMON]
   assert len(cells) == 3 * 3 and (cells['networks'] == 60).all()
   planted = (cells['layer'] == 'fc1') & (cells['epoch'] >= 1)
   assert (cells['value'][planted] > 0.9).all()
@@ -38,8 +39,8 @@ def test_epochs_can_be_restricted(plant, settle):
   request = requests.make(
       plant(), 'optimizer', settle(epochs='1:2'), ('epoch',))
   times = ablation.list_times(request)
-  assert times.names == [{'epoch': 1}, {'epoch': 2}]
-  assert times.firsts == [0, 1] and times.span == 1
+  assert [t.names for t in times] == [({'epoch': 1},), ({'epoch': 2},)]
+  assert [t.first for t in times] == [0, 1] and ablation.span(request) == 1
 
 
 def test_a_regressed_grid(plant, settle):
@@ -82,5 +83,5 @@ def test_layers_that_not_all_networks_have_are_left_out(plant, settle):
   zoo.layers = pd.concat([zoo.layers, other])
   zoo.members['architecture'] = np.where(np.arange(60) % 2, 'a', 'b')
   request = requests.make(zoo, 'optimizer', settle(), ('layer',))
-  assert [p.names['layer'] for p in ablation.list_places(request)] == [
+  assert [w.names['layer'] for w in ablation.list_where(request)] == 2 * [
       'conv1_1', 'output']

@@ -20,6 +20,11 @@ def _shared(classes, spread=0.3):
   return source, region
 
 
+def _place(source, region, length=20, even=4, drawn=4):
+  return measure.Place(
+      source, region, measure.Looks(length, even, drawn, True))
+
+
 def _decide(values_RxM, outputs, *, steps=200, name='fast', seed=0,
             classes=None, rate=1e-3, length=20, folds=5,
             members=1):
@@ -28,11 +33,14 @@ def _decide(values_RxM, outputs, *, steps=200, name='fast', seed=0,
   source, region = _shared(values_RxM[0] if classes is None else classes)
   sides = windows.Sides(*(x[:folds] for x in windows.split(
       pd.DataFrame({'fold': fold_M}))))
-  return measure.decide(
-      source, region, values_RxM, outputs, sides, name=name,
-      looks=measure.Looks(length, 4, 4, True), firsts=[0],
-      plan=fit.Plan(steps, 20, 5, 32, rate, 1), key=jax.random.key(seed),
-      progress=lambda *at: None, members=members)[0]
+  outcomes = measure.decide(
+      [_place(source, region, length)],
+      [measure.Trial(0, np.broadcast_to(v, (folds, len(v))), sides, 1)
+       for v in values_RxM],
+      outputs, name=name, plan=lambda span: fit.Plan(
+          steps, 20, 5, 32, rate, span),
+      key=jax.random.key(seed), progress=lambda *at: None, members=members)
+  return [o.tested[0] for o in outcomes]
 
 
 def test_losses_of_known_cases():
@@ -100,13 +108,13 @@ def test_a_mapped_model_is_the_model_alone():
   labels = np.arange(60) % 3
   source, region = _shared(labels)
   sides = windows.split(pd.DataFrame({'fold': np.arange(60) % 5}))
-  bank, _ = measure._share(
-      'fast', source, region, measure.Looks(20, 4, 4, True),
-      jax.random.key(0))
+  bank = measure.fill(
+      _place(source, region), 'fast', jax.random.key(0))
   plan = fit.Plan(40, 20, 5, 32, 1e-3, 1)
   functions = fit.map_fit(fit.make_fit(
       classifiers.make('fast', 3), windows.look_up(), plan))
-  tasks, _ = measure._make_tasks(labels[None], sides, [0])
+  trial = measure.Trial(0, np.broadcast_to(labels, (5, 60)), sides, 1)
+  tasks, _ = measure._make_tasks([trial], [0], {0: 0}, 1)
   keys = jax.random.split(jax.random.key(0), 5)
   together = fit.run(
       functions, bank, jax.tree.map(jnp.asarray, tasks), keys, plan)
@@ -121,13 +129,13 @@ def test_it_stops_early_and_keeps_the_best():
   labels = np.arange(60) % 3
   source, region = _shared(labels)
   sides = windows.split(pd.DataFrame({'fold': np.arange(60) % 5}))
-  bank, _ = measure._share(
-      'fast', source, region, measure.Looks(20, 1, 1, True),
-      jax.random.key(0))
+  bank = measure.fill(
+      _place(source, region, 20, 1, 1), 'fast', jax.random.key(0))
   plan = fit.Plan(1000, 5, 2, 16, 0.3, 1)  # a rate that soon makes it worse
   start, advance, _ = fit.make_fit(
       classifiers.make('fast', 3), windows.look_up(), plan)
-  tasks, _ = measure._make_tasks(labels[None], sides, [0])
+  trial = measure.Trial(0, np.broadcast_to(labels, (5, 60)), sides, 1)
+  tasks, _ = measure._make_tasks([trial], [0], {0: 0}, 1)
   task, key = measure._take(tasks, 0), jax.random.key(0)
   state, states = start(bank, task, key), []
   step = jax.jit(advance)

@@ -40,7 +40,8 @@ def test_a_result_is_written_and_found_again(call, tmp_path):
   assert {'target', 'kind', 'classifier', 'classes', 'chance', 'per_network',
           'per_window', 'balanced_accuracy', 'confusion', 'controls',
           'networks', 'windows', 'zoo', 'config', 'seconds', 'versions',
-          'epochs'} == set(record)
+          'epochs', 'vote_accuracy', 'controls_left_out', 'warnings',
+          'calibration'} == set(record)
   code, again, _ = call('--target=optimizer')
   assert code == 0 and 'is there already' in again
   assert again.split('\n', 2)[2] == out
@@ -66,7 +67,7 @@ def test_an_ablation_is_written(call, tmp_path):
     ((), '--target is missing'),
     (('--target=colour',), 'allowed: dataset'),
     (('--target=dataset',), 'What varies: learning_rate'),
-    (('--target=optimizer', '--ablate=depth'), 'allowed: layer, epoch'),
+    (('--target=optimizer', '--ablate=depth'), 'allowed: layer, tensor'),
     (('--target=optimizer', '--classifier=svm'), 'auto, fast, cnn'),
     (('--target=optimizer', '--config.window=1000'), 'does not fit'),
     (('--target=optimizer', '--config.colour=1'), 'colour'),

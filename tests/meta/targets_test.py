@@ -37,7 +37,7 @@ def test_what_does_not_vary_is_refused_and_what_does_is_named(
 
 def test_unknown_names_and_small_classes_are_refused(plant):
   with pytest.raises(errors.Wrong, match='allowed: dataset, learning_rate'):
-    targets.check_name('colour')
+    targets.choose(plant().members, 'colour')
   members = plant().members.assign(dataset=['digits'] * 4 + ['mnist'] * 56)
   with pytest.raises(errors.Wrong, match='only 4 networks have digits'):
     targets.choose(members, 'dataset')

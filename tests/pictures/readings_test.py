@@ -67,9 +67,7 @@ def test_lines_of_an_ablation_follow_the_epochs_whatever_the_order_of_rows():
       {'layer': layer, 'epoch': e, 'value': base + e / 10,
        'low': base + e / 10 - 0.1, 'high': base + e / 10 + 0.1, 'chance': 0.25}
       for layer, base in (('fc1', 0.5), ('conv1_1', 0.3)) for e in (0, 2, 1)])
-  drawn = ablation.draw_lines(results.Ablation(
-      'optimizer', 'cnn', ('layer', 'epoch'), cells, pathlib.Path('x'), 0, 'd',
-      {}))
+  drawn = ablation.draw_lines(cells, ('layer', 'epoch'))
   fc1, conv, chance = drawn.axes[0].lines
   assert (fc1.get_label(), conv.get_label()) == ('fc1', 'conv1_1')
   np.testing.assert_allclose(fc1.get_xydata(), [[0, 0.5], [1, 0.6], [2, 0.7]])
@@ -81,9 +79,7 @@ def test_an_ablation_over_names_keeps_their_order():
   cells = pd.DataFrame({
       'layer': ['fc1', 'conv1_1'], 'value': [0.4, -0.1], 'low': [0.3, -0.4],
       'high': [0.5, 0.2], 'chance': 0.0})
-  axes = ablation.draw_lines(results.Ablation(
-      'learning_rate', 'cnn', ('layer',), cells, pathlib.Path('x'), 0, 'd',
-      {})).axes[0]
+  axes = ablation.draw_lines(cells, ('layer',)).axes[0]
   assert [t.get_text() for t in axes.get_xticklabels()] == ['fc1', 'conv1_1']
   np.testing.assert_allclose(axes.lines[0].get_ydata(), [0.4, -0.1])
   assert axes.get_ylabel() == 'R²' and axes.get_ylim()[0] == -0.3
