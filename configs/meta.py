@@ -53,8 +53,8 @@ def _default():
   c.windows_drawn = 16
 
   # Deciding and its intervals.
-  # Models, each from its own start, whose outputs are averaged: of fast and cnn;
-  # the others have one.
+  # Models, each from its own start, whose outputs are averaged: of fast and
+  # cnn; the others have one.
   c.members = 5
   c.windows_per_network = 16  # evenly spaced ones, of each snapshot
   c.bootstrap = 1000  # resamples of the settings

@@ -23,8 +23,8 @@ optimizer, activation, initialization, filter_size, depth_conv, depth_fc,
 width_conv, width_fc, test_accuracy, generalization_gap, epoch, same_setting
 and any column of members.csv; those that vary in the zoo.
 
-Writes result.json, predictions.csv and model/, or ablation.csv, .json and .png, into
-<workdir>/<target>/<digest of the request>/. The same request again prints
+Writes result.json, predictions.csv and model/, or ablation.csv, .json and .png,
+into <workdir>/<target>/<digest of the request>/. The same request again prints
 what is there.
 """
 

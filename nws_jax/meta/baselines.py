@@ -82,7 +82,8 @@ def say(fitted, rows_NxF):
   if fitted.estimator is None:
     return np.broadcast_to(fitted.shares_O.astype(np.float32),
                            (len(rows_NxF), fitted.outputs))
-  scores = _score(fitted, _clean(rows_NxF))
+  with _quietly():
+    scores = _score(fitted, _clean(rows_NxF))
   if not hasattr(fitted.estimator, 'classes_'):
     return scores[:, None].astype(np.float32)
   said = np.full((len(scores), fitted.outputs), np.log(_FLOOR))
@@ -144,10 +145,9 @@ def _list_estimators(name, classes, seed):
   if name == settings.BOOSTING:
     kind = (ensemble.HistGradientBoostingClassifier if classes
             else ensemble.HistGradientBoostingRegressor)
-    return [kind(max_iter=100, learning_rate=rate, max_leaf_nodes=8,
-                 min_samples_leaf=5, max_features=0.2, early_stopping=False,
-                 random_state=seed)
-            for rate in (0.03, 0.1)]
+    return [kind(max_iter=80, learning_rate=0.1, max_leaf_nodes=8,
+                 min_samples_leaf=5, max_features=0.1, early_stopping=False,
+                 random_state=seed)]
   if name == settings.SVM:
     kind = svm.SVC if classes else svm.SVR
     return [standardised(kind(kernel=kernel, C=c)) for kernel, c in

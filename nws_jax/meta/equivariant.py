@@ -8,6 +8,7 @@ state, messages go along the weights in both directions, and states are pooled
 by layer: the output is the same for all such numberings.
 """
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -18,7 +19,8 @@ from flax import linen as nn
 from nws_jax import errors
 from nws_jax.meta import fit
 
-WIDTH = 32
+WIDTH = 32  # of a neuron's state
+MESSAGE = 8
 ROUNDS = 2
 _BINS = 6
 _TINY = 1e-12
@@ -75,23 +77,45 @@ def count_flops(layers):
   weights = sum(layer.out * layer.into * layer.taps for layer in layers)
   neurons = sum(layer.out for layer in layers)
   facts = 24 * _BINS * WIDTH
-  return 2 * (ROUNDS * 4 * weights * WIDTH
-              + neurons * (facts + ROUNDS * 5 * WIDTH * WIDTH))
+  return 2 * (ROUNDS * 4 * weights * MESSAGE
+              + neurons * (facts + ROUNDS * 3 * WIDTH * WIDTH))
 
 
 def look(span):
-  """A `fit.View` of whole vectors; models share what `windows.cut`'s do.
+  """A `fit.View` of `Whole`s; models share one, [M, E, ...].
 
   `span` snapshots of a network are used, of which each has one view.
   """
   def grid(shared, m, e):
-    return shared[0].weights_MxExP[m, e][None]
+    return jax.tree.map(lambda x: x[m, e][None], shared)
 
   def pick(shared, key, m_B, e_B):
     del key  # there is one window only
-    return shared[0].weights_MxExP[m_B, e_B]
+    return jax.tree.map(lambda x: x[m_B, e_B], shared)
 
   return fit.View(pick, grid, looks=min(span, fit.LOOKS))
+
+
+class Whole(NamedTuple):
+  """A network: its vector, and what each neuron is alone, layer by layer."""
+  vector_P: jax.Array
+  facts: tuple  # [neurons, F] of each layer; without parameters, so kept
+
+
+@functools.partial(jax.jit, static_argnames='layers')
+def describe(weights_MxExP, layers):
+  """The `Whole`s of all networks, [M, E, ...]."""
+  def one(vector_P):
+    kernels, others = zip(*(take_apart(vector_P, layer) for layer in layers))
+    return Whole(vector_P, tuple(
+        _describe_layer(kernels[n], others[n], kernels[n + 1:][:1])
+        for n in range(len(layers))))
+
+  networks, snapshots = weights_MxExP.shape[:2]
+  found = jax.lax.map(
+      one, weights_MxExP.reshape(networks * snapshots, -1))
+  return jax.tree.map(lambda x: x.reshape(
+      (networks, snapshots) + x.shape[1:]), found)
 
 
 def take_apart(vector_P, layer):
@@ -109,28 +133,25 @@ def take_apart(vector_P, layer):
 
 
 class Equivariant(nn.Module):
-  """Whole vectors [B, P] of one architecture -> outputs [B, O]."""
+  """[B] `Whole`s of one architecture -> outputs [B, O]."""
   outputs: int
   layers: tuple  # of `Layer`
 
   @nn.compact
-  def __call__(self, vectors_BxP, train):
+  def __call__(self, whole, train):
     drop = nn.Dropout(0.2, deterministic=not train)
-    kernels, others = zip(*(
-        jax.vmap(lambda v, layer=layer: take_apart(v, layer))(vectors_BxP)
-        for layer in self.layers))
-    states = [
-        nn.Dense(WIDTH, name=f'embed_{layer.name}')(drop(self._encode(
-            layer.name, describe(kernels[n], others[n], kernels[n + 1:][:1]))))
-        for n, layer in enumerate(self.layers)]
+    kernels = [_scale(jax.vmap(lambda v, layer=layer: take_apart(v, layer)[0])(
+        whole.vector_P)) for layer in self.layers]
+    states = [nn.Dense(WIDTH, name=f'embed_{layer.name}')(
+        drop(self._encode(layer.name, facts)))
+              for layer, facts in zip(self.layers, whole.facts)]
     # Inputs and outputs keep their order: each has a vector of its own.
     inputs = self.param('inputs', nn.initializers.normal(1.0),
                         (self.layers[0].into, WIDTH))
     inputs = jnp.broadcast_to(
-        inputs[None], (len(vectors_BxP),) + inputs.shape)
+        inputs[None], (len(whole.vector_P),) + inputs.shape)
     states[-1] += self.param('outputs_', nn.initializers.normal(0.1),
                              (self.layers[-1].out, WIDTH))[None]
-    kernels = [_scale(kernel) for kernel in kernels]
     for n in range(ROUNDS):
       heard = self._exchange(n, kernels, [inputs, *states])
       states = [
@@ -156,6 +177,8 @@ class Equivariant(nn.Module):
   def _exchange(self, n, kernels, states):
     """What the neurons of each layer hear from both sides, along weights."""
     heard = []
+    states = [nn.Dense(MESSAGE, name=f'say{n}_{i}')(x)
+              for i, x in enumerate(states)]
     for i, layer in enumerate(self.layers):
       forth = self._weigh(f'forth{n}_{layer.name}', layer)
       below = states[i][:, :, None] * forth[None, None]
@@ -171,38 +194,37 @@ class Equivariant(nn.Module):
 
   def _weigh(self, name, layer):
     """A vector for each tap: taps are told apart, neurons are not."""
-    return self.param(name, nn.initializers.normal(1.0), (layer.taps, WIDTH)
+    return self.param(name, nn.initializers.normal(1.0), (layer.taps, MESSAGE)
                       ) / math.sqrt(layer.into * layer.taps)
 
 
-def describe(kernel_BxOxIxT, others_BxOxN, following):
-  """What each neuron is alone: its weights' moments, in and out: [B, O, F].
+def _describe_layer(kernel_OxIxT, others_OxN, following):
+  """What each neuron is alone: its weights' moments, in and out: [O, F].
 
   Args:
-    kernel_BxOxIxT: of its layer.
-    others_BxOxN: the tensors of one value a neuron.
+    kernel_OxIxT: of its layer.
+    others_OxN: the tensors of one value a neuron.
     following: the next layer's kernel, as a list of one, or of none.
   """
-  rows = kernel_BxOxIxT.reshape(kernel_BxOxIxT.shape[:2] + (-1,))
-  facts = [others_BxOxN, jnp.log(jnp.abs(others_BxOxN) + _TINY),
-           _find_moments(rows)]
+  facts = [others_OxN, jnp.log(jnp.abs(others_OxN) + _TINY),
+           _find_moments(kernel_OxIxT.reshape(len(kernel_OxIxT), -1))]
   for kernel in following:  # its in-axis are the neurons of this layer
-    columns = jnp.swapaxes(kernel, 1, 2)
-    facts.append(_find_moments(columns.reshape(columns.shape[:2] + (-1,))))
+    columns = jnp.swapaxes(kernel, 0, 1)
+    facts.append(_find_moments(columns.reshape(len(columns), -1)))
   return jnp.concatenate(facts, -1)
 
 
-def _find_moments(x_BxNxW):
-  mean = x_BxNxW.mean(-1, keepdims=True)
-  size = jnp.sqrt((x_BxNxW**2).mean(-1, keepdims=True)) + _TINY
-  deviation = jnp.sqrt(((x_BxNxW - mean)**2).mean(-1, keepdims=True))
-  shaped = x_BxNxW / size
+def _find_moments(x_NxW):
+  mean = x_NxW.mean(-1, keepdims=True)
+  size = jnp.sqrt((x_NxW**2).mean(-1, keepdims=True)) + _TINY
+  deviation = jnp.sqrt(((x_NxW - mean)**2).mean(-1, keepdims=True))
+  shaped = x_NxW / size
   return jnp.concatenate([
       mean, jnp.log(size), jnp.log(deviation + _TINY), mean / size,
       jnp.abs(shaped).mean(-1, keepdims=True),
       (shaped**3).mean(-1, keepdims=True),
       jnp.log((shaped**4).mean(-1, keepdims=True) + _TINY),
-      x_BxNxW.max(-1, keepdims=True), x_BxNxW.min(-1, keepdims=True)], -1)
+      x_NxW.max(-1, keepdims=True), x_NxW.min(-1, keepdims=True)], -1)
 
 
 def _scale(kernel_BxOxIxT):

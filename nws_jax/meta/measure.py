@@ -223,7 +223,7 @@ def _share(places, trials, some, kind, key):
   """
   numbers = list(dict.fromkeys(trials[t].place for t in some))
   if kind[1]:
-    return share_vectors(places[numbers[0]]), {numbers[0]: 0}
+    return share_vectors(places[numbers[0]], *kind), {numbers[0]: 0}
   banks = [fill(places[n], kind[0], jax.random.fold_in(key, n))
            for n in numbers]
   starts = np.cumsum([0] + [b.even_MxExSxF.shape[1] for b in banks])
@@ -231,8 +231,10 @@ def _share(places, trials, some, kind, key):
           dict(zip(numbers, starts.tolist())))
 
 
-def share_vectors(place):
+def share_vectors(place, name, form):
   """What models that see the vectors themselves share."""
+  if name == settings.EQUIVARIANT:
+    return equivariant.describe(place.source.weights_MxExP, form[1])
   return (place.source, jnp.asarray(place.region.low_M),
           jnp.asarray(place.region.high_M))
 
@@ -270,8 +272,9 @@ def predict(models, place):
   """
   networks, span = place.source.weights_MxExP.shape[:2]
   form = _form(place, models.name)
-  shared = share_vectors(place)
-  if not form:
+  if form:
+    shared = share_vectors(place, models.name, form)
+  else:
     width = models.trained['encoder']['knots'].shape[-1]
     bank = fill(place, models.name, jax.random.key(0))
     shared = windows.Bank(*(jnp.pad(
