@@ -13,8 +13,8 @@ from flax import linen as nn
 
 from nws_jax.meta import fit, windows
 
-CHUNK = 256
-WIDTH = 64
+CHUNK = 512
+WIDTH = 32
 BLOCKS = 2
 _HEADS = 4
 _WAVES = 6  # of the position's embedding
