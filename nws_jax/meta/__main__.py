@@ -64,6 +64,8 @@ _ABLATE = flags.DEFINE_string(
     'window, pooled, epoch, train_epoch, hold_out: as layer,epoch.',
     flag_values=_FLAGS)
 _SHORT = {  # for keys of the config
+    'window': flags.DEFINE_integer(
+        'window', None, 'Weights that a window holds.', flag_values=_FLAGS),
     'balance': flags.DEFINE_bool(
         'balance', None, 'As many networks of every class.',
         flag_values=_FLAGS),

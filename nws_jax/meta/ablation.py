@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nws_jax import errors
-from nws_jax.meta import places, rungs, score, stats, transfer
+from nws_jax.meta import measure, places, rungs, score, stats, transfer
 from nws_jax.meta import request as requests
 
 EPOCH, TRAIN_EPOCH = 'epoch', 'train_epoch'
@@ -24,6 +24,8 @@ FIGURES = ('window', 'value', 'low', 'high', 'chance', 'above_chance',
            'p_holm', 'p_best')
 COMMON = ('common_window', 'common_value', 'common_low', 'common_high',
           'common_p_holm')
+SEEN = ('seen_value', 'seen_low', 'seen_high', 'seen_p')
+_SEEN = {HOLD_OUT: None}  # nothing is: the usual split, to compare with
 POSITIONS = 100  # windows along the vector, as published
 _MOVES = 10_000  # random moves of the labels for a p-value, at least
 
@@ -99,6 +101,8 @@ def list_sides(request):
 def count_models(request):
   """How many models a grid trains."""
   folds = sum(len(sides.trains_F) for _, sides in list_sides(request))
+  if HOLD_OUT in request.axes:
+    folds += len(request.sides.trains_F)
   return (len(list_where(request)) * len(list_times(request)) * folds
           * rungs.count_members(request.settings))
 
@@ -126,18 +130,25 @@ def run(request, source, progress):
 
   Returns:
     dicts, the rows of ablation.csv: the axes in the order asked, `FIGURES`,
-    and `COMMON` where places differ in length.
+    `COMMON` where places differ in length, `SEEN` where levels are held out.
 
   Raises:
     errors.Wrong: a cell is too short for the classifier.
   """
   where, times, sides = (
       list_where(request), list_times(request), list_sides(request))
+  if HOLD_OUT in request.axes:
+    sides.append((_SEEN, request.sides))
   names = requests.list_parts(request)
   looks = requests.make_looks(request)
   if POSITION in request.axes:
     looks = looks._replace(even=POSITIONS)
-  made = [places.make(source, names, w, looks, request.pairs_Mx2)
+  made = {}
+  for w in where:  # the same parts, at whatever length, are cut out once
+    if w.parts not in made:
+      made[w.parts] = places.make(
+          source, names, w, looks, request.pairs_Mx2, request.settings.seed)
+  made = [made[w.parts]._replace(looks=looks._replace(length=w.window))
           for w in where]
   asked = [(w, time, level) for w in range(len(where)) for time in times
            for level in sides]
@@ -145,16 +156,19 @@ def run(request, source, progress):
       requests.make_trial(request, place=w, first=time.first, tests=time.tests,
                           span=span(request), sides=level[1])
       for w, time, level in asked], progress)
-  cells, common = [], {}
+  cells, common, seen = [], {}, {}
   for (w, time, (level, _)), outcome in zip(asked, outcomes):
     for name, tested in zip(time.names, outcome.tested):
       for more, decisions in _divide(request, tested):
         values = {**where[w].names, **name, **level, **more}
-        if where[w].common:
-          common[tuple(values.items())] = where[w].window, decisions
+        if level == _SEEN:
+          if not where[w].common:
+            seen[_key(values)] = decisions
+        elif where[w].common:
+          common[_key(values)] = where[w].window, decisions
         else:
           cells.append((values, where[w].window, decisions))
-  return _tabulate(request, cells, common)
+  return _tabulate(request, cells, common, seen)
 
 
 def _divide(request, decisions):
@@ -182,7 +196,12 @@ def _divide(request, decisions):
   return [({POOLED: n}, keep(order_TxS[:, :n])) for n in numbers + [count]]
 
 
-def _tabulate(request, cells, common):
+def _key(values):
+  """What tells a cell apart, whatever is held out."""
+  return tuple(values.items())
+
+
+def _tabulate(request, cells, common, seen):
   """Rows of ablation.csv from (values of the axes, window, decisions)."""
   rows, settings_M = [], request.settings_M
   repetitions = max(_MOVES, 100 * (len(cells) + len(common))) - 1
@@ -190,9 +209,12 @@ def _tabulate(request, cells, common):
     row = _make_row(request, values, window, decisions, repetitions)
     if common:
       again = _make_row(
-          request, {}, *common[tuple(values.items())], repetitions)
+          request, {}, *common[_key(values)], repetitions)
       row |= {name: again[name.removeprefix('common_')] for name in COMMON[:-1]}
       row['common_p_holm'] = again['p']
+    if seen:
+      row |= _compare_seen(request, decisions, seen[_key(
+          {**values, **_SEEN})])
     rows.append(row)
   best = int(np.argmax([row['value'] for row in rows]))
   judged = [(d.rows_T, score.judge(d)) for *_, d in cells]
@@ -206,6 +228,21 @@ def _tabulate(request, cells, common):
     for row, p in zip(rows, stats.holm([row[name] for row in rows])):
       row[name] = float(p)
   return rows
+
+
+def _compare_seen(request, decisions, seen):
+  """The same networks, read by what learned from others of their level too."""
+  target, settings_M = request.target, request.settings_M
+  seen = measure.Decisions(*(x[np.isin(seen.rows_T, decisions.rows_T)]
+                             for x in seen))
+  if not len(seen.rows_T):
+    return dict.fromkeys(SEEN, np.nan)
+  figures = score.main_figure(score.score(
+      seen, target, settings_M, request.settings.bootstrap))
+  here = np.isin(decisions.rows_T, seen.rows_T)
+  return dict(zip(SEEN, (*figures, stats.compare(
+      score.judge(seen), score.judge(decisions)[here],
+      settings_M[seen.rows_T]))))
 
 
 def _make_row(request, names, window, decisions, repetitions):

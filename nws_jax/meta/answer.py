@@ -18,15 +18,17 @@ def run(request, source, progress):
   """
   s, target = request.settings, request.target
   asked, left_out = controls.choose(request, source)
-  main = [requests.make_trial(request, seed=s.seed + n) for n in range(s.seeds)]
+  places = [requests.make_place(request, source, s.seed + n)
+            for n in range(s.seeds)] + [c.place for c in asked]
+  main = [requests.make_trial(request, place=n, seed=s.seed + n)
+          for n in range(s.seeds)]
   shuffled = [requests.make_trial(request, values_FxM=target.label(
       request.sides, values_M)) for values_M in score.permute(
           target.values_M, request.settings_M,
           controls.count_permutations(s), np.random.default_rng([s.seed, 1]))]
-  places = [requests.make_place(request, source)] + [c.place for c in asked]
   outcomes = requests.decide(
       request, places,
-      main + shuffled + [c.trial._replace(place=n + 1)
+      main + shuffled + [c.trial._replace(place=s.seeds + n)
                          for n, c in enumerate(asked)],
       progress, validate=True, keep=1)
   said = [o.tested[0] for o in outcomes]
@@ -58,15 +60,25 @@ def _tell_seeds(request, runs):
   return {'values': values, 'deviation': float(np.std(values, ddof=1))}
 
 
+def fit_temperatures(tested, valid):
+  """{fold: temperature} of `measure.Decisions`.
+
+  A fold's temperature is fitted to the validation networks of all folds that
+  this fold does not test.
+  """
+  found = {}
+  for fold in np.unique(tested.folds_T).tolist():
+    other = ~np.isin(valid.rows_T, tested.rows_T[tested.folds_T == fold])
+    found[fold] = calibration.fit_temperature(
+        score.pool(valid)[other], valid.true_T[other])
+  return found
+
+
 def _calibrate(outcomes):
   """(probabilities of every network and seed, what result.json says)."""
   raw, soft, temperatures = [], [], []
   for tested, valid in ((o.tested[0], o.valid) for o in outcomes):
-    pooled_TxK, found = score.pool(tested), {}
-    for fold in np.unique(tested.folds_T):
-      of_it = valid.folds_T == fold
-      found[fold] = calibration.fit_temperature(
-          score.pool(valid)[of_it], valid.true_T[of_it])
+    pooled_TxK, found = score.pool(tested), fit_temperatures(tested, valid)
     raw.append(calibration.soften(pooled_TxK))
     soft.append(calibration.soften(
         pooled_TxK, np.array([found[f] for f in tested.folds_T])[:, None]))

@@ -179,7 +179,7 @@ def _drop_statistics(request, source):
   window = shortest if whole else min(request.window, shortest)
   where = places.Where({}, left, window, max(lengths))
   return places.make(source, names, where, requests.make_looks(request),
-                     request.pairs_Mx2), {}, {}
+                     request.pairs_Mx2, request.settings.seed), {}, {}
 
 
 def _match_accuracy(request, source):
@@ -246,7 +246,7 @@ def _give(request, number_M):
 
 
 def _check_plain(request):
-  if len(request.members) != len(request.networks):
+  if request.members is not request.networks:
     raise _Useless('it is of networks, each read by itself')
 
 

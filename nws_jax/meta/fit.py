@@ -173,8 +173,8 @@ def run(mapped, shared, tasks, keys, plan,
 
 
 def train(mapped, shared, tasks, keys, plan,
-          progress=lambda done, going: None):
-  """Trains all models together.
+          progress=lambda done, going: None, lanes=None):
+  """Trains all models, some at once: what has stopped makes room for others.
 
   Args:
     mapped: from `map_fit`.
@@ -183,27 +183,66 @@ def train(mapped, shared, tasks, keys, plan,
     keys: one key a model; consumed.
     plan: the `Plan` they were made with.
     progress: called after each round with the rounds done and the number of
-      models that go on.
+      models that are still to be trained, or are in training.
+    lanes: how many train at once; None for all.
 
   Returns:
-    The best variables of each.
+    The best variables of each, on the host.
 
   Raises:
     errors.Damaged: a model's validation loss was never finite.
   """
   start, advance, _ = mapped
-  state = start(shared, tasks, keys)
-  for n in range(-(-plan.steps // plan.round_steps)):
-    state = advance(shared, tasks, keys, state)
-    going = int(np.sum(np.asarray(state.waited) < plan.patience))
-    progress(n + 1, going)
-    if not going:
+  models = len(keys)
+  row_W = np.arange(min(lanes or models, models))  # the model in each lane
+  waiting, best, rounds = len(row_W), {}, 0
+  last = -(-plan.steps // plan.round_steps) * plan.round_steps
+  state = start(shared, take(tasks, row_W), keys[row_W])
+  while True:
+    state = advance(shared, take(tasks, row_W), keys[row_W], state)
+    rounds += 1
+    done_W = ((np.asarray(state.waited) >= plan.patience)
+              | (np.asarray(state.step) >= last))
+    progress(rounds, int(np.sum(~done_W)) + models - waiting)
+    if not done_W.all() and (
+        waiting == models or done_W.sum() < len(row_W) / _REFILL):
+      if (np.asarray(state.step) >= last).any():
+        state = state._replace(waited=jnp.where(
+            jnp.asarray(done_W), plan.patience, state.waited))
+      continue
+    _keep(best, state, row_W, done_W)
+    if waiting == models and done_W.all():
       break
-  if not np.isfinite(np.asarray(state.best_loss)).all():
+    free = np.flatnonzero(done_W)[:models - waiting]
+    row_W = row_W.copy()
+    row_W[free] = waiting + np.arange(len(free))
+    waiting += len(free)
+    fresh = start(shared, take(tasks, row_W), keys[row_W])
+    new_W = np.zeros(len(row_W), bool)
+    new_W[free] = True
+    state = jax.tree.map(lambda a, b, new_W=new_W: jnp.where(
+        new_W.reshape((-1,) + (1,) * (a.ndim - 1)), a, b), fresh, state)
+  return jax.tree.map(lambda *x: np.stack(x), *(best[m] for m in range(models)))
+
+
+_REFILL = 3  # lanes are filled again when one in so many is free
+
+
+def take(tasks, rows):
+  """Some of the models' tasks, on the device."""
+  return jax.tree.map(lambda x: jnp.asarray(x[rows]), tasks)
+
+
+def _keep(best, state, row_W, done_W):
+  """Notes the best variables of lanes that are done, by their models."""
+  if not np.isfinite(np.asarray(state.best_loss)[done_W]).all():
     raise errors.Damaged(
         'a meta-classifier diverged: its validation loss was never finite. '
         'Try a smaller --config.learning_rate.')
-  return state.best
+  variables = jax.tree.map(np.asarray, state.best)
+  for lane in np.flatnonzero(done_W):
+    best.setdefault(int(row_W[lane]), jax.tree.map(
+        lambda x, lane=lane: x[lane], variables))
 
 
 def _choose(condition, yes, no):

@@ -23,7 +23,7 @@ def run(name, bank, tasks, asked, keys, outputs, span, kept, progress):
     outputs: classes, or 1.
     span: snapshots of a network that are used.
     kept: how many models are returned, the first ones.
-    progress: called with (models done, 1, models that go on).
+    progress: called with (models done, models to go).
 
   Returns:
     (outputs [models, N, span, S, O] for each of `asked`, [`Fitted`]).
@@ -42,7 +42,7 @@ def run(name, bank, tasks, asked, keys, outputs, span, kept, progress):
       epochs = slice(ask.first[n], ask.first[n] + span)
       outputs_n.append(say(fitted, bank.even_MxExSxF[ask.test_N[n], epochs]))
     trained += [fitted] * (n < kept)
-    progress(n, 1, len(keys) - n - 1)
+    progress(n + 1, len(keys) - n - 1)
   return [np.stack(x) for x in said], trained
 
 

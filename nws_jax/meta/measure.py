@@ -25,7 +25,9 @@ from nws_jax.meta import (
 )
 
 MEMORY = 1 << 30  # bytes that models trained at once may take, about
+LANES = {'cpu': 25}  # models that train at once where more are no faster
 STRETCHES = 16  # parts of a window whose layout must not be known
+_FEW = 30  # trials whose features may be padded to any width
 
 
 class Looks(NamedTuple):
@@ -50,6 +52,7 @@ class Place(NamedTuple):
   region: windows.Region
   looks: Looks
   pairs_Mx2: Any = None  # rows of `source` that are compared, if any are
+  seed: int = 0  # of the windows drawn for training
   frame: Any = None  # `Frame` of other networks that these are read like
 
 
@@ -113,8 +116,8 @@ def decide(places, trials, outputs, *, name, plan, key, progress, members=1,
     members: models of each task whose outputs are averaged: on this few
       networks one model's start alone moves its accuracy by points. What is
       fitted without gradients has one start.
-    progress: called with (models done, models, rounds done, models going),
-      the last two of those that train now.
+    progress: called with (models done, models, rounds done, models to go),
+      the last two of the group that trains now.
     validate: whether validation networks are decided too.
     keep: of how many trials, the first ones, the models are returned.
 
@@ -124,7 +127,7 @@ def decide(places, trials, outputs, *, name, plan, key, progress, members=1,
   fill_key, key = jax.random.split(key)
   members = 1 if name in settings.FITTED else members
   sizes = [members * len(t.sides.trains_F) for t in trials]
-  begins, outcomes = np.cumsum([0] + sizes), [None] * len(trials)
+  begins, outcomes = _number(trials, sizes), [None] * len(trials)
   done = 0
   for some, kind, span in _group(places, trials, name):
     shared, offsets = _share(places, trials, some, kind, fill_key)
@@ -132,17 +135,18 @@ def decide(places, trials, outputs, *, name, plan, key, progress, members=1,
     keys = jnp.concatenate([
         jax.vmap(lambda n, t=t: jax.random.fold_in(
             jax.random.fold_in(key, trials[t].seed), n))(
-                jnp.arange(begins[t], begins[t + 1])) for t in some])
+                jnp.arange(begins[t], begins[t] + sizes[t])) for t in some])
     now = plan(span)
     asked = _ask(trials, some, offsets, tasks, members, validate)
     kept = sum(sizes[t] for t in some if t < keep)
-    show = functools.partial(_show, progress, done, int(begins[-1]))
+    show = functools.partial(
+        _show, progress, done + sum(sizes[t] for t in some), sum(sizes))
     if kind[0] in settings.FITTED:
       said, trained = fitted.run(
           kind[0], shared, tasks, asked, keys, outputs, span, kept, show)
     else:
       mapped = _build(kind[0], outputs, now._replace(steps=0), kind[1])
-      said, trained = _run_in_parts(
+      said, trained = _run_in_lanes(
           mapped, shared, tasks, asked, keys, now, kind[1], kept, show)
     _collect(outcomes, trials, some, places, said, scales, members, validate)
     _keep(outcomes, trials, [t for t in some if t < keep], places, kind[0],
@@ -151,8 +155,17 @@ def decide(places, trials, outputs, *, name, plan, key, progress, members=1,
   return outcomes
 
 
-def _show(progress, done, models, begin, *at):
-  progress(done + begin, models, *at)
+def _show(progress, end, models, rounds, going):
+  progress(end - going, models, rounds, going)
+
+
+def _number(trials, sizes):
+  """The number of each trial's first model among those of its seed."""
+  begins, ends = [], {}
+  for trial, size in zip(trials, sizes):
+    begins.append(ends.get(trial.seed, 0))
+    ends[trial.seed] = begins[-1] + size
+  return begins
 
 
 def _group(places, trials, name):
@@ -170,7 +183,10 @@ def _group(places, trials, name):
     else:
       even, parts, cost = _size(place)
       kind = (settings.FAST, None)
-      alike = (even > 1, parts.bit_length(), trial.span)
+      # A few models are trained in less time than a program is compiled.
+      width = (parts.bit_length() + 1) // 2 if len(trials) > _FEW else (
+          isinstance(place, Place))
+      alike = (even > 1, width, trial.span)
     if alike not in found or found[alike][1] + cost > MEMORY:
       found[alike] = [([], kind, trial.span), 0, set()]
       groups.append(found[alike][0])
@@ -224,8 +240,7 @@ def _share(places, trials, some, kind, key):
   numbers = list(dict.fromkeys(trials[t].place for t in some))
   if kind[1]:
     return share_vectors(places[numbers[0]], *kind), {numbers[0]: 0}
-  banks = [fill(places[n], kind[0], jax.random.fold_in(key, n))
-           for n in numbers]
+  banks = [fill(places[n], kind[0], key) for n in numbers]
   starts = np.cumsum([0] + [b.even_MxExSxF.shape[1] for b in banks])
   return (windows.Bank(*(_lay([b[i] for b in banks]) for i in (0, 1))),
           dict(zip(numbers, starts.tolist())))
@@ -331,7 +346,8 @@ def fill(place, name, key):
   if isinstance(place, Numbers):
     numbers = jnp.asarray(place.numbers_MxF, jnp.float32)[:, None, None]
     return windows.Bank(numbers, numbers)
-  source, region, looks, pairs_Mx2 = place[:4]
+  source, region, looks, pairs_Mx2, seed, _ = place
+  key = jax.random.fold_in(key, seed)
   networks, snapshots = source.weights_MxExP.shape[:2]
   if name == settings.MAJORITY:
     rows = networks if pairs_Mx2 is None else len(pairs_Mx2)
@@ -409,38 +425,40 @@ def _ask(trials, some, offsets, tasks, members, validate):
   return asked + [tasks._replace(test_N=tasks.valid_N)] * validate
 
 
-def _run_in_parts(mapped, shared, tasks, asked, keys, plan, form, kept,
+def _run_in_lanes(mapped, shared, tasks, asked, keys, plan, form, kept,
                   progress):
-  """Trains as many models at once as memory allows, all parts of one size.
+  """Trains as many models at once as memory allows.
 
   Returns:
     (outputs [models, N, span, S, O] for each of `asked`, the variables of the
     first `kept` models).
   """
   models = len(keys)
-  one = jax.eval_shape(mapped[0], shared, _take(tasks, [0]), keys[:1])
+  one = jax.eval_shape(mapped[0], shared, fit.take(tasks, [0]), keys[:1])
   size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(one.best))
   size *= 5  # variables, two moments, the best ones, gradients
   if form:
     size += 400 * plan.batch * form[0]  # activations of the cnn, about
-  parts = -(-models // max(1, MEMORY // size))
-  width = -(-models // parts)
-  said, trained = [], []
-  for begin in range(0, models, width):
-    rows = np.minimum(np.arange(begin, begin + width), models - 1)
-    best = fit.train(mapped, shared, _take(tasks, rows), keys[rows], plan,
-                     functools.partial(progress, begin))
-    said.append([np.asarray(mapped[2](shared, _take(task, rows), best))
-                 for task in asked])
-    if begin < kept:
-      trained.append(jax.tree.map(np.asarray, best))
-  return ([np.concatenate(x)[:models] for x in zip(*said)],
-          jax.tree.map(lambda *x: np.concatenate(x)[:kept], *trained)
-          if kept else None)
-
-
-def _take(tasks, rows):
-  return jax.tree.map(lambda x: jnp.asarray(x[rows]), tasks)
+  lanes = min(models, max(1, MEMORY // size),
+              LANES.get(jax.default_backend(), models))
+  chunk = max(lanes, 5 * MEMORY // size // lanes * lanes)  # kept on the host
+  said, trained = [[] for _ in asked], []
+  for first in range(0, models, chunk):
+    some = np.arange(first, min(first + chunk, models))
+    best = fit.train(
+        mapped, shared, fit.take(tasks, some), keys[some], plan,
+        lambda rounds, going, later=models - some[-1] - 1: progress(
+            rounds, going + int(later)), lanes)
+    for begin in range(0, len(some), lanes):
+      rows = np.minimum(np.arange(begin, begin + lanes), len(some) - 1)
+      for outputs, task in zip(said, asked):
+        outputs.append(np.asarray(mapped[2](
+            shared, fit.take(task, some[rows]), fit.take(best, rows)))[
+                :len(some) - begin])
+    if first < kept:
+      trained.append(best)
+  return [np.concatenate(x) for x in said], (jax.tree.map(
+      lambda *x: np.concatenate(x)[:kept], *trained) if kept else None)
 
 
 def _collect(outcomes, trials, some, places, said, scales, members, validate):

@@ -44,6 +44,12 @@ def list_where(request):
   if not groups:
     raise errors.Wrong(f'--ablate={",".join(request.axes)}: these networks '
                        'have no such tensors in common.')
+  asked = request.settings.window
+  if asked and max(min(of) for of in lengths.values()) < asked:
+    raise errors.Wrong(
+        f'--ablate={",".join(request.axes)}: no place holds a window of '
+        f'{asked} weights; the longest has '
+        f'{max(min(of) for of in lengths.values())}. Give at most that, or 0.')
   split = any(a in request.axes for a in (LAYER, TENSOR, PART))
   found = []
   for key, parts in groups.items():
@@ -67,7 +73,7 @@ def local_window(request_window, shortest):
           else max(min(SHORTEST, shortest), shortest // _SHARE))
 
 
-def make(source, names, where, looks, pairs_Mx2=None):
+def make(source, names, where, looks, pairs_Mx2=None, seed=0):
   """The `measure.Place`.
 
   Args:
@@ -76,6 +82,7 @@ def make(source, names, where, looks, pairs_Mx2=None):
     where: `Where`.
     looks: `measure.Looks` but for the length.
     pairs_Mx2: as of the place.
+    seed: likewise.
   """
   chosen = where.parts or names
   kept_AxP = np.isin(np.asarray(source.parts_AxP),
@@ -89,7 +96,8 @@ def make(source, names, where, looks, pairs_Mx2=None):
     low_M = np.zeros_like(high_M)
     looks = looks._replace(tensors=layouts.keep(looks.tensors, chosen))
   return measure.Place(source, windows.Region(low_M, high_M),
-                       looks._replace(length=where.window), pairs_Mx2)
+                       looks._replace(length=where.window), pairs_Mx2,
+                       seed)
 
 
 def _group(request):

@@ -111,7 +111,7 @@ def make(zoo, name, settings, axes=()):
   rungs.check(settings.classifier, window, axes, networks, zoo.layers)
   request = Request(
       settings, tuple(axes), zoo, members, rows, networks, pairs_Mx2, left_out,
-      target, windows.split(members), window, epochs)
+      target, windows.split(members, len(networks)), window, epochs)
   if settings.hold_out and 'hold_out' not in axes:
     level, *more = transfer.list_levels(members, settings.hold_out, name)
     if more:
@@ -174,10 +174,11 @@ def read_tensors(request):
                       dict.fromkeys(request.rows['architecture']))
 
 
-def make_place(request, source):
-  """The `measure.Place` of whole vectors."""
+def make_place(request, source, seed=None):
+  """The `measure.Place` of whole vectors, for the first or another seed."""
   return measure.Place(
-      source, whole(request), make_looks(request), request.pairs_Mx2)
+      source, whole(request), make_looks(request), request.pairs_Mx2,
+      request.settings.seed if seed is None else seed)
 
 
 def make_trial(request, **changed):

@@ -30,6 +30,7 @@ from nws_jax.meta import (
   unlike,
   windows,
 )
+from nws_jax.meta import answer as answers
 from nws_jax.meta import request as requests
 from nws_jax.store import tables
 
@@ -275,9 +276,8 @@ def _describe(request, outcome):
 
 def _calibrate(test, valid, folds):
   """A temperature a fold, from its validation networks; what it is worth."""
-  temperatures_F = np.array([calibration.fit_temperature(
-      score.pool(valid)[valid.folds_T == f], valid.true_T[valid.folds_T == f])
-      for f in range(folds)])
+  found = answers.fit_temperatures(test, valid)
+  temperatures_F = np.array([found[f] for f in range(folds)])
   soft, tested = (
       calibration.soften(score.pool(d), temperatures_F[d.folds_T][:, None])
       for d in (valid, test))

@@ -29,7 +29,7 @@ def tell_result(record):
            _tell_networks(record), '']
   if kind == 'classification':
     lines += [
-        f'chance       {record["chance"]:7.3f}  (the largest class'
+        f'{"chance":<17}{record["chance"]:.3f}  (the largest class'
         f'{"; classes are balanced" if record["config"]["balance"] else ""})',
         _line('per network', record['per_network']),
         _line('per window', record['per_window']),
@@ -41,8 +41,20 @@ def tell_result(record):
               _line('mean |error|', record['mean_absolute_error'], '.3g')]
     if 'mean_absolute_error_log' in record:
       lines.append(_line('  of the log', record['mean_absolute_error_log']))
-  for name, part in record['controls'].items():
-    lines.append(_line(name, part))
+  if 'seeds' in record:
+    lines.append(f'{len(record["seeds"]["values"])} meta-seeds, standard '
+                 f'deviation {record["seeds"]["deviation"]:.3f}')
+  if 'calibration' in record:
+    lines.append(f'{"calibration":<17}{record["calibration"]["error"]:.3f}  '
+                 '(expected calibration error)')
+  if record['controls']:
+    lines += ['', 'controls'] + [
+        _line(f'  {name}', part) + _tell_more(part)
+        for name, part in record['controls'].items()]
+  lines += [f'  {name}: left out, {reason}'
+            for name, reason in record['controls_left_out'].items()]
+  lines += ['', *(f'WARNING: {w}' for w in record['warnings'])
+            ] if record['warnings'] else []
   if kind == 'classification':
     lines += ['', *_tell_confusion(record['classes'], record['confusion'])]
   return '\n'.join(lines)
@@ -65,7 +77,7 @@ def tell_ladder(record):
 
 
 def tell_ablation(axes, cells):
-  """The grid as text: the last axis to the right, * above chance.
+  """The grid as text: the last axis to the right, * above chance (Holm).
 
   Args:
     axes: names of its axes.
@@ -76,8 +88,8 @@ def tell_ablation(axes, cells):
   rows = {}
   for cell in cells:
     name = ', '.join(str(cell[a]) for a in axes[:-1])
-    rows.setdefault(name, {})[cell[across]] = (
-        f'{cell["value"]:.2f}{"*" if cell["above_chance"] else " "}')
+    rows.setdefault(name, {})[cell[across]] = f'{cell["value"]:.2f}' + (
+        '*' if cell['p_holm'] <= 0.05 else ' ')
   first = max(map(len, [*rows, across])) + 2
   width = max(6, *(len(str(c)) + 2 for c in columns))
   lines = [f'{across:<{first}}' + ''.join(f'{c!s:>{width}}' for c in columns)]
@@ -86,7 +98,8 @@ def tell_ablation(axes, cells):
         f'{row.get(c, ""):>{width}}' for c in columns))
   chance = sum(c['chance'] for c in cells) / len(cells)
   return '\n'.join(lines + [
-      '', f'chance {chance:.3f}; *: the whole 95 % interval is above it'])
+      '', f'chance {chance:.3f}; *: above it at 5 %, corrected for '
+      f'{len(cells)} cells'])
 
 
 def _tell_networks(record):
@@ -103,7 +116,17 @@ def _tell_networks(record):
 def _line(name, part, form='.3f'):
   value = part.get('accuracy', part.get('value'))
   low, high = part['interval']
-  return f'{name:<15}{value:{form}}  [{low:{form}}, {high:{form}}]'
+  return f'{name:<17}{value:{form}}  [{low:{form}}, {high:{form}}]'
+
+
+def _tell_more(part):
+  """What stands behind the interval of a control."""
+  if 'p_value' in part:
+    return f'  p = {part["p_value"]:.3f}'
+  if 'difference_p' not in part:
+    return ''
+  return (f'  {part["networks"]} networks, chance {part["chance"]:.3f}, '
+          f'differs: p = {part["difference_p"]:.3f}')
 
 
 def _tell_confusion(classes, confusion):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from nws_jax import errors, space
+from nws_jax.meta import windows
 
 LEAST = 5  # networks of each class
 LEVELS = 20  # a number that takes more of them is regressed
@@ -194,8 +195,8 @@ def spread_epochs(members, epochs):
 def pair(members, seed):
   """Pairs of networks: of one setting, and as many of different ones.
 
-  The other network of a different setting is drawn from the same fold and
-  the same side of the split, so that no pair lies across them.
+  The other network of a different setting is drawn from the same side of the
+  split, or fold, so that no pair lies across them.
 
   Returns:
     (a row a pair, that of its first network with `other`, the id of the
@@ -206,7 +207,7 @@ def pair(members, seed):
   """
   rng = np.random.default_rng([seed, 2])
   setting_M = members['setting'].to_numpy()
-  side_M = (members['split'] + members['fold'].astype(str)).to_numpy()
+  side_M = members[windows.by(len(members))].to_numpy()
   rows, same = [], []
   for setting in dict.fromkeys(setting_M):
     of_it = np.flatnonzero(setting_M == setting)

@@ -97,7 +97,12 @@ def join(train_F, valid_F, test_F):
                  for part in _pad(side)))
 
 
-def split(members):
+def by(networks):
+  """The column that tells the sides of so many networks: split or fold."""
+  return 'split' if networks >= LARGE else 'fold'
+
+
+def split(members, networks=None):
   """`Sides` by network: 5-fold cross-validation, or the split of a large zoo.
 
   Fold k is tested, fold k + 1 validated, the rest trained on. All replicates
@@ -105,15 +110,16 @@ def split(members):
 
   Args:
     members: DataFrame with `split` and `fold`, in the order of the rows.
+    networks: how many they are of, if not one each.
 
   Raises:
     errors.Wrong: a side is empty.
   """
-  if len(members) >= LARGE:
-    at = members['split'].to_numpy()
+  column = by(networks or len(members))
+  at = members[column].to_numpy()
+  if column == 'split':
     sides = [[np.flatnonzero(at == s)] for s in ('train', 'valid', 'test')]
   else:
-    at = members['fold'].to_numpy()
     k = range(FOLDS)
     sides = [[np.flatnonzero((at != i) & (at != (i + 1) % FOLDS)) for i in k],
              [np.flatnonzero(at == (i + 1) % FOLDS) for i in k],

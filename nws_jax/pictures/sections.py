@@ -105,8 +105,8 @@ def _tabulate(kept, regression):
               (f'readings_{kind}', 'Read from networks that the classifier was '
                'not fitted to, with 95 % intervals; above chance: the whole '
                f'interval is. {said}', table),
-              (f'controls_{kind}', 'Controls: what must come out at chance.',
-               controls))
+              (f'controls_{kind}', 'Controls: what else could explain the '
+               'score.', controls))
           if len(frame)]
 
 

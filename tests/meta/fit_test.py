@@ -119,7 +119,7 @@ def test_a_mapped_model_is_the_model_alone():
   together = fit.run(
       functions, bank, jax.tree.map(jnp.asarray, tasks), keys, plan)
   alone = np.concatenate([
-      fit.run(functions, bank, measure._take(tasks, [f]), keys[f:f + 1], plan)
+      fit.run(functions, bank, fit.take(tasks, [f]), keys[f:f + 1], plan)
       for f in (0, 3)])
   np.testing.assert_allclose(alone, together[[0, 3]], atol=1e-4)
   assert np.abs(together[0] - together[1]).max() > 1e-2
@@ -136,7 +136,7 @@ def test_it_stops_early_and_keeps_the_best():
       classifiers.make('fast', 3), windows.look_up(), plan)
   trial = measure.Trial(0, np.broadcast_to(labels, (5, 60)), sides, 1)
   tasks, _ = measure._make_tasks([trial], [0], {0: 0}, 1)
-  task, key = measure._take(tasks, 0), jax.random.key(0)
+  task, key = fit.take(tasks, 0), jax.random.key(0)
   state, states = start(bank, task, key), []
   step = jax.jit(advance)
   for _ in range(60):
@@ -169,9 +169,20 @@ def test_a_diverged_classifier_is_an_error():
     _decide([np.arange(20.)], 1, rate=1e30, steps=40)
 
 
-def test_parts_of_a_large_grid_are_the_whole(monkeypatch):
+@pytest.mark.parametrize('patience', [1, 1000])
+def test_models_in_a_few_lanes_are_those_in_many(patience):
   labels = np.arange(60) % 3
-  whole = _decide([labels], 3, steps=20)[0].outputs_TxSxO
-  monkeypatch.setattr(measure, 'MEMORY', 1 << 16)
-  parts = _decide([labels], 3, steps=20)[0].outputs_TxSxO
-  np.testing.assert_allclose(parts, whole, atol=1e-4)
+  source, region = _shared(labels, spread=3.0)
+  sides = windows.split(pd.DataFrame({'fold': np.arange(60) % 5}))
+  bank = measure.fill(_place(source, region), 'fast', jax.random.key(0))
+  plan = fit.Plan(50, 10, patience, 16, 1e-3, 1)
+  mapped = fit.map_fit(fit.make_fit(
+      classifiers.make('fast', 3), windows.look_up(), plan))
+  trial = measure.Trial(0, np.broadcast_to(labels, (5, 60)), sides, 1)
+  tasks, _ = measure._make_tasks([trial], [0], {0: 0}, 2)
+  keys = jax.random.split(jax.random.key(0), 10)
+  all_, few = (fit.train(mapped, bank, tasks, keys, plan, lanes=lanes)
+               for lanes in (None, 3))
+  for a, b in zip(jax.tree.leaves(all_), jax.tree.leaves(few)):
+    assert len(a) == 10
+    np.testing.assert_allclose(a, b, atol=1e-4)

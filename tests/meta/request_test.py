@@ -4,7 +4,7 @@ import io
 import numpy as np
 import pytest
 
-from nws_jax.meta import answer, score, summary
+from nws_jax.meta import answer, measure, score, summary
 from nws_jax.meta import request as requests
 
 
@@ -87,3 +87,27 @@ def test_permutations_move_whole_settings():
     np.testing.assert_array_equal(run[::2], run[1::2])
     np.testing.assert_array_equal(np.sort(run), values)
     assert (run != values).any()
+
+
+def test_seeds_are_pooled_and_their_spread_is_told(plant, settle):
+  record, text = _answer(plant(effect=0.5), settle(seeds=3, seed=4))
+  rows = list(csv.DictReader(io.StringIO(text)))
+  assert [r['seed'] for r in rows[::60]] == ['4', '5', '6'] and len(rows) == 180
+  values = [np.mean([r['true'] == r['predicted'] for r in rows[n:n + 60]])
+            for n in (0, 60, 120)]
+  assert record['seeds']['values'] == pytest.approx(values)
+  assert len(set(values)) > 1
+  assert record['per_network']['accuracy'] == pytest.approx(np.mean(values))
+  alone, _ = _answer(plant(effect=0.5), settle(seed=5))
+  assert alone['per_network']['accuracy'] == pytest.approx(values[1])
+  low, high = record['per_network']['interval']
+  assert high - low > 0.8 * np.subtract(*alone['per_network']['interval'][::-1])
+
+
+def test_a_vote_is_what_most_windows_say():
+  shares = [[[0.9, 0.09, 0.01], [0.4, 0.59, 0.01], [0.4, 0.59, 0.01]],
+            [[0.9, 0.09, 0.01], [0.2, 0.7, 0.1], [0.3, 0.3, 0.4]]]
+  said = measure.Decisions(np.arange(2), np.zeros(2, int), np.array([1, 0]),
+                           np.log(shares))
+  assert score.vote(said).tolist() == [1, 0]  # a tie: the likelier of them
+  assert score.pool(said).argmax(1)[0] == 0

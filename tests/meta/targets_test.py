@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from nws_jax import errors
-from nws_jax.meta import reading, settings, targets
+from nws_jax.meta import answer, reading, settings, targets, windows
+from nws_jax.meta import request as requests
 
 
 def test_classes_stand_in_the_order_of_the_table(plant):
@@ -41,6 +42,74 @@ def test_unknown_names_and_small_classes_are_refused(plant):
   members = plant().members.assign(dataset=['digits'] * 4 + ['mnist'] * 56)
   with pytest.raises(errors.Wrong, match='only 4 networks have digits'):
     targets.choose(members, 'dataset')
+
+
+def test_any_column_can_be_read(plant):
+  members = targets.derive(plant(replicates=2).members)
+  gap = targets.choose(members, 'generalization_gap')
+  np.testing.assert_allclose(
+      gap.values_M, members['train_accuracy'] - members['test_accuracy'])
+  assert not gap.classes
+  members['replicate'] = members['id'] % 2
+  assert targets.choose(members, 'replicate').classes == (0, 1)
+  assert not targets.choose(members, 'setting').classes  # 30 numbers
+  with pytest.raises(errors.Wrong, match='all 60 networks have the same'):
+    targets.choose(members, 'status')
+
+
+def test_bins_are_quantiles_of_the_training_networks(plant):
+  members = plant().members
+  sides = windows.split(members)
+  target = targets.choose(members, 'test_accuracy', bins=3)
+  labels = target.label(sides)
+  assert target.classes == ('1 of 3', '2 of 3', '3 of 3')
+  accuracy = members['test_accuracy'].to_numpy()
+  for fold in range(5):
+    rows = sides.train_FxN[fold, :sides.trains_F[fold]]
+    assert np.ptp(np.bincount(labels[fold, rows])) <= 1
+    assert max(accuracy[labels[fold] == 0]) < min(accuracy[labels[fold] == 1])
+  with pytest.raises(errors.Wrong, match='has classes already'):
+    targets.choose(members, 'optimizer', bins=3)
+  with pytest.raises(errors.Wrong, match='at most 12'):
+    targets.choose(members, 'test_accuracy', bins=20)
+
+
+def test_an_epoch_is_read_from_single_snapshots(plant, settle):
+  zoo = plant(networks=30)
+  request = requests.make(zoo, 'epoch', settle())
+  assert len(request.members) == 90 and request.snapshots == 1
+  source = requests.load(request)
+  for row, member in enumerate(request.members.itertuples()):
+    np.testing.assert_array_equal(
+        source.weights_MxExP[row, 0],
+        zoo.weights_MxExP[member.id, member.epoch])
+  train, test = (set(request.members['id'].iloc[rows[0]]) for rows in (
+      request.sides.train_FxN, request.sides.test_FxN))
+  assert not train & test
+
+
+def test_pairs_lie_on_one_side_and_are_even(plant):
+  zoo = plant(replicates=3)
+  pairs, rows = targets.pair(zoo.members, 0)
+  assert pairs['same_setting'].mean() == 0.5 and len(pairs) == 2 * 20 * 3
+  setting, fold = (zoo.members[c].to_numpy()[rows]
+                   for c in ('setting', 'fold'))
+  np.testing.assert_array_equal(
+      setting[:, 0] == setting[:, 1], pairs['same_setting'])
+  assert (fold[:, 0] == fold[:, 1]).all()
+  np.testing.assert_array_equal(rows[:, 1], pairs['other'])
+  with pytest.raises(errors.Wrong, match='replicates=2'):
+    targets.pair(plant().members, 0)
+
+
+def test_networks_of_one_setting_are_told(plant, settle):
+  def read(alike):
+    zoo = plant(networks=80, replicates=2, epochs=1, effect=0.0, alike=alike)
+    request = requests.make(zoo, 'same_setting', settle(
+        steps=300, windows_per_network=4, window=80))
+    return answer.run(request, requests.load(request), lambda *at: None)[0]
+  assert read(0.98)['per_network']['interval'][0] > 0.6
+  assert read(0.0)['per_network']['interval'][0] < 0.5
 
 
 def test_select_leaves_out_and_counts(plant):
