@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nws_jax import errors
+from nws_jax.meta import answer as answers
 from nws_jax.meta import (
   baselines,
   calibration,
@@ -30,7 +31,6 @@ from nws_jax.meta import (
   unlike,
   windows,
 )
-from nws_jax.meta import answer as answers
 from nws_jax.meta import request as requests
 from nws_jax.store import tables
 
