@@ -17,9 +17,8 @@ from nws_jax.meta import calibration, settings
 
 # What a saved estimator may consist of; nothing else is ever loaded.
 TRUSTED = (
-    'sklearn.ensemble._hist_gradient_boosting.binning._BinMapper',
+    'numpy.dtype',
     'sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor',
-    'sklearn.preprocessing._data.StandardScaler',
 )
 _FLOOR = 1e-6  # least probability that a rung gives a class
 
@@ -66,11 +65,13 @@ def fit(name, train, valid, outputs, seed):
   plain = Fitted(name, outputs, None, shares_O)
   if name == settings.MAJORITY or len(np.unique(labels_N)) < 2:
     return plain
+  rows_NxF = _clean(train[0])
+  rows_NxF[:, np.isnan(rows_NxF).all(0)] = 0  # some rungs want a value to scale
   best = None
   for estimator in _list_estimators(name, labels_N.dtype.kind == 'i', seed):
     with _quietly():
-      estimator.fit(_clean(train[0]), labels_N)
-    fitted = _set_scale(plain._replace(estimator=estimator), valid)
+      estimator.fit(rows_NxF, labels_N)
+      fitted = _set_scale(plain._replace(estimator=estimator), valid)
     loss = measure_loss(say(fitted, valid[0]), valid[1]).mean()
     if best is None or loss < best[0]:
       best = loss, fitted
@@ -139,7 +140,8 @@ def _list_estimators(name, classes, seed):
     # What a window lacks is put at the mean, which is 0 after scaling.
     return pipeline.make_pipeline(
         preprocessing.StandardScaler(),
-        impute.SimpleImputer(strategy='constant', fill_value=0.0),
+        impute.SimpleImputer(strategy='constant', fill_value=0.0,
+                             keep_empty_features=True),
         estimator)
 
   if name == settings.BOOSTING:

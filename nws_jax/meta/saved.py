@@ -153,7 +153,7 @@ def read(path):
     models = measure.Models(
         record['classifier'], looks, len(record['classes']) or 1,
         record['folds'], record['members'], trained,
-        np.array(record['centers']), np.array(record['scales']), None)
+        np.array(record['centers']), np.array(record['scales']))
     reference = unlike.read(os.path.join(path, 'unlike.npz'))
   except (KeyError, TypeError, ValueError, OSError) as e:
     raise errors.Damaged(f'{path} is damaged: {e}. Delete it and train again: '
@@ -195,10 +195,14 @@ def answer(classifier, vectors_NxP, architecture, id=None):
             for shares, d in zip(shares_NxK, strange_N)]
   said_FxNx1 = pooled_FxNxO * models.scales[folds, None, None] + (
       models.centers[folds, None, None])
-  natural = np.exp if record['logarithm'] else np.asarray
-  return [Answer(None, *(float(natural(value + r)) for r in (
+  natural = _exp if record['logarithm'] else float
+  return [Answer(None, *(natural(value + r) for r in (
       0, -record['reach'], record['reach'])), float(d))
           for value, d in zip(said_FxNx1.mean(0)[:, 0], strange_N)]
+
+
+def _exp(value):
+  return float(np.exp(np.clip(value, -700, 700)))  # what a float can hold
 
 
 def _place(classifier, vectors_NxP, architecture):
@@ -216,7 +220,7 @@ def _place(classifier, vectors_NxP, architecture):
   looks = classifier.models.looks
   frame = measure.find_frame(parts_AxP, [
       (0, tensors[-1].stop, a) for a, tensors in enumerate(looks.tensors)])
-  return measure.Place(source, region, looks, None, frame)
+  return measure.Place(source, region, looks, frame=frame)
 
 
 def _speak(models, place):

@@ -22,10 +22,10 @@ class RealZoo:
     self.weights_MxP = rng.normal(
         size=(networks, vectors.num_weights(ARCH))).astype(np.float32)
     for n, s in enumerate(SPANS):  # tensors differ in size, as real ones do
-      self.weights_MxP[:, s.start:s.stop] *= 2.0 ** (n % 5)
+      self.weights_MxP[:, s.start:s.stop] *= 4.0 ** (n % 5)
       if s.layer == 'fc1':
         self.weights_MxP[:, s.start:s.stop] += (
-            effect * 2.0 ** (n % 5) * (label_M - 1)[:, None])
+            effect * 4.0 ** (n % 5) * (label_M - 1)[:, None])
     self.layers = pd.DataFrame([dict(
         architecture=ARCH.name, layer=s.layer, tensor=s.tensor, start=s.start,
         stop=s.stop, shape='x'.join(map(str, s.shape))) for s in SPANS])
