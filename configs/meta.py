@@ -26,7 +26,9 @@ def _default():
   # architecture of at most 40,000 weights, else 5,000.
   c.window = 0
   c.epochs = 'last'  # snapshots: last, all, one epoch, or first:last of them
-  c.classifier = 'auto'  # fast, cnn; auto is fast on CPU and cnn elsewhere
+  # majority, logistic, svm, boosting, fast, cnn, transformer, equivariant; auto
+  # is fast on CPU and cnn elsewhere.
+  c.classifier = 'auto'
 
   # Who is read.
   c.diverged = False  # whether diverged networks are read too
@@ -43,12 +45,17 @@ def _default():
   # updates at most, rounded up to whole rounds; 0 if passes tell
   c.steps = 600
   c.passes = 0  # times that every training snapshot is used; 0 if steps tell
+  c.cnn_steps = 0  # updates of cnn in --ladder on CPU; 0 leaves it out there
   c.round_steps = 10  # updates between two looks at the validation networks
   c.patience = 10  # such looks without a better loss, then it stops
-  c.windows_drawn = 16  # of each snapshot to train fast on; cnn draws anew
+  # Of each snapshot, to train fast and the rungs on statistics on; others draw
+  # anew at each step.
+  c.windows_drawn = 16
 
   # Deciding and its intervals.
-  c.members = 5  # models, each from its own start, whose outputs are averaged
+  # Models, each from its own start, whose outputs are averaged: of fast and
+  # cnn; the others have one.
+  c.members = 5
   c.windows_per_network = 16  # evenly spaced ones, of each snapshot
   c.bootstrap = 1000  # resamples of the settings
   c.seeds = 1  # meta-seeds, seed and those after it, whose figures are pooled

@@ -11,6 +11,8 @@
   python -m nws_jax.meta --target=dataset --config=configs/meta.py:published
       the published CNN on windows of 5,000 weights
 
+  python -m nws_jax.meta --target=optimizer --ladder
+      from the majority to the equivariant network, one table
   python -m nws_jax.meta --target=optimizer --hold_out=dataset=digits
       learns from networks on the other sets, tests on those on digits
   python -m nws_jax.meta --target=learning_rate --bins=3 --exclude=mean,variance
@@ -21,8 +23,8 @@ optimizer, activation, initialization, filter_size, depth_conv, depth_fc,
 width_conv, width_fc, weight_decay, dropout, test_accuracy, generalization_gap,
 epoch, same_setting and any column of members.csv; those that vary in the zoo.
 
-Writes result.json and predictions.csv, or ablation.csv, .json and .png, into
-<workdir>/<target>/<digest of the request>/. The same request again prints
+Writes result.json, predictions.csv and model/, or ablation.csv, .json and .png,
+into <workdir>/<target>/<digest of the request>/. The same request again prints
 what is there.
 """
 
@@ -49,7 +51,13 @@ _WORKDIR = flags.DEFINE_string(
 _TARGET = flags.DEFINE_string(
     'target', None, 'The property to read.', flag_values=_FLAGS)
 _CLASSIFIER = flags.DEFINE_string(
-    'classifier', None, 'fast or cnn, in place of the config\'s.',
+    'classifier', None, 'In place of the config\'s: majority, logistic, svm, '
+    'boosting, fast, cnn, transformer or equivariant.', flag_values=_FLAGS)
+_LADDER = flags.DEFINE_bool(
+    'ladder', False, 'All classifiers, one after another, and one table.',
+    flag_values=_FLAGS)
+_SAVE = flags.DEFINE_bool(
+    'save', True, 'Keep the trained classifier, for nws_jax.identify.',
     flag_values=_FLAGS)
 _ABLATE = flags.DEFINE_string(
     'ablate', None, 'Makes a grid over some of layer, tensor, part, position, '
@@ -83,6 +91,9 @@ def main():
   request = _ask()
   from nws_jax.meta import request as requests
   from nws_jax.meta import summary
+  if _LADDER.value:
+    _climb(request)
+    return
   folder = requests.folder(_WORKDIR.value, request)
   done = os.path.join(
       folder, 'ablation.json' if request.axes else 'result.json')
@@ -105,6 +116,13 @@ def _ask():
     config['controls'] = 'all' if _CONTROLS.value else 'none'
   if _CLASSIFIER.value is not None:
     config['classifier'] = _CLASSIFIER.value
+  if _LADDER.value:
+    if _CLASSIFIER.value or _ABLATE.value:
+      raise errors.Wrong('--ladder is of all classifiers and of one number: '
+                         'leave out --classifier and --ablate.')
+    config['classifier'] = settings.MAJORITY  # which takes any request
+    if _CONTROLS.value is None:
+      config['controls'] = 'none'  # the rungs are compared with each other
   checked = settings.from_config(config)
   from nws_jax import api
   from nws_jax.meta import ablation
@@ -115,17 +133,51 @@ def _ask():
   return requests.make(api.Zoo(_ZOO.value), _TARGET.value, checked, axes)
 
 
-def _make(request, folder, begin):
-  """Trains, and writes the files; the record last, it says that all is there.
-
-  `begin` is when the command began.
-  """
-  from nws_jax.meta import ablation, answer, price
+def _climb(request):
+  """Makes every rung that is not there yet, and the table of all."""
+  from nws_jax.meta import price, rungs, summary
   from nws_jax.meta import request as requests
   from nws_jax.store import tables
-  print(price.tell(request, _measure_speed()), file=sys.stderr)
+  asked, left_out = rungs.list_requests(request)
+  speed, source, rows = _measure_speed(), None, []
+  todo = [r for r in asked if _FORCE.value or not os.path.exists(
+      os.path.join(requests.folder(_WORKDIR.value, r), 'result.json'))]
+  total = sum(price.estimate(r, speed) for r in todo)
+  print(f'{len(todo)} of {len(asked)} rungs to make, at most about '
+        f'{price.say(total)}', file=sys.stderr)
+  for rung in asked:
+    folder, begin = requests.folder(_WORKDIR.value, rung), time.monotonic()
+    if rung in todo:
+      source = source or requests.load(rung)
+      _make(rung, folder, begin, source, speed)
+    record = tables.read_json(os.path.join(folder, 'result.json'))
+    rows.append(rungs.make_row(record, rung.digest))
+  folder = os.path.join(_WORKDIR.value, request.target.name,
+                        rungs.digest(request))
   _make_folder(folder)
-  source = requests.load(request)
+  record = rungs.describe(request, rows, left_out)
+  tables.write_text(os.path.join(folder, 'ladder.csv'), rungs.write(rows))
+  tables.write_json(os.path.join(folder, 'ladder.json'), record)
+  print(summary.tell_ladder(record))
+  print(f'\n{os.path.join(folder, "ladder.csv")}')
+
+
+def _make(request, folder, begin, source=None, speed=None):
+  """Trains, and writes the files; the record last, it says that all is there.
+
+  Args:
+    request: `request.Request`.
+    folder: its own.
+    begin: when it began.
+    source: its `windows.Source`, if it was read before.
+    speed: as of `_measure_speed`, if it was measured before.
+  """
+  from nws_jax.meta import ablation, answer, price, saved
+  from nws_jax.meta import request as requests
+  from nws_jax.store import tables
+  print(price.tell(request, speed or _measure_speed()), file=sys.stderr)
+  _make_folder(folder)
+  source = source or requests.load(request)
   bar = _Bar(request.target.name)
   try:
     if request.axes:
@@ -135,7 +187,9 @@ def _make(request, folder, begin):
           os.path.join(folder, 'ablation.csv'), ablation.write(cells))
       _draw(os.path.join(folder, 'ablation.png'), cells, record)
     else:
-      record, predictions = answer.run(request, source, bar.show)
+      record, predictions, outcome = answer.run(request, source, bar.show)
+      if _SAVE.value and saved.can(request):
+        saved.write(folder, request, source, outcome)
       tables.write_text(os.path.join(folder, 'predictions.csv'), predictions)
   finally:
     bar.close()

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nws_jax import errors
-from nws_jax.meta import measure, places, score, stats, transfer
+from nws_jax.meta import measure, places, rungs, score, stats, transfer
 from nws_jax.meta import request as requests
 
 EPOCH, TRAIN_EPOCH = 'epoch', 'train_epoch'
@@ -104,7 +104,7 @@ def count_models(request):
   if HOLD_OUT in request.axes:
     folds += len(request.sides.trains_F)
   return (len(list_where(request)) * len(list_times(request)) * folds
-          * request.settings.members)
+          * rungs.count_members(request.settings))
 
 
 def list_where(request):
@@ -115,7 +115,7 @@ def list_where(request):
       a length that was given.
   """
   found = places.list_where(request)
-  requests.check_length(
+  rungs.check_length(
       request.settings.classifier, min(w.window for w in found))
   return found
 

@@ -13,7 +13,8 @@ def run(request, source, progress):
   """Trains and tests for one number, with its controls.
 
   Returns:
-    (what result.json says but for the time, text of predictions.csv).
+    (what result.json says but for the time, text of predictions.csv, the
+    `measure.Outcome` of the first meta-seed with its models).
   """
   s, target = request.settings, request.target
   asked, left_out = controls.choose(request, source)
@@ -29,7 +30,7 @@ def run(request, source, progress):
       request, places,
       main + shuffled + [c.trial._replace(place=s.seeds + n)
                          for n, c in enumerate(asked)],
-      progress, validate=bool(target.classes))
+      progress, validate=True, keep=1)
   said = [o.tested[0] for o in outcomes]
   runs, said = said[:s.seeds], said[s.seeds:]
   decisions = score.join(runs)
@@ -49,7 +50,7 @@ def run(request, source, progress):
   shares = None
   if target.classes:
     shares, record['calibration'] = _calibrate(outcomes[:s.seeds])
-  return record, write_predictions(request, runs, shares)
+  return record, write_predictions(request, runs, shares), outcomes[0]
 
 
 def _tell_seeds(request, runs):
@@ -59,19 +60,25 @@ def _tell_seeds(request, runs):
   return {'values': values, 'deviation': float(np.std(values, ddof=1))}
 
 
-def _calibrate(outcomes):
-  """(probabilities of every network and seed, what result.json says).
+def fit_temperatures(tested, valid):
+  """{fold: temperature} of `measure.Decisions`.
 
   A fold's temperature is fitted to the validation networks of all folds that
   this fold does not test.
   """
+  found = {}
+  for fold in np.unique(tested.folds_T).tolist():
+    other = ~np.isin(valid.rows_T, tested.rows_T[tested.folds_T == fold])
+    found[fold] = calibration.fit_temperature(
+        score.pool(valid)[other], valid.true_T[other])
+  return found
+
+
+def _calibrate(outcomes):
+  """(probabilities of every network and seed, what result.json says)."""
   raw, soft, temperatures = [], [], []
   for tested, valid in ((o.tested[0], o.valid) for o in outcomes):
-    pooled_TxK, found = score.pool(tested), {}
-    for fold in np.unique(tested.folds_T):
-      other = ~np.isin(valid.rows_T, tested.rows_T[tested.folds_T == fold])
-      found[fold] = calibration.fit_temperature(
-          score.pool(valid)[other], valid.true_T[other])
+    pooled_TxK, found = score.pool(tested), fit_temperatures(tested, valid)
     raw.append(calibration.soften(pooled_TxK))
     soft.append(calibration.soften(
         pooled_TxK, np.array([found[f] for f in tested.folds_T])[:, None]))

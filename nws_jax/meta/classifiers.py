@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from nws_jax.meta import fit, settings
+from nws_jax.meta import equivariant, fit, settings, transformer
 
 SMALL_UP_TO = 40_000  # longest window of the smaller published CNN
 CNN_SHORTEST = 16  # what its poolings leave at least one position of
@@ -127,9 +127,18 @@ class Fast(nn.Module):
     return nn.Dense(self.outputs)(x)
 
 
-def make(name, outputs):
-  """The (init, apply) pair of a classifier, as `fit.Classifier`."""
-  module = {settings.CNN: Cnn, settings.FAST: Fast}[name](outputs)
+def make(name, outputs, form=()):
+  """The (init, apply) pair of a classifier, as `fit.Classifier`.
+
+  Args:
+    name: of a classifier that is a Flax module.
+    outputs: classes, or 1.
+    form: what else its module takes.
+  """
+  module = {
+      settings.CNN: Cnn, settings.FAST: Fast,
+      settings.TRANSFORMER: transformer.Transformer,
+      settings.EQUIVARIANT: equivariant.Equivariant}[name](outputs, *form)
 
   def init(key, inputs):
     return dict(module.init(key, inputs, train=False))

@@ -41,17 +41,17 @@ def describe(window_L, part_L, parts):
       mean, jnp.log(deviation), jnp.log(sums(modulus_L) / some + _TINY),
       jnp.log(sums(scaled_L**4) / some + _TINY),
       sums(jnp.log(modulus_L + _TINY)) / some, sums(scaled_L**3) / some]
-  quantiles = _find_quantiles(window_L, part_L, count)
+  quantiles = find_quantiles(window_L, part_L, count, _LEVELS)
   described = jnp.concatenate([jnp.stack(columns, 1), quantiles], 1)
   return jnp.where(count[:, None] > 0, described, jnp.nan).ravel()
 
 
-def _find_quantiles(window_L, part_L, count):
+def find_quantiles(window_L, part_L, count, levels):
   """Linear quantiles within each part: [parts, levels]."""
   _, ordered_L = jax.lax.sort((part_L, window_L), num_keys=2)
   count = count.astype(jnp.int32)
   first = jnp.cumsum(count) - count
-  at = np.array(_LEVELS)[None] * jnp.maximum(count - 1, 0)[:, None]
+  at = np.array(levels)[None] * jnp.maximum(count - 1, 0)[:, None]
   below = jnp.floor(at).astype(jnp.int32)
   share = at - below
   last = window_L.size - 1

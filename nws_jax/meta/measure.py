@@ -12,7 +12,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nws_jax.meta import classifiers, features, fit, settings, windows
+from nws_jax.meta import (
+  classifiers,
+  equivariant,
+  features,
+  fit,
+  fitted,
+  settings,
+  statistics,
+  transformer,
+  windows,
+)
 
 MEMORY = 1 << 30  # bytes that models trained at once may take, about
 LANES = {'cpu': 25}  # models that train at once where more are no faster
@@ -24,8 +34,16 @@ class Looks(NamedTuple):
   """What of a network is looked at."""
   length: int  # of a window
   even: int  # windows that decide together, at most
-  drawn: int  # windows of a snapshot that `fast` is trained on, at most
-  layout: bool  # whether `fast` may know the tensors
+  drawn: int  # windows of a snapshot that descriptions are trained on, at most
+  layout: bool  # whether a classifier may know the tensors
+  tensors: tuple = ()  # of each layout its `layouts.Tensor`s
+
+
+class Frame(NamedTuple):
+  """What all networks of a place have in common; see `find_frame`."""
+  number_P: np.ndarray  # int32, the number of each part that occurs
+  parts: int  # how many occur
+  longest: int  # values of the longest region
 
 
 class Place(NamedTuple):
@@ -35,6 +53,7 @@ class Place(NamedTuple):
   looks: Looks
   pairs_Mx2: Any = None  # rows of `source` that are compared, if any are
   seed: int = 0  # of the windows drawn for training
+  frame: Any = None  # `Frame` of other networks that these are read like
 
 
 class Numbers(NamedTuple):
@@ -68,10 +87,23 @@ class Outcome(NamedTuple):
   """A trial's decisions: for each of its tests, and on validation networks."""
   tested: list
   valid: Any  # None unless asked for
+  models: Any = None  # `Models`, None unless asked for
+
+
+class Models(NamedTuple):
+  """What was trained for a trial: in the order (member, fold)."""
+  name: str
+  looks: Looks
+  outputs: int
+  folds: int
+  members: int
+  trained: Any  # variables [members * folds, ...], or `baselines.Fitted`s
+  centers: np.ndarray  # of a regressed target, one a fold
+  scales: np.ndarray
 
 
 def decide(places, trials, outputs, *, name, plan, key, progress, members=1,
-           validate=False):
+           validate=False, keep=0):
   """Trains every model, and decides for every tested network.
 
   Args:
@@ -82,15 +114,18 @@ def decide(places, trials, outputs, *, name, plan, key, progress, members=1,
     plan: span -> `fit.Plan`.
     key: consumed.
     members: models of each task whose outputs are averaged: on this few
-      networks one model's start alone moves its accuracy by points.
+      networks one model's start alone moves its accuracy by points. What is
+      fitted without gradients has one start.
     progress: called with (models done, models, rounds done, models to go),
       the last two of the group that trains now.
     validate: whether validation networks are decided too.
+    keep: of how many trials, the first ones, the models are returned.
 
   Returns:
     An `Outcome` for each trial.
   """
   fill_key, key = jax.random.split(key)
+  members = 1 if name in settings.FITTED else members
   sizes = [members * len(t.sides.trains_F) for t in trials]
   begins, outcomes = _number(trials, sizes), [None] * len(trials)
   done = 0
@@ -102,16 +137,26 @@ def decide(places, trials, outputs, *, name, plan, key, progress, members=1,
             jax.random.fold_in(key, trials[t].seed), n))(
                 jnp.arange(begins[t], begins[t] + sizes[t])) for t in some])
     now = plan(span)
-    mapped = _build(kind[0], outputs, now._replace(steps=0), kind[1])
     asked = _ask(trials, some, offsets, tasks, members, validate)
-    said = _run_in_lanes(
-        mapped, shared, tasks, asked, keys, now, kind[1],
-        lambda rounds, going, done=done, some=some: progress(
-            done + sum(sizes[t] for t in some) - going, sum(sizes),
-            rounds, going))
+    kept = sum(sizes[t] for t in some if t < keep)
+    show = functools.partial(
+        _show, progress, done + sum(sizes[t] for t in some), sum(sizes))
+    if kind[0] in settings.FITTED:
+      said, trained = fitted.run(
+          kind[0], shared, tasks, asked, keys, outputs, span, kept, show)
+    else:
+      mapped = _build(kind[0], outputs, now._replace(steps=0), kind[1])
+      said, trained = _run_in_lanes(
+          mapped, shared, tasks, asked, keys, now, kind[1], kept, show)
     _collect(outcomes, trials, some, places, said, scales, members, validate)
+    _keep(outcomes, trials, [t for t in some if t < keep], places, kind[0],
+          outputs, members, trained, scales)
     done += sum(sizes[t] for t in some)
   return outcomes
+
+
+def _show(progress, end, models, rounds, going):
+  progress(end - going, models, rounds, going)
 
 
 def _number(trials, sizes):
@@ -124,7 +169,7 @@ def _number(trials, sizes):
 
 
 def _group(places, trials, name):
-  """Trials that train together: (trials, (classifier, window), span).
+  """Trials that train together: (trials, (classifier, form), span).
 
   Trials on features of one kind share a program, narrower ones being padded,
   as long as what they look at fits into `MEMORY`.
@@ -132,11 +177,9 @@ def _group(places, trials, name):
   groups, found = [], {}
   for t, trial in enumerate(trials):
     place = places[trial.place]
-    if name != settings.FAST and isinstance(place, Place):
-      looks = place.looks
-      kind = (name, (looks.length, _count(place.region, looks.length,
-                                          looks.even)))
-      cost, alike = 0, (trial.place, trial.span)
+    form = _form(place, name)
+    if form or name in settings.FITTED:
+      kind, cost, alike = (name, form), 0, (trial.place, trial.span)
     else:
       even, parts, cost = _size(place)
       kind = (settings.FAST, None)
@@ -155,14 +198,33 @@ def _group(places, trials, name):
   return groups
 
 
+def _form(place, name):
+  """What is static of how a classifier sees vectors: the length, and more.
+
+  None where it sees a description of them instead, or no vectors at all.
+  """
+  if isinstance(place, Numbers):
+    return None
+  length, even = place.looks.length, count_even(place)
+  if name == settings.CNN:
+    return length, even
+  if name == settings.TRANSFORMER:
+    number_P, parts, _ = get_frame(place)
+    if not place.looks.layout:
+      number_P, parts = np.zeros(0, int), 1
+    return length, even, parts, tuple(number_P.tolist())
+  if name == settings.EQUIVARIANT:
+    return length, equivariant.plan(place.looks.tensors[0])
+  return None
+
+
 def _size(place):
   """(windows that decide, parts, bytes) of a place's `windows.Bank`."""
   if isinstance(place, Numbers):
     return 1, 1, place.numbers_MxF.size * 8
   looks, region = place.looks, place.region
-  even, drawn = (_count(region, looks.length, n)
-                 for n in (looks.even, looks.drawn))
-  parts = (_number_parts(place.source, region)[1] if looks.layout
+  even, drawn = (_count(place, n) for n in (looks.even, looks.drawn))
+  parts = (get_frame(place).parts if looks.layout
            else min(STRETCHES, looks.length))
   rows = len(region.low_M if place.pairs_Mx2 is None else place.pairs_Mx2)
   snapshots = place.source.weights_MxExP.shape[1]
@@ -177,13 +239,19 @@ def _share(places, trials, some, kind, key):
   """
   numbers = list(dict.fromkeys(trials[t].place for t in some))
   if kind[1]:
-    place = places[numbers[0]]
-    return (place.source, jnp.asarray(place.region.low_M),
-            jnp.asarray(place.region.high_M)), {numbers[0]: 0}
-  banks = [_fill(places[n], key) for n in numbers]
+    return share_vectors(places[numbers[0]], *kind), {numbers[0]: 0}
+  banks = [fill(places[n], kind[0], key) for n in numbers]
   starts = np.cumsum([0] + [b.even_MxExSxF.shape[1] for b in banks])
   return (windows.Bank(*(_lay([b[i] for b in banks]) for i in (0, 1))),
           dict(zip(numbers, starts.tolist())))
+
+
+def share_vectors(place, name, form):
+  """What models that see the vectors themselves share."""
+  if name == settings.EQUIVARIANT:
+    return equivariant.describe(place.source.weights_MxExP, form[1])
+  return (place.source, jnp.asarray(place.region.low_M),
+          jnp.asarray(place.region.high_M))
 
 
 def _lay(parts_MxExSxF):
@@ -196,42 +264,116 @@ def _lay(parts_MxExSxF):
 
 
 @functools.lru_cache(maxsize=8)  # cells of one shape share what is compiled
-def _build(name, outputs, plan, window):
-  """`fit.map_fit`; `plan.steps` is of no account, `window` is None for fast."""
-  view = windows.cut(*window) if window else windows.look_up()
+def _build(name, outputs, plan, form):
+  """`fit.map_fit`; `plan.steps` is of no account, `form` is of `_form`."""
+  if name == settings.CNN:
+    view, more = windows.cut(*form), ()
+  elif name == settings.TRANSFORMER:
+    view, more = transformer.cut(*form, plan.span), (form[2],)
+  elif name == settings.EQUIVARIANT:
+    view, more = equivariant.look(plan.span), (form[1],)
+  else:
+    view, more = windows.look_up(), ()
   return fit.map_fit(
-      fit.make_fit(classifiers.make(name, outputs), view, plan))
+      fit.make_fit(classifiers.make(name, outputs, more), view, plan))
 
 
-def _count(region, length, most):
+def predict(models, place):
+  """Outputs of kept Flax models for all networks: [models, M, E, S, O].
+
+  Args:
+    models: `Models`.
+    place: `Place`, with the `Frame` that they were trained in.
+  """
+  networks, span = place.source.weights_MxExP.shape[:2]
+  form = _form(place, models.name)
+  if form:
+    shared = share_vectors(place, models.name, form)
+  else:
+    width = models.trained['encoder']['knots'].shape[-1]
+    bank = fill(place, models.name, jax.random.key(0))
+    shared = windows.Bank(*(jnp.pad(
+        x, ((0, 0),) * 3 + ((0, width - x.shape[-1]),),
+        constant_values=np.nan) for x in bank))
+  mapped = _build(models.name, models.outputs,
+                  fit.Plan(0, 1, 1, 1, 1e-3, span), form)
+  count = models.members * models.folds
+  nothing = jnp.zeros(count, jnp.int32)
+  rows = jnp.broadcast_to(jnp.arange(networks)[None], (count, networks))
+  task = fit.Task(*[nothing] * len(fit.Task._fields))._replace(test_N=rows)
+  return np.asarray(mapped[2](shared, task, models.trained))
+
+
+def count_even(place):
+  """How many windows of a snapshot decide together."""
+  return (1 if isinstance(place, Numbers)
+          else _count(place, place.looks.even))
+
+
+def _count(place, most):
   """No more windows than there are different ones."""
-  return min(most, int(np.max(region.high_M - region.low_M)) - length + 1)
+  return min(most, get_frame(place).longest - place.looks.length + 1)
 
 
-def _fill(place, key):
-  """The `windows.Bank` of a place."""
+def get_frame(place):
+  """The `Frame` that a place is read in: its own, if it has no other."""
+  if place.frame is not None:
+    return place.frame
+  region = place.region
+  return find_frame(np.asarray(place.source.parts_AxP), set(zip(
+      region.low_M.tolist(), region.high_M.tolist(),
+      np.asarray(place.source.layout_M).tolist())))
+
+
+def find_frame(parts_AxP, bounds):
+  """The `Frame` of regions; parts that lie in none of them have no number.
+
+  Args:
+    parts_AxP: the tensor of each value, by layout.
+    bounds: (low, high, layout) of the regions there are.
+  """
+  found = set()
+  for low, high, a in bounds:
+    found.update(np.unique(parts_AxP[a, low:high]))
+  number_P = np.zeros(parts_AxP.max() + 1, np.int32)
+  number_P[sorted(found)] = np.arange(len(found))
+  return Frame(number_P, len(found),
+               int(max(high - low for low, high, _ in bounds)))
+
+
+def fill(place, name, key):
+  """The `windows.Bank` of a place: what `fast`, or a fitted rung, looks at."""
   if isinstance(place, Numbers):
     numbers = jnp.asarray(place.numbers_MxF, jnp.float32)[:, None, None]
     return windows.Bank(numbers, numbers)
-  source, region, looks, pairs_Mx2, seed = place
+  source, region, looks, pairs_Mx2, seed, _ = place
   key = jax.random.fold_in(key, seed)
+  networks, snapshots = source.weights_MxExP.shape[:2]
+  if name == settings.MAJORITY:
+    rows = networks if pairs_Mx2 is None else len(pairs_Mx2)
+    nothing = jnp.zeros((rows, snapshots, count_even(place), 1))
+    return windows.Bank(nothing, nothing)
+  frame = get_frame(place)
   low_M, high_M = jnp.asarray(region.low_M), jnp.asarray(region.high_M)
   number_P, parts = np.zeros(0, np.int32), min(STRETCHES, looks.length)
   if looks.layout:
-    number_P, parts = _number_parts(source, region)
+    number_P, parts = frame.number_P, frame.parts
   describe = functools.partial(
       windows.describe, source, number_P=jnp.asarray(number_P),
-      length=looks.length, parts=parts)
-  networks, snapshots = source.weights_MxExP.shape[:2]
+      length=looks.length, parts=parts, by=statistics.describe
+      if name in settings.STATISTICS else features.describe)
   even_MxS = jax.vmap(lambda low, high: windows.space_starts(
-      low, high, looks.length, _count(region, looks.length, looks.even)))(
-          low_M, high_M)
+      low, high, looks.length, count_even(place)))(low_M, high_M)
   even = describe(jnp.repeat(even_MxS[:, None], snapshots, 1))
+  if name in settings.STATISTICS and _sees_kernels(place):
+    even = jnp.concatenate([even, statistics.measure_kernels(
+        source.weights_MxExP, source.layout_M, looks.tensors, region.low_M,
+        region.high_M)[:, :, None]], -1)
   if pairs_Mx2 is not None:  # how far two networks are apart, window by window
     even = jnp.abs(even[pairs_Mx2[:, 0]] - even[pairs_Mx2[:, 1]])
     return windows.Bank(even, even)
-  drawn = _count(region, looks.length, looks.drawn)
-  if _count(region, looks.length, 2) == 1:
+  drawn = _count(place, looks.drawn)
+  if frame.longest == looks.length:
     return windows.Bank(even, even)  # there is one window only
   shape = (networks, snapshots, drawn)
   low, high = (jnp.broadcast_to(x_M[:, None, None], shape)
@@ -240,16 +382,11 @@ def _fill(place, key):
       describe(windows.draw_starts(key, low, high, looks.length)), even)
 
 
-def _number_parts(source, region):
-  """Numbers the parts that lie in the region; others never occur in it."""
-  parts_AxP = np.asarray(source.parts_AxP)
-  layout_M = np.asarray(source.layout_M)
-  found = set()
-  for low, high, a in set(zip(region.low_M, region.high_M, layout_M)):
-    found.update(np.unique(parts_AxP[a, low:high]))
-  number_P = np.zeros(parts_AxP.max() + 1, np.int32)
-  number_P[sorted(found)] = np.arange(len(found))
-  return number_P, len(found)
+def _sees_kernels(place):
+  """Whether the one window there is may be known to hold whole kernels."""
+  return (place.looks.layout and get_frame(place).longest
+          == place.looks.length and statistics.list_kernels(
+              place.looks.tensors))
 
 
 def _make_tasks(trials, some, offsets, members):
@@ -288,22 +425,24 @@ def _ask(trials, some, offsets, tasks, members, validate):
   return asked + [tasks._replace(test_N=tasks.valid_N)] * validate
 
 
-def _run_in_lanes(mapped, shared, tasks, asked, keys, plan, window, progress):
+def _run_in_lanes(mapped, shared, tasks, asked, keys, plan, form, kept,
+                  progress):
   """Trains as many models at once as memory allows.
 
   Returns:
-    outputs [models, N, span, S, O] for each of `asked`.
+    (outputs [models, N, span, S, O] for each of `asked`, the variables of the
+    first `kept` models).
   """
   models = len(keys)
   one = jax.eval_shape(mapped[0], shared, fit.take(tasks, [0]), keys[:1])
   size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(one.best))
   size *= 5  # variables, two moments, the best ones, gradients
-  if window:
-    size += 400 * plan.batch * window[0]  # activations of the cnn, about
+  if form:
+    size += 400 * plan.batch * form[0]  # activations of the cnn, about
   lanes = min(models, max(1, MEMORY // size),
               LANES.get(jax.default_backend(), models))
   chunk = max(lanes, 5 * MEMORY // size // lanes * lanes)  # kept on the host
-  said = [[] for _ in asked]
+  said, trained = [[] for _ in asked], []
   for first in range(0, models, chunk):
     some = np.arange(first, min(first + chunk, models))
     best = fit.train(
@@ -316,7 +455,10 @@ def _run_in_lanes(mapped, shared, tasks, asked, keys, plan, window, progress):
         outputs.append(np.asarray(mapped[2](
             shared, fit.take(task, some[rows]), fit.take(best, rows)))[
                 :len(some) - begin])
-  return [np.concatenate(x) for x in said]
+    if first < kept:
+      trained.append(best)
+  return [np.concatenate(x) for x in said], (jax.tree.map(
+      lambda *x: np.concatenate(x)[:kept], *trained) if kept else None)
 
 
 def _collect(outcomes, trials, some, places, said, scales, members, validate):
@@ -326,7 +468,7 @@ def _collect(outcomes, trials, some, places, said, scales, members, validate):
     trial, folds = trials[t], len(trials[t].sides.trains_F)
     end, scale_end = begin + members * folds, scale + folds
     center_F, scale_F = scales[scale:scale_end].T.reshape(2, -1, 1, 1, 1, 1)
-    even = _count_even(places[trial.place])
+    even = count_even(places[trial.place])
     outputs = []
     for part in said:
       part = part[begin:end, ..., :even, :]
@@ -344,9 +486,20 @@ def _collect(outcomes, trials, some, places, said, scales, members, validate):
     begin, scale = end, scale_end
 
 
-def _count_even(place):
-  return (1 if isinstance(place, Numbers) else
-          _count(place.region, place.looks.length, place.looks.even))
+def _keep(outcomes, trials, some, places, name, outputs, members, trained,
+          scales):
+  """Adds their `Models` to the outcomes of `some`, a group's first trials."""
+  begin = scale = 0
+  for t in some:
+    folds = len(trials[t].sides.trains_F)
+    end = begin + members * folds
+    center_F, scale_F = scales[scale:scale + folds].T
+    outcomes[t] = outcomes[t]._replace(models=Models(
+        name, places[trials[t].place].looks, outputs, folds, members,
+        trained[begin:end] if name in settings.FITTED
+        else jax.tree.map(lambda x, a=begin, b=end: x[a:b], trained),
+        center_F, scale_F))
+    begin, scale = end, scale + folds
 
 
 def _gather(said_FxNxExSxO, trial, rows_FxN, counts_F):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nws_jax import errors
-from nws_jax.meta import measure, reading, windows
+from nws_jax.meta import layouts, measure, reading, windows
 
 LAYER, TENSOR, PART, WINDOW = AXES = ('layer', 'tensor', 'part', 'window')
 SHORTEST = 32  # of the windows of the axis of that name
@@ -94,6 +94,7 @@ def make(source, names, where, looks, pairs_Mx2=None, seed=0):
   if (kept_AxP.sum(1) < high_A - low_A).any():
     source, high_M = windows.keep(source, kept_AxP)
     low_M = np.zeros_like(high_M)
+    looks = looks._replace(tensors=layouts.keep(looks.tensors, chosen))
   return measure.Place(source, windows.Region(low_M, high_M),
                        looks._replace(length=where.window), pairs_Mx2,
                        seed)

@@ -1,10 +1,23 @@
 """What a request costs, told before it starts."""
 
-from nws_jax.meta import ablation, classifiers, controls, places, settings
+from nws_jax.meta import (
+  ablation,
+  classifiers,
+  controls,
+  equivariant,
+  places,
+  rungs,
+  settings,
+  transformer,
+)
 from nws_jax.meta import request as requests
 
 # Seconds on one CPU core, seen on AVX-512 hardware; for a rough word only.
-_COMPILE = {settings.FAST: 6, settings.CNN: 25}
+_COMPILE = {settings.FAST: 6, settings.CNN: 25, settings.TRANSFORMER: 20,
+            settings.EQUIVARIANT: 20}
+_FIT = {settings.MAJORITY: 0.0, settings.LOGISTIC: 0.3, settings.SVM: 0.3,
+        settings.BOOSTING: 3.0}  # a model, of some hundred rows
+_ROWS = 300
 _VALUE = 2e-7  # to describe one value of a window
 _STEP = 4e-4  # a step of one small model
 _EFFICIENCY = 0.5  # of training, against a large dot
@@ -18,27 +31,40 @@ def tell(request, speed):
     speed: floating-point operations a second of a large dot.
   """
   s = request.settings
+  _, models, span = _count(request)
+  plan = requests.make_plan(request, span)
+  size = (len(request.networks) * request.snapshots
+          * request.networks['num_weights'].max())
+  steps = ('' if s.classifier in settings.FITTED
+           else f' of at most {plan.steps} steps')
+  return (f'{s.classifier}: {models} models{steps}, {4 * size / 1e6:,.0f} MB '
+          f'of weights; at most about {say(estimate(request, speed))}')
+
+
+def estimate(request, speed):
+  """Seconds that a request takes at most, about; arguments as of `tell`."""
+  s, name = request.settings, request.settings.classifier
   found, models, span = _count(request)
   plan = requests.make_plan(request, span)
   networks, seconds = len(request.members), 0.0
   for where in found:
     here = models // len(found)
-    scored = here * networks / len(request.sides.trains_F) * span
-    if s.classifier == settings.CNN:
-      flops = classifiers.count_flops(where.window, request.target.outputs)
-      work = flops * (3 * here * plan.steps * plan.batch
-                      + scored * s.windows_per_network)
-      seconds += work / speed / _EFFICIENCY
+    most = where.longest - where.window + 1
+    even, drawn = (min(n, most)
+                   for n in (s.windows_per_network, s.windows_drawn))
+    if name in settings.STATISTICS + (settings.FAST,):
+      seconds += (networks * request.snapshots * (even + drawn * (most > 1))
+                  * where.window * _VALUE)
+    if name in settings.FITTED:
+      seconds += here * _FIT[name] * max(1, networks * span * drawn / _ROWS)
+    elif name == settings.FAST:
+      seconds += here * plan.steps * _STEP
     else:
-      drawn = s.windows_drawn + s.windows_per_network
-      drawn = min(drawn, where.longest - where.window + 1)
-      seconds += (networks * request.snapshots * drawn * where.window * _VALUE
-                  + here * plan.steps * _STEP)
-  seconds += _COMPILE[s.classifier] * len({w.window for w in found})
-  size = networks * request.snapshots * request.members['num_weights'].max()
-  return (f'{s.classifier}: {models} models of at most '
-          f'{plan.steps} steps, {4 * size / 1e6:,.0f} MB of weights; '
-          f'at most about {_say(seconds)}')
+      scored = here * networks / len(request.sides.trains_F) * span * even
+      work = _count_flops(request, where.window) * (
+          3 * here * plan.steps * plan.batch + scored)
+      seconds += work / speed / _EFFICIENCY
+  return seconds + _COMPILE.get(name, 0) * len({w.window for w in found})
 
 
 def _count(request):
@@ -51,11 +77,23 @@ def _count(request):
       set(settings.list_controls(s.controls)) - {'shuffled'})
   length = int(request.networks['num_weights'].max())
   return ([places.Where({}, (), request.window, length)],
-          runs * len(request.sides.trains_F) * s.members, request.snapshots)
+          runs * len(request.sides.trains_F) * rungs.count_members(s),
+          request.snapshots)
 
 
-def _say(seconds):
+def say(seconds):
   for unit, size in (('days', 86400), ('hours', 3600), ('minutes', 60)):
     if seconds > 2 * size:
       return f'{seconds / size:.0f} {unit}'
   return f'{seconds:.0f} seconds'
+
+
+def _count_flops(request, window):
+  """Multiplications and additions of one window, forwards."""
+  name = request.settings.classifier
+  if name == settings.CNN:
+    return classifiers.count_flops(window, request.target.outputs)
+  tensors = requests.read_tensors(request)
+  if name == settings.TRANSFORMER:
+    return transformer.count_flops(window, max(map(len, tensors)))
+  return equivariant.count_flops(equivariant.plan(tensors[0]))

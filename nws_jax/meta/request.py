@@ -13,11 +13,12 @@ import numpy as np
 
 from nws_jax import errors
 from nws_jax.meta import (
-  classifiers,
   fit,
+  layouts,
   measure,
   places,
   reading,
+  rungs,
   targets,
   transfer,
   windows,
@@ -103,11 +104,11 @@ def make(zoo, name, settings, axes=()):
                          'looks at: use --classifier=fast.')
     members, pairs_Mx2 = targets.pair(networks, settings.seed)
   target = targets.choose(members, name, settings.bins)
-  window = reading.choose_window(networks, settings.window)
+  window = rungs.choose_window(settings.classifier, networks, settings.window)
   if {'position', 'pooled'} & set(axes):
     window = places.local_window(
         settings.window, int(networks['num_weights'].min()))
-  check_length(settings.classifier, window)
+  rungs.check(settings.classifier, window, axes, networks, zoo.layers)
   request = Request(
       settings, tuple(axes), zoo, members, rows, networks, pairs_Mx2, left_out,
       target, windows.split(members, len(networks)), window, epochs)
@@ -125,14 +126,6 @@ def _check_apart(name, others):
   if others:
     raise errors.Wrong(f'--target={name} cannot be read together with '
                        f'{", ".join(sorted(others))}: leave one out.')
-
-
-def check_length(classifier, window):
-  """Raises `Wrong` for windows that a classifier cannot take."""
-  if classifier == settings_lib.CNN and window < classifiers.CNN_SHORTEST:
-    raise errors.Wrong(
-        f'a window of {window} weights is too short for the cnn, whose '
-        f'poolings need {classifiers.CNN_SHORTEST}. Use --classifier=fast.')
 
 
 def load(request, epochs=None):
@@ -172,7 +165,13 @@ def make_looks(request):
   s = request.settings
   return measure.Looks(
       request.window, s.windows_per_network, s.windows_drawn,
-      layout=not request.target.fixes_shapes)
+      layout=not request.target.fixes_shapes, tensors=read_tensors(request))
+
+
+def read_tensors(request):
+  """Of each layout of a `windows.Source` its `layouts.Tensor`s."""
+  return layouts.read(request.zoo.layers,
+                      dict.fromkeys(request.rows['architecture']))
 
 
 def make_place(request, source, seed=None):
@@ -191,13 +190,14 @@ def make_trial(request, **changed):
   return trial
 
 
-def decide(request, places_, trials, progress, validate=False):
+def decide(request, places_, trials, progress, validate=False, keep=0):
   """`measure.decide` with what the request settles."""
   s = request.settings
   return measure.decide(
       places_, trials, request.target.outputs, name=s.classifier,
       plan=functools.partial(make_plan, request), key=jax.random.key(0),
-      progress=progress, members=s.members, validate=validate)
+      progress=progress, members=rungs.count_members(s), validate=validate,
+      keep=keep)
 
 
 def whole(request):

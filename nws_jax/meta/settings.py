@@ -6,7 +6,12 @@ import re
 
 from nws_jax import errors
 
-FAST, CNN = CLASSIFIERS = ('fast', 'cnn')
+# The ladder, in its order.
+MAJORITY, LOGISTIC, SVM, BOOSTING, FAST, CNN, TRANSFORMER, EQUIVARIANT = (
+    CLASSIFIERS) = ('majority', 'logistic', 'svm', 'boosting', 'fast', 'cnn',
+                    'transformer', 'equivariant')
+FITTED = (MAJORITY, LOGISTIC, SVM, BOOSTING)  # without gradients
+STATISTICS = (LOGISTIC, SVM, BOOSTING)  # by scikit-learn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +31,7 @@ class Settings:
   batch_size: int
   steps: int
   passes: int
+  cnn_steps: int
   round_steps: int
   patience: int
   windows_drawn: int
@@ -39,6 +45,7 @@ class Settings:
 
 _LEAST = {  # of the whole numbers
     'seed': 0, 'window': 0, 'batch_size': 1, 'steps': 0, 'passes': 0,
+    'cnn_steps': 0,
     'round_steps': 1, 'patience': 1, 'windows_drawn': 1, 'members': 1,
     'windows_per_network': 1, 'bootstrap': 20, 'permutations': 0,
     'bins': 0, 'seeds': 1,
@@ -52,7 +59,6 @@ def list_controls(text):
   """The names of 'default', 'all', 'none' or a list; of `Settings.controls`."""
   named = {'default': _DEFAULT, 'all': CONTROLS, 'none': ()}
   return named.get(text, tuple(n.strip() for n in text.split(',')))
-
 
 
 def from_config(config):

@@ -60,6 +60,22 @@ def tell_result(record):
   return '\n'.join(lines)
 
 
+def tell_ladder(record):
+  """The table of a ladder.json, lowest rung first."""
+  rows, left_out = record['rungs'], record['left_out']
+  what = 'accuracy' if record['kind'] == 'classification' else 'R²'
+  lines = [f'{record["target"]}: {what} per network, {rows[0]["networks"]} '
+           f'networks, chance {rows[0]["chance"]:.3f}', '',
+           f'{"classifier":<14}{what:>9}  95 % interval     seconds']
+  for row in rows:
+    steps = (f'  ({row["steps"]} steps)' if row['classifier'] == 'cnn' else '')
+    lines.append(
+        f'{row["classifier"]:<14}{row["value"]:9.3f}  [{row["low"]:.3f}, '
+        f'{row["high"]:.3f}]{row["seconds"]:11.1f}{steps}')
+  return '\n'.join(lines + [''] * bool(left_out) + [
+      f'without {name}: {why}' for name, why in left_out.items()])
+
+
 def tell_ablation(axes, cells):
   """The grid as text: the last axis to the right, * above chance (Holm).
 

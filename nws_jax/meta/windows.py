@@ -172,8 +172,9 @@ def look_up():
   return fit.View(pick, lambda bank, m, e: bank.even_MxExSxF[m, e])
 
 
-@functools.partial(jax.jit, static_argnames=('length', 'parts'))
-def describe(source, starts_MxExS, number_P, *, length, parts):
+@functools.partial(jax.jit, static_argnames=('length', 'parts', 'by'))
+def describe(source, starts_MxExS, number_P, *, length, parts,
+             by=features.describe):
   """Describes windows of every network and snapshot: [M, E, S, F].
 
   Args:
@@ -183,13 +184,14 @@ def describe(source, starts_MxExS, number_P, *, length, parts):
       parts are equal stretches of the window instead.
     length: of a window.
     parts: how many there are.
+    by: `features.describe`, or what takes and gives the like.
   """
   def look(m, e, start):
     part_L = jax.lax.dynamic_slice(
         source.parts_AxP, (source.layout_M[m], start), (1, length))[0]
     part_L = (number_P[part_L] if number_P.size
               else jnp.arange(length) * parts // length)
-    return features.describe(
+    return by(
         window(source.weights_MxExP, m, e, start, length), part_L, parts)
 
   def describe_snapshot(at):

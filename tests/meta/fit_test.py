@@ -108,7 +108,8 @@ def test_a_mapped_model_is_the_model_alone():
   labels = np.arange(60) % 3
   source, region = _shared(labels)
   sides = windows.split(pd.DataFrame({'fold': np.arange(60) % 5}))
-  bank = measure._fill(_place(source, region), jax.random.key(0))
+  bank = measure.fill(
+      _place(source, region), 'fast', jax.random.key(0))
   plan = fit.Plan(40, 20, 5, 32, 1e-3, 1)
   functions = fit.map_fit(fit.make_fit(
       classifiers.make('fast', 3), windows.look_up(), plan))
@@ -128,7 +129,8 @@ def test_it_stops_early_and_keeps_the_best():
   labels = np.arange(60) % 3
   source, region = _shared(labels)
   sides = windows.split(pd.DataFrame({'fold': np.arange(60) % 5}))
-  bank = measure._fill(_place(source, region, 20, 1, 1), jax.random.key(0))
+  bank = measure.fill(
+      _place(source, region, 20, 1, 1), 'fast', jax.random.key(0))
   plan = fit.Plan(1000, 5, 2, 16, 0.3, 1)  # a rate that soon makes it worse
   start, advance, _ = fit.make_fit(
       classifiers.make('fast', 3), windows.look_up(), plan)
@@ -172,7 +174,7 @@ def test_models_in_a_few_lanes_are_those_in_many(patience):
   labels = np.arange(60) % 3
   source, region = _shared(labels, spread=3.0)
   sides = windows.split(pd.DataFrame({'fold': np.arange(60) % 5}))
-  bank = measure._fill(_place(source, region), jax.random.key(0))
+  bank = measure.fill(_place(source, region), 'fast', jax.random.key(0))
   plan = fit.Plan(50, 10, patience, 16, 1e-3, 1)
   mapped = fit.map_fit(fit.make_fit(
       classifiers.make('fast', 3), windows.look_up(), plan))

@@ -35,7 +35,7 @@ def test_a_result_is_written_and_found_again(call, tmp_path):
   assert code == 0 and 'per network' in out and 'models' in err
   folder, = (tmp_path / 'optimizer').iterdir()
   assert {p.name for p in folder.iterdir()} == {
-      'result.json', 'predictions.csv'}
+      'result.json', 'predictions.csv', 'model'}
   record = json.loads((folder / 'result.json').read_text())
   assert {'target', 'kind', 'classifier', 'classes', 'chance', 'per_network',
           'per_window', 'balanced_accuracy', 'confusion', 'controls',
@@ -68,7 +68,7 @@ def test_an_ablation_is_written(call, tmp_path):
     (('--target=colour',), 'allowed: dataset'),
     (('--target=dataset',), 'What varies: learning_rate'),
     (('--target=optimizer', '--ablate=depth'), 'allowed: layer, tensor'),
-    (('--target=optimizer', '--classifier=svm'), 'auto, fast, cnn'),
+    (('--target=optimizer', '--classifier=tree'), 'auto, majority, logistic'),
     (('--target=optimizer', '--config.window=1000'), 'does not fit'),
     (('--target=optimizer', '--ablate=layer', '--window=100'),
      'no place holds a window of 100'),

@@ -68,7 +68,8 @@ class PlantedZoo:
         'augmentation': rng.integers(0, 2, networks).astype(bool),
         'learning_rate': np.exp(label_M - 6 + rng.uniform(-0.3, 0.3, networks)),
         'activation': 'relu', 'initialization': 'normal', 'filter_size': 3,
-        'depth_conv': 3, 'depth_fc': 2, 'width_conv': 4, 'width_fc': 64, 'weight_decay': 0.0, 'dropout': 0.5,
+        'depth_conv': 3, 'depth_fc': 2, 'width_conv': 4, 'width_fc': 64,
+        'weight_decay': 0.0, 'dropout': 0.5,
         'test_accuracy': rng.uniform(0.1, 0.9, networks)})
     self.members['train_accuracy'] = self.members['test_accuracy'] + (
         rng.uniform(0, 0.1, networks))

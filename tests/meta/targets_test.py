@@ -148,7 +148,7 @@ def test_select_leaves_out_and_counts(plant):
 
 
 @pytest.mark.parametrize('key, value, words', [
-    ('classifier', 'svm', 'auto, fast, cnn'), ('epochs', '8-9', 'first:last'),
+    ('classifier', 'tree', 'auto, majority'), ('epochs', '8-9', 'first:last'),
     ('batch_size', 0, 'whole numbers from 1'), ('min_accuracy', 2.0, 'below 1'),
     ('learning_rate', float('nan'), 'above 0'), ('passes', 3, 'exactly one')])
 def test_settings_name_the_key_that_is_wrong(settle, key, value, words):

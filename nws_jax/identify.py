@@ -1,0 +1,66 @@
+"""Tells how a network was trained that may be anyone's.
+
+  python -m nws_jax.identify weights.safetensors --meta=runs/meta
+      by each classifier that `python -m nws_jax.meta` left under runs/meta:
+      the probability of each class, calibrated on networks it did not see, or
+      a value and what 95 % of such networks lie within; and whether it is
+      unlike anything in the zoo
+  python -m nws_jax.identify runs/zoo:7:10 --meta=runs/meta
+      network 7 after epoch 10, or without :10 after its last; where a
+      classifier was trained on this very zoo, by the models that did not see it
+
+Takes a network of a zoo, an NWS .bin (float64), an .npz or a .safetensors file
+of Flax variables (params/fc1/kernel, batch_stats/fc1_bn/mean ...) or of one
+flat vector, or an Orbax folder of Flax variables. Never a pickle.
+"""
+
+import os
+import re
+
+from absl import flags
+
+from nws_jax import cli, errors
+
+_FLAGS = flags.FlagValues()
+_META = flags.DEFINE_string(
+    'meta', 'runs/meta', 'Folder of results with their classifiers.',
+    flag_values=_FLAGS)
+
+
+def main(*paths):
+  if len(paths) != 1:
+    raise errors.Wrong('give one network: python -m nws_jax.identify '
+                       'CHECKPOINT --meta=runs/meta; see --help.')
+  from nws_jax.meta import identify
+  classifiers = identify.load(_META.value)
+  stranger, member = read(paths[0], classifiers)
+  print(identify.tell(stranger, identify.ask(classifiers, stranger, member)))
+
+
+main.positional = True
+
+
+def read(path, classifiers):
+  """(`strangers.Stranger`, (digest of its zoo, id) if it is of one)."""
+  from nws_jax.meta import identify, strangers
+  match = re.fullmatch(r'(.+?):(\d+)(?::(\d+))?', path)
+  if match is None or os.path.exists(path):
+    return identify.read(path, classifiers), None
+  from nws_jax import api
+  zoo, id = api.Zoo(match[1]), int(match[2])
+  epochs = zoo.epochs(id)
+  if not epochs:
+    raise errors.Wrong(f'{path}: no weights of this network are kept.')
+  epoch = int(match[3]) if match[3] else epochs[-1]
+  row, = zoo.members[zoo.members['id'] == id].to_dict('records')
+  known = identify.list_known(classifiers)
+  if row['architecture'] not in known:
+    raise errors.Wrong(
+        f'{path} is of architecture {row["architecture"]}, unlike anything in '
+        f'the zoo that the classifiers know: {", ".join(known)}.')
+  return strangers.check(path, zoo.vector(id, epoch), row['architecture']), (
+      zoo.digest, id)
+
+
+if __name__ == '__main__':
+  cli.run(main, _FLAGS)

@@ -1,0 +1,207 @@
+"""Saved classifiers, strangers' files and what is unlike, on a small zoo."""
+
+import csv
+import io
+import json
+import os
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+
+from nws_jax import errors
+from nws_jax.meta import answer, identify, saved, strangers, unlike
+from nws_jax.meta import request as requests
+from nws_jax.store import vectors
+from tests.meta import real
+
+NAME = real.ARCH.name
+
+
+@pytest.fixture(scope='module')
+def made(tmp_path_factory):
+  """{(target, classifier): (folder, record, predictions)} of a `RealZoo`."""
+  from configs import meta as presets
+  from nws_jax.meta import settings
+  folder, found = tmp_path_factory.mktemp('meta'), {}
+  for target, classifier in (('optimizer', 'logistic'), ('optimizer', 'fast'),
+                             ('learning_rate', 'logistic')):
+    request = requests.make(real.RealZoo(), target, settings.from_config({
+        **presets.get_config('smoke'), 'permutations': 0, 'steps': 60,
+        'members': 2, 'controls': 'none', 'classifier': classifier}))
+    source = requests.load(request)
+    record, text, outcome = answer.run(request, source, lambda *at: None)
+    path = requests.folder(str(folder), request)
+    os.makedirs(path)
+    saved.write(path, request, source, outcome)
+    found[target, classifier] = (
+        path, record, list(csv.DictReader(io.StringIO(text))))
+  return folder, found
+
+
+@pytest.mark.parametrize('asked', [
+    ('optimizer', 'logistic'), ('optimizer', 'fast'),
+    ('learning_rate', 'logistic')])
+def test_a_held_out_network_is_told_what_the_result_says(made, asked):
+  path, record, rows = made[1][asked]
+  classifier, zoo = saved.read(os.path.join(path, 'model')), real.RealZoo()
+  for row in rows[::7]:
+    id = int(row['id'])
+    said, = saved.answer(classifier, zoo.vector(id, 0)[None], NAME, id)
+    if asked[0] == 'learning_rate':
+      assert said.value == pytest.approx(float(row['predicted']), rel=1e-3)
+      assert said.low < said.value < said.high
+      continue
+    shares = [float(row[f'p_{c}']) for c in record['classes']]
+    np.testing.assert_allclose(said.shares_K, shares, atol=2e-3)
+    assert record['classes'][said.shares_K.argmax()] == row['predicted']
+  if asked[0] == 'optimizer':
+    assert classifier.record['accuracy'] == pytest.approx(
+        record['per_network']['accuracy'])
+    assert classifier.record['accuracy'] > 0.6
+    assert classifier.record['calibration_error'] == pytest.approx(
+        record['calibration']['error'], abs=1e-6)
+
+
+def test_the_best_on_validation_answers_and_all_is_told(made):
+  classifiers = identify.load(str(made[0]))
+  assert sorted(c.record['target'] for c in classifiers) == [
+      'learning_rate', 'optimizer']
+  best, = (c for c in classifiers if c.record['target'] == 'optimizer')
+  assert best.record['valid_loss'] == min(
+      saved.read(os.path.join(path, 'model')).record['valid_loss']
+      for (target, _), (path, *_) in made[1].items() if target == 'optimizer')
+  stranger = strangers.check('x', real.RealZoo().vector(3, 0), NAME)
+  text = identify.tell(stranger, identify.ask(classifiers, stranger))
+  assert 'like the networks' in text and 'optimizer' in text
+  odd = strangers.check('x', 1e4 * stranger.vector_P, NAME)
+  assert 'unlike anything' in identify.tell(
+      odd, identify.ask(classifiers, odd))
+
+
+def test_what_is_odd_is_unlike(made):
+  path, *_ = made[1]['optimizer', 'logistic']
+  classifier, zoo = saved.read(os.path.join(path, 'model')), real.RealZoo()
+  rng = np.random.default_rng(5)
+  own = [saved.answer(classifier, zoo.vector(id, 0)[None], NAME, id)[0]
+         .strangeness for id in range(0, 60, 3)]
+  assert np.mean(np.array(own) > 1) <= 0.2
+  shuffled = zoo.weights_MxP.copy()
+  for layer in ('conv2_1', 'conv3_1', 'fc1'):
+    at = [s for s in real.SPANS if s.layer == layer]
+    part = shuffled[:, at[0].start:at[-1].stop]
+    part[:] = rng.permuted(part, axis=1)
+  noise = rng.normal(size=(20, shuffled.shape[1])).astype(np.float32)
+  for odd in (noise, shuffled[:20], np.roll(zoo.weights_MxP[:20], 9, 1)):
+    far = [a.strangeness for a in saved.answer(classifier, odd, NAME)]
+    assert np.mean(np.array(far)[:, None] > np.array(own)) > 0.9  # AUROC
+
+
+def test_a_reference_is_mahalanobis():
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(400, 3)) @ rng.normal(size=(3, 3))
+  folds = np.arange(400) % 5
+  reference = unlike.fit(np.expm1(np.abs(x)) / 1e3 * np.sign(x), folds)
+  rest, held = x[folds != 2], x[folds == 2]
+  center, scale = rest.mean(0), rest.std(0) + 1e-3
+  z = (rest - center) / scale
+  inverse = np.linalg.inv(z.T @ z / len(z) + 0.03 * np.mean(z**2) * np.eye(3))
+  off = (held - center) / scale
+  want = np.sqrt(np.einsum('ni,ij,nj->n', off, inverse, off))
+  got = unlike.measure(reference, np.expm1(np.abs(held)) / 1e3 * np.sign(held),
+                       2) * reference.threshold
+  np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+def _files(path, vector_P):
+  """The same network in every form that is read."""
+  variables = vectors.to_variables(vector_P, real.ARCH)
+  flat = {f'{c}/{m}/{n}': np.ascontiguousarray(x)
+          for c, modules in variables.items()
+          for m, tensors in modules.items() for n, x in tensors.items()}
+  vector_P.astype('<f8').tofile(path / 'a.bin')
+  np.savez(path / 'vector.npz', weights=vector_P)
+  np.savez_compressed(path / 'named.npz', **flat)
+  data, header = b'', {'__metadata__': {'by': 'test'}}
+  for name, x in flat.items():
+    header[name.replace('/', '.')] = {
+        'dtype': 'F32', 'shape': list(x.shape),
+        'data_offsets': [len(data), len(data) + x.nbytes]}
+    data += x.tobytes()
+  head = json.dumps(header).encode()
+  (path / 'a.safetensors').write_bytes(
+      len(head).to_bytes(8, 'little') + head + data)
+  import orbax.checkpoint as ocp
+  with ocp.StandardCheckpointer() as saver:
+    saver.save(path / 'orbax', variables)
+  return ['a.bin', 'vector.npz', 'named.npz', 'a.safetensors', 'orbax']
+
+
+def _known():
+  from nws_jax.meta import layouts
+  return {NAME: layouts.read(real.RealZoo().layers, [NAME])[0]}
+
+
+def test_every_form_gives_the_same_vector(tmp_path):
+  vector_P = real.RealZoo().vector(7, 0)
+  for name in _files(tmp_path, vector_P):
+    got = strangers.read(str(tmp_path / name), _known())
+    assert got.architecture == NAME, name
+    np.testing.assert_array_equal(got.vector_P, vector_P, name)
+
+
+def _huge(path):
+  """A claim of 8 TB in a file of some bytes."""
+  with zipfile.ZipFile(path, 'w') as f:
+    with f.open('weights.npy', 'w') as member:
+      np.lib.format.write_array_header_1_0(member, {
+          'descr': '<f8', 'fortran_order': False, 'shape': (10**12,)})
+
+
+def _write(data):
+  return lambda path: path.write_bytes(data)
+
+
+_HEAD = json.dumps({'a': {'dtype': 'F32', 'shape': [10**12],
+                          'data_offsets': [0, 4 * 10**12]}}).encode()
+
+
+@pytest.mark.parametrize('name, make, words', [
+    ('a.pkl', lambda p: p.write_bytes(pickle.dumps([1.0])), 'is a pickle'),
+    ('a.bin', lambda p: p.write_bytes(pickle.dumps([1.0])), 'is a pickle'),
+    ('a.npz', lambda p: zipfile.ZipFile(p, 'w').writestr('data.pkl', b''),
+     'is a pickle'),
+    ('a.npz', lambda p: np.savez(p, a=np.array([{}], object)), 'pickle'),
+    ('a.npz', _huge, '1,000,000,000,000 weights'),
+    ('a.safetensors', _write(len(_HEAD).to_bytes(8, 'little') + _HEAD),
+     'said to lie'),
+    ('a.safetensors', _write(b'\xff' * 40), 'header'),
+    ('a.safetensors', _write(b'\2\0\0\0\0\0\0\0[]'), 'cannot be read'),
+    ('a.bin', _write(b'\0' * 80), 'it has 10 weights, and so is unlike'),
+    ('a.bin', _write(b'\0' * 81), 'no whole number'),
+    ('a.npz', lambda p: np.savez(p, a=np.zeros((3, 2)), b=np.zeros(2)),
+     'unlike anything'),
+    ('a.npz', lambda p: np.savez(
+        p, w=np.full(vectors.num_weights(real.ARCH), np.nan)), 'NaN'),
+    ('a.npz', lambda p: np.savez(
+        p, w=np.zeros(vectors.num_weights(real.ARCH), int)), 'floating'),
+    ('a.txt', _write(b'hello'), 'none of the kinds'),
+    ('a.npz', _write(b'PK\3\4 broken'), 'cannot be read'),
+    ('folder', lambda p: p.mkdir(), 'no Orbax folder'),
+    ('a.bin', lambda p: None, 'no such file'),
+])
+def test_what_cannot_be_read_costs_one_message(tmp_path, name, make, words):
+  make(tmp_path / name)
+  with pytest.raises(errors.Wrong, match=words):
+    strangers.read(str(tmp_path / name), _known())
+
+
+def test_no_classifier_and_a_damaged_one(made, tmp_path):
+  with pytest.raises(errors.Wrong, match='no saved classifier'):
+    identify.load(str(tmp_path))
+  path = tmp_path / 'optimizer' / 'x' / 'model'
+  path.mkdir(parents=True)
+  (path / 'recipe.json').write_text('{"target": "optimizer", "format": 1}')
+  with pytest.raises(errors.Damaged, match='damaged'):
+    identify.load(str(tmp_path))
