@@ -5,6 +5,7 @@ networks, [M, ...], in chunks of one network: written at once, read back by
 rows through TensorStore, which Orbax itself cannot do.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -53,11 +54,12 @@ class Writer:
       _check_room(path, sum(x.nbytes for x in jax.tree.leaves(tree)))
       checkpointer = ocp.AsyncCheckpointer(
           ocp.PyTreeCheckpointHandler(**_FORMAT), timeout_secs=24 * 3600)
+      self._pending.append((path, checkpointer))
       checkpointer.save(
           path, args=ocp.args.PyTreeSave(tree, save_args=save_args), force=True)
     except (OSError, ValueError) as e:
+      self._give_up()
       raise _unsaved(path, e) from e
-    self._pending.append((path, checkpointer))
 
   def wait(self):
     """Returns when everything saved so far is durable.
@@ -70,8 +72,15 @@ class Writer:
       try:
         checkpointer.wait_until_finished()
       except Exception as e:  # raised in Orbax's thread, of any kind
+        self._give_up()
         raise _unsaved(path, e) from e
       checkpointer.close()
+
+  def _give_up(self):
+    """Ends the other saves: at exit, Orbax prints tracebacks of open ones."""
+    while self._pending:
+      with contextlib.suppress(Exception):
+        self._pending.pop()[1].close()  # waits for it
 
 
 def restore(path, like):
