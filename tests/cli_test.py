@@ -39,7 +39,6 @@ WRONG = [  # arguments, what the message must name
     ((*ZOO, '--workdir=/proc/none'), ['/proc/none']),
     ((*ZOO, 'extra'), ['extra']),
     (('nws_jax.meta',), ['--target']),
-    (('nws_jax.meta', '--target=colour'), ['colour', 'batch_size']),
     (('nws_jax.meta', '--target=dataset', '--config.windo=1'),
      ['windo', 'window']),
     (('nws_jax.meta', '--target=dataset', '--config=configs/meta.py:big'),

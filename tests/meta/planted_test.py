@@ -106,7 +106,7 @@ def test_p_values_of_permutations_are_uniform_at_least(settle):
     zoo = planted.PlantedZoo(40, epochs=1, effect=0.0, seed=seed)
     request = requests.make(zoo, 'optimizer', settle(
         seed=seed, steps=60, permutations=9, controls='shuffled'))
-    record, _ = answer.run(request, requests.load(request), lambda *at: None)
+    record, *_ = answer.run(request, requests.load(request), lambda *at: None)
     found.append(record['controls']['shuffled']['p_value'])
   assert set(np.round(np.array(found) * 10, 6)) <= set(range(1, 11))
   for level in (0.1, 0.3, 0.5):

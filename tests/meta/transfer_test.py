@@ -46,7 +46,8 @@ def test_a_class_that_only_the_held_out_have_is_refused(plant, settle):
 def test_what_is_planted_everywhere_transfers(plant, settle):
   zoo = _zoo(plant, effect=2.0)
   request = requests.make(zoo, 'optimizer', settle(hold_out='dataset=mnist'))
-  record, text = answer.run(request, requests.load(request), lambda *at: None)
+  record, text, _ = answer.run(
+      request, requests.load(request), lambda *at: None)
   assert record['per_network']['networks'] == 20 and len(
       text.splitlines()) == 21
   assert record['per_network']['accuracy'] > 0.9
