@@ -139,17 +139,7 @@ def run(request, source, progress):
       list_where(request), list_times(request), list_sides(request))
   if HOLD_OUT in request.axes:
     sides.append((_SEEN, request.sides))
-  names = requests.list_parts(request)
-  looks = requests.make_looks(request)
-  if POSITION in request.axes:
-    looks = looks._replace(even=POSITIONS)
-  made = {}
-  for w in where:  # the same parts, at whatever length, are cut out once
-    if w.parts not in made:
-      made[w.parts] = places.make(
-          source, names, w, looks, request.pairs_Mx2, request.settings.seed)
-  made = [made[w.parts]._replace(looks=looks._replace(length=w.window))
-          for w in where]
+  made = _make_places(request, source, where)
   asked = [(w, time, level) for w in range(len(where)) for time in times
            for level in sides]
   outcomes = requests.decide(request, made, [
@@ -169,6 +159,20 @@ def run(request, source, progress):
         else:
           cells.append((values, where[w].window, decisions))
   return _tabulate(request, cells, common, seen)
+
+
+def _make_places(request, source, where):
+  """The `measure.Place` of each; the same parts are cut out once."""
+  names, looks = requests.list_parts(request), requests.make_looks(request)
+  if POSITION in request.axes:
+    looks = looks._replace(even=POSITIONS)
+  made = {}
+  for w in where:
+    if w.parts not in made:
+      made[w.parts] = places.make(
+          source, names, w, looks, request.pairs_Mx2, request.settings.seed)
+  return [made[w.parts]._replace(looks=looks._replace(length=w.window))
+          for w in where]
 
 
 def _divide(request, decisions):

@@ -125,7 +125,7 @@ def test_cells_are_compared_with_the_best(plant, settle):
 
 def test_axes_are_checked():
   assert ablation.parse_axes('epoch, layer') == ('epoch', 'layer')
-  with pytest.raises(errors.Wrong, match="'depth'.*layer, epoch"):
+  with pytest.raises(errors.Wrong, match="'depth'.*layer, tensor"):
     ablation.parse_axes('layer,depth')
   with pytest.raises(errors.Wrong, match='twice'):
     ablation.parse_axes('layer,layer')

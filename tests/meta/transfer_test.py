@@ -55,7 +55,9 @@ def test_what_is_planted_everywhere_transfers(plant, settle):
 def test_every_level_in_turn_is_a_table(plant, settle):
   zoo = _zoo(plant, effect=2.0)
   relu = (zoo.members['activation'] == 'relu').to_numpy()
-  zoo.weights_MxExP[relu] *= -1  # there the classes lie the other way round
+  # There another layer is shifted.
+  zoo.weights_MxExP[relu] = plant(
+      effect=2.0, layer='output').weights_MxExP[relu]
   request = requests.make(
       zoo, 'optimizer', settle(hold_out='activation'), ('hold_out',))
   cells = ablation.run(request, requests.load(request), lambda *at: None)

@@ -1,9 +1,10 @@
+import itertools
 import pathlib
 
 import numpy as np
 import pandas as pd
 
-from nws_jax.pictures import ablation, readings, results, theme
+from nws_jax.pictures import ablation, heatmap, readings, results, theme
 
 
 def _result(target, value, low, high, chance, confusion=(), regression=False):
@@ -83,3 +84,30 @@ def test_an_ablation_over_names_keeps_their_order():
   assert [t.get_text() for t in axes.get_xticklabels()] == ['fc1', 'conv1_1']
   np.testing.assert_allclose(axes.lines[0].get_ydata(), [0.4, -0.1])
   assert axes.get_ylabel() == 'R²' and axes.get_ylim()[0] == -0.3
+
+
+def test_a_grid_of_any_axes_has_a_picture():
+  def cells(*axes):
+    rows = list(itertools.product(*(range(n) for _, n in axes)))
+    return pd.DataFrame([
+        {**dict(zip([a for a, _ in axes], map(float, row))), 'window': 8,
+         'value': 0.5, 'low': 0.4, 'high': 0.6, 'chance': 0.25}
+        for row in rows])
+  for axes, is_map in (
+      ([('window', 3)], False), ([('layer', 2), ('position', 100)], False),
+      ([('epoch', 3), ('train_epoch', 3)], True),
+      ([('layer', 2), ('tensor', 2), ('epoch', 3)], True)):
+    names = [a for a, _ in axes]
+    assert ablation.fits_map(cells(*axes), names) == is_map
+    assert ablation.to_png(cells(*axes), names, 'x').startswith(b'\x89PNG')
+
+
+def test_a_map_has_a_row_for_each_other_axes_levels():
+  cells = pd.DataFrame({
+      'layer': list('aabb'), 'tensor': list('kbkb'), 'epoch': 0,
+      'value': [0.2, 0.4, 0.6, 0.8], 'low': 0.1, 'chance': 0.05})
+  axes = theme.figure(4, 4).subplots()
+  heatmap.draw(cells, axes, ['layer', 'tensor', 'epoch'])
+  assert [t.get_text() for t in axes.get_yticklabels()] == [
+      'a, k', 'a, b', 'b, k', 'b, b']
+  assert [t.get_text() for t in axes.texts] == ['20', '40', '60', '80']
