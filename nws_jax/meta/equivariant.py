@@ -81,11 +81,8 @@ def count_flops(layers):
               + neurons * (facts + ROUNDS * 3 * WIDTH * WIDTH))
 
 
-def look(span):
-  """A `fit.View` of `Whole`s; models share one, [M, E, ...].
-
-  `span` snapshots of a network are used, of which each has one view.
-  """
+def look():
+  """A `fit.View` of `Whole`s; models share one, [M, E, ...]."""
   def grid(shared, m, e):
     return jax.tree.map(lambda x: x[m, e][None], shared)
 
@@ -93,7 +90,7 @@ def look(span):
     del key  # there is one window only
     return jax.tree.map(lambda x: x[m_B, e_B], shared)
 
-  return fit.View(pick, grid, looks=min(span, fit.LOOKS))
+  return fit.View(pick, grid)
 
 
 class Whole(NamedTuple):

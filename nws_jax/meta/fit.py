@@ -14,8 +14,6 @@ import optax
 
 from nws_jax import errors
 
-LOOKS = 8  # windows of a validation network, the same in every round
-
 
 class Plan(NamedTuple):
   """How long and how fast; static."""
@@ -42,7 +40,6 @@ class View(NamedTuple):
   """How a classifier sees a network, from what all models share."""
   pick: Callable  # (shared, key, m_B, e_B) -> one random input of each
   grid: Callable  # (shared, m, e) -> the evenly spaced inputs [S, ...]
-  looks: int = LOOKS  # at a validation network in each round
 
 
 class Classifier(NamedTuple):
@@ -58,6 +55,9 @@ class State(NamedTuple):
   best_loss: jax.Array
   waited: jax.Array  # rounds since the best
   step: jax.Array
+
+
+_LOOKS = 8  # windows of a validation network, the same in every round
 
 
 def measure_loss(outputs_BxO, labels_B):
@@ -113,7 +113,8 @@ def make_fit(classifier, view, plan):
                           moments=moments, step=state.step + 1)
 
   def validate(shared, task, key, variables):
-    there = jax.eval_shape(view.grid, shared, 0, 0).shape[0] * plan.span
+    seen = jax.tree.leaves(jax.eval_shape(view.grid, shared, 0, 0))
+    there = seen[0].shape[0] * plan.span
     looks = view.looks if there > 1 else 1
 
     def look(at):

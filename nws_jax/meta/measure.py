@@ -269,9 +269,9 @@ def _build(name, outputs, plan, form):
   if name == settings.CNN:
     view, more = windows.cut(*form), ()
   elif name == settings.TRANSFORMER:
-    view, more = transformer.cut(*form, plan.span), (form[2],)
+    view, more = transformer.cut(*form), (form[2],)
   elif name == settings.EQUIVARIANT:
-    view, more = equivariant.look(plan.span), (form[1],)
+    view, more = equivariant.look(), (form[1],)
   else:
     view, more = windows.look_up(), ()
   return fit.map_fit(

@@ -41,7 +41,7 @@ def count_flops(length, parts):
   return tokens * (2 * CHUNK * WIDTH + BLOCKS * block)
 
 
-def cut(length, even, parts, number_P, span):
+def cut(length, even, parts, number_P):
   """A `fit.View` of tokens; models share what those of `windows.cut` do.
 
   Args:
@@ -50,7 +50,6 @@ def cut(length, even, parts, number_P, span):
     parts: how many there are; 1 where the layout must not be known.
     number_P: int32, the number that a part of the source has here; empty where
       the layout must not be known.
-    span: snapshots of a network that are used.
   """
   def look(shared, m, e, start):
     source, _, high_M = shared
@@ -74,7 +73,7 @@ def cut(length, even, parts, number_P, span):
     starts_S = windows.space_starts(low_M[m], high_M[m], length, even)
     return jax.vmap(lambda s: look(shared, m, e, s))(starts_S)
 
-  return fit.View(pick, grid, looks=min(even * span, fit.LOOKS))
+  return fit.View(pick, grid)
 
 
 def tokenise(window_L, part_L, tokens, first=0.0, step=0.0):

@@ -51,6 +51,32 @@ def test_a_result_is_written_and_found_again(call, tmp_path):
   assert code == 0 and after == record  # the same seed, the same result
 
 
+def test_a_ladder_is_one_table_of_results_that_are_kept(
+    call, tmp_path, monkeypatch):
+  from nws_jax.meta import settings
+  monkeypatch.setattr(settings, 'CLASSIFIERS', (
+      'majority', 'logistic', 'cnn', 'equivariant'))
+  code, out, err = call('--target=optimizer', '--ladder')
+  assert code == 0 and 'rungs to make' in err
+  path, = (tmp_path / 'optimizer').glob('*/ladder.csv')
+  rows = pd.read_csv(path)
+  assert list(rows['classifier']) == ['majority', 'logistic']
+  assert rows['value'][1] > rows['value'][0]
+  record = json.loads((path.parent / 'ladder.json').read_text())
+  assert set(record['left_out']) == {'cnn', 'equivariant'}
+  assert 'without cnn: too slow' in out and 'cnn_steps' in out
+  for row in rows.to_dict('records'):
+    told = json.loads((
+        tmp_path / 'optimizer' / row['digest'] / 'result.json').read_text())
+    assert told['classifier'] == row['classifier']
+    assert told['per_network']['accuracy'] == row['value']
+    assert f'{row["classifier"]:<14}{row["value"]:9.3f}' in out
+  code, again, err = call('--target=optimizer', '--ladder')
+  assert code == 0 and again == out and '0 of 2 rungs' in err
+  code, _, err = call('--target=optimizer', '--ladder', '--classifier=fast')
+  assert code == 2 and 'leave out' in err
+
+
 def test_an_ablation_is_written(call, tmp_path):
   code, out, _ = call('--target=optimizer', '--ablate=layer,epoch')
   assert code == 0 and 'fc1' in out

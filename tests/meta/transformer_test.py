@@ -59,7 +59,7 @@ def test_the_view_cuts_the_windows_it_names():
       weights, jnp.asarray(np.repeat([0, 1, 2], 300))[None],
       jnp.zeros(2, jnp.int32))
   shared = source, jnp.array([0, 0]), jnp.array([900, 900])
-  view = transformer.cut(600, 4, 3, (0, 1, 2), 1)
+  view = transformer.cut(600, 4, 3, (0, 1, 2))
   got = view.grid(shared, 1, 0)
   for n, start in enumerate((0, 100, 200, 300)):
     mask = np.asarray(got.mask_TxC[n])
