@@ -6,9 +6,12 @@ rows through TensorStore, which Orbax itself cannot do.
 """
 
 import contextlib
+import functools
 import hashlib
 import os
+import re
 import shutil
+import sys
 
 import numpy as np
 import tensorstore as ts
@@ -170,6 +173,7 @@ def _open(path, names):
       open=True, read=True, context=context) for name in names]]
 
 
+@functools.cache
 def _import_orbax():
   """Orbax takes a second to import, and only writers need it."""
   import logging
@@ -177,14 +181,22 @@ def _import_orbax():
   import orbax.checkpoint as ocp
   # It warns of every chunk below a megabyte, and prints tracebacks of what it
   # raises anyway.
-  logger = logging.getLogger('absl')
-  if _is_ours not in logger.filters:
-    logger.addFilter(_is_ours)
+  logging.getLogger('absl').addFilter(_is_ours)
+  sys.unraisablehook = _leave_out(sys.unraisablehook)
   return ocp
 
 
 def _is_ours(record):
   return '/orbax/' not in record.pathname.replace(os.sep, '/')
+
+
+def _leave_out(report):
+  """`report` without what TensorStore says, of the other writes of a save that
+  failed, when Orbax waits for them no more."""
+  def hook(unraisable):
+    if str(unraisable.exc_value) != 'Event loop is closed':
+      report(unraisable)
+  return hook
 
 
 def _check_room(path, num_bytes):
@@ -196,13 +208,12 @@ def _check_room(path, num_bytes):
 
 
 def _unsaved(path, error):
-  text = str(error)
-  if 'No space left' in text or 'Disk quota' in text:
-    fix = 'Make room on the disk'
-  else:
-    fix = 'Check the disk and its permissions'
+  full = re.search(r'(No space left|Disk quota exceeded)[^][\n]*', str(error))
+  reason = full[0] if full else _first_line(error)
+  fix = ('Make room on the disk' if full
+         else 'Check the disk and its permissions')
   return errors.Damaged(
-      f'{path} could not be saved: {text}. {fix} and run the same command '
+      f'{path} could not be saved: {reason}. {fix} and run the same command '
       'again: it goes on from what was saved before.')
 
 
