@@ -57,7 +57,6 @@ class State(NamedTuple):
   step: jax.Array
 
 
-_LOOKS = 8  # windows of a validation network, the same in every round
 
 
 def measure_loss(outputs_BxO, labels_B):
