@@ -45,7 +45,7 @@ def tell_result(record):
     lines.append(f'{len(record["seeds"]["values"])} meta-seeds, standard '
                  f'deviation {record["seeds"]["deviation"]:.3f}')
   if 'calibration' in record:
-    lines.append(f'{"calibration":<17}{record["calibration"]["error"]:.3f}  '
+    lines.append(f'{"calibration":<19}{record["calibration"]["error"]:.3f}  '
                  '(expected calibration error)')
   if record['controls']:
     lines += ['', 'controls'] + [
@@ -116,7 +116,7 @@ def _tell_networks(record):
 def _line(name, part, form='.3f'):
   value = part.get('accuracy', part.get('value'))
   low, high = part['interval']
-  return f'{name:<17}{value:{form}}  [{low:{form}}, {high:{form}}]'
+  return f'{name:<19}{value:{form}}  [{low:{form}}, {high:{form}}]'
 
 
 def _tell_more(part):
