@@ -29,7 +29,7 @@ def tell_result(record):
            _tell_networks(record), '']
   if kind == 'classification':
     lines += [
-        f'{"chance":<17}{record["chance"]:.3f}  (the largest class'
+        f'{"chance":<19}{record["chance"]:.3f}  (the largest class'
         f'{"; classes are balanced" if record["config"]["balance"] else ""})',
         _line('per network', record['per_network']),
         _line('per window', record['per_window']),
