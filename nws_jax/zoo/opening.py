@@ -150,7 +150,10 @@ def check_disk(workdir, recipe, rows, units):
     rows: `recipe.rows`.
     units: of the plan, those that are not done.
   """
-  budget = find_disk(workdir, recipe.disk_gb)
+  # What units that have begun wrote is part of what they need.
+  budget = find_disk(workdir, recipe.disk_gb) + sum(
+      _size(os.path.join(workdir, kind, u.name))
+      for kind in ('snapshots', 'state') for u in units)
   archs = {row['id']: space.architecture(row) for row in rows}
   def count(keep):
     return price.count_disk(units, archs, expect_epochs(recipe), keep)
@@ -160,15 +163,15 @@ def check_disk(workdir, recipe, rows, units):
   left = sum(len(u.ids) for u in units)
   fit = int(left * max(0, budget - peak) / max(kept, 1))
   ways = [f'about --config.networks={fit} would fit'] * (fit > 0) + [
-      f'--config.keep={n} would take {sum(count(n)) / 1e9:.2f} GB'
+      f'--config.keep={n} would take {say_bytes(sum(count(n)))}'
       for n in (20, 2) if (not recipe.keep or n < recipe.keep)
       and sum(count(n)) <= budget][:1] + [
           'make room, or name a --workdir on another disk'
           if not recipe.disk_gb else 'or raise --config.disk_gb']
   raise errors.Wrong(
-      f'{workdir} would need {(kept + peak) / 1e9:.2f} GB of disk for {left} '
-      f'networks ({kept / 1e9:.2f} GB of snapshots, and {peak / 1e9:.2f} GB '
-      f'while they are made), but {budget / 1e9:.2f} GB are '
+      f'{workdir} would need {say_bytes(kept + peak)} of disk for {left} '
+      f'networks ({say_bytes(kept)} of snapshots, and {say_bytes(peak)} '
+      f'while they are made), but {say_bytes(budget)} are '
       + (f'allowed by disk_gb={recipe.disk_gb:g}' if recipe.disk_gb else 'free')
       + f'. Ask for less: {"; ".join(ways)}.')
 
@@ -181,9 +184,17 @@ def find_disk(workdir, disk_gb):
   free = shutil.disk_usage(path).free
   if not disk_gb:
     return free
-  taken = sum(os.lstat(os.path.join(where, name)).st_size
-              for where, _, names in os.walk(workdir) for name in names)
-  return min(free, disk_gb * 1e9 - taken)
+  return min(free, disk_gb * 1e9 - _size(workdir))
+
+
+def _size(folder):
+  """Bytes of all files under a folder, which may not be there."""
+  return sum(os.lstat(os.path.join(where, name)).st_size
+             for where, _, names in os.walk(folder) for name in names)
+
+
+def say_bytes(count):
+  return f'{count / 1e9:.2f} GB' if count >= 1e9 else f'{count / 1e6:.1f} MB'
 
 
 def _ask(recipe, sets):

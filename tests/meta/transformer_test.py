@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from nws_jax.meta import classifiers, transformer, windows
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=6)
 @given(st.lists(st.integers(1, 700), min_size=1, max_size=4))
 def test_tokens_hold_every_value_once_and_cross_no_border(sizes):
   part_L = np.repeat(np.arange(len(sizes)), sizes)
