@@ -106,8 +106,9 @@ class Watch:
     assert all(self._known.values()), self._known
 
   def _identify(self, unit, number):
-    try:
-      found = os.stat(folder.snapshot_path(self._zoo, unit, number))
+    path = folder.snapshot_path(self._zoo, unit, number)
+    try:  # of a file: a kill may leave a part of a folder that goes
+      found = os.stat(os.path.join(path, '_METADATA'))
     except FileNotFoundError:
       return None
     return found.st_ino, found.st_mtime_ns
