@@ -4,7 +4,6 @@ import concurrent.futures
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -73,9 +72,9 @@ def test_a_wrong_request_ends_with_one_message_and_2(answers, args, names):
 def test_help_teaches_and_is_quick(module):
   seconds = []
   for _ in range(2):  # the first may write byte code
-    begin = time.monotonic()
+    begin = sum(os.times()[2:4])
     done = call(f'nws_jax.{module}', '--help')
-    seconds.append(time.monotonic() - begin)
+    seconds.append(sum(os.times()[2:4]) - begin)
   assert done.returncode == 0 and not done.stderr
   assert f'python -m nws_jax.{module}' in done.stdout
   assert '--workdir' in done.stdout or '--out' in done.stdout or (
