@@ -419,5 +419,5 @@ def test_the_cut_is_nine_in_ten_of_every_class_and_a_networks_own():
       assert of_class.sum() == int(0.9 * len(of_class)) < len(of_class)
     sides.append(set(index[is_train].tolist()))
   assert data.a_class_S[1] == min(
-      int(0.9 * n) for n in np.bincount(data.labels_N[150:]))
+      int(0.9 * n) for n in np.bincount(data.labels_N[150:300]))
   assert len(sides[0]) == len(sides[1]) and sides[0] != sides[1]
