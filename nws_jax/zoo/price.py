@@ -101,7 +101,8 @@ def count_bytes(arch, batch_size, platform):
 
   The weights and two moments: on the device, and copied twice on their way to
   the disk. Side by side on an accelerator, the activations of all networks are
-  there at once.
+  there at once; of the published fixed net at batch 64 XLA's own count is 43 MB
+  (compiled for CPU), and this one 57.
   """
   state = 3 * 4 * vectors.num_weights(arch)
   if platform == 'cpu':
