@@ -56,7 +56,7 @@ def draw(found):
     error = r.data['calibration']['error']
     axes.set_title(f'{theme.words(r.target)}, {r.classifier}\n'
                    f'error {error:.3f}')
-    axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
+    axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xticks=(0, 0.5, 1))
     theme.percent_axis(axes.xaxis)
     theme.percent_axis(axes.yaxis)
   for axes in panels[len(found):]:

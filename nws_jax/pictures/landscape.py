@@ -63,7 +63,7 @@ def draw(points, name, explained):
     explained: shares of the variance of both axes; None if they are none.
   """
   drawn = theme.figure(9.6, 4.9)
-  left, right = drawn.subplots(1, 2, sharex=True, sharey=True)
+  left, right = drawn.subplots(1, 2)
   if name == 'epoch':
     _draw_epochs(drawn, left, points)
   else:
@@ -73,7 +73,8 @@ def draw(points, name, explained):
       f'component {n}, {100 * share:.0f} % of the variance'
       for n, share in enumerate(explained, 1)]
   left.set(xlabel=names[0], ylabel=names[1],
-           title='ways of single networks, and where they end')
+           title='every snapshot' if name == 'epoch'
+           else 'ways of single networks, and where they end')
   right.set(xlabel=names[0], title='mean ways')
   drawn.legend(handles=handles, loc='outside upper left', ncols=6,
                title=theme.words(name), alignment='left')
@@ -117,12 +118,10 @@ def _draw_means(axes, points, name):
     axes.errorbar(end.x, end.y, xerr=end.x_deviation, yerr=end.y_deviation,
                   color=colour, elinewidth=1.1, capsize=2.5, marker=mark,
                   markersize=7.5, markeredgecolor='white', zorder=4)
-  for at, word in ((0, 'first'), (-1, 'last')):
-    epoch = means.epoch.iloc[[0, -1]].iloc[at]
-    where = means[means.epoch == epoch]
-    axes.annotate(f'epoch {epoch}', (where.x.mean(), where.y.min()), (0, -14),
-                  textcoords='offset points', fontsize=8, ha='center',
-                  color=theme.FAINT)
+  begin = means[means.epoch == means.epoch.min()]
+  axes.annotate(f'epoch {begin.epoch.iloc[0]}', (begin.x.max(), begin.y.min()),
+                (8, -3), textcoords='offset points', fontsize=8,
+                color=theme.FAINT)
   return handles
 
 

@@ -155,7 +155,7 @@ def draw_filters(explanation):
   rows = explanation.filters
   names = [c for c in explanation.classes if c in set(rows['class'])]
   count = min(_FILTERS, rows['filter'].max() + 1)
-  drawn = theme.figure(2.6 + 0.95 * count, 0.2 + 1.15 * len(names))
+  drawn = theme.figure(1.8 + 0.9 * count, 0.2 + 0.95 * len(names))
   panels = drawn.subplots(len(names), count, squeeze=False)
   for line, name in zip(panels, names):
     mine = rows[rows['class'] == name]
@@ -167,6 +167,7 @@ def draw_filters(explanation):
                     vmax=most)
       axes.set(xticks=[], yticks=[])
       axes.grid(False)
+      axes.spines[:].set_visible(False)
     line[0].set_ylabel(
         f'{theme.label(name)}\nnetwork {mine.id.iloc[0]}\n'
         f'up to ±{most:.2g}', rotation=0, ha='right', va='center',
