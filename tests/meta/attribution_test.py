@@ -21,7 +21,7 @@ def test_of_a_quadratic_form_they_are_known(steps):
   middle = (start + end) / 2
   np.testing.assert_allclose(
       given, (end - start) * ((form + form.T) @ middle), rtol=1e-4, atol=1e-5)
-  assert after - before == pytest.approx(given.sum(), rel=1e-4)
+  assert float(after - before) == pytest.approx(float(given.sum()), rel=1e-4)
 
 
 @pytest.fixture(scope='module')
