@@ -18,25 +18,19 @@ part is worth is spread evenly over its places.
 """
 
 import functools
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nws_jax.meta import (
-  classifiers,
-  equivariant,
-  features,
-  measure,
-  settings,
-  windows,
-)
+from nws_jax.meta import classifiers, features, measure, settings, windows
 
-STEPS = 64
+# Points on the line, and networks at most, for the time.
+STEPS = {settings.FAST: 64, settings.CNN: 64, settings.TRANSFORMER: 256}
+MOST = {settings.FAST: 2000, settings.CNN: 40, settings.TRANSFORMER: 60}
 BINS = 100  # along a vector
-MOST = {settings.FAST: 2000, settings.TRANSFORMER: 200,
-        settings.EQUIVARIANT: 200, settings.CNN: 40}  # networks, for the time
 
 
 class Attribution(NamedTuple):
@@ -54,9 +48,14 @@ class Attribution(NamedTuple):
     return self.tensors_NxT.sum(1) - (self.after_N - self.before_N)
 
 
-def can(name):
-  """Whether a classifier has gradients."""
-  return name not in settings.FITTED
+def find_obstacle(name):
+  """Why a classifier's words cannot be attributed; None if they can."""
+  if name in settings.FITTED:
+    return 'it has no gradients'
+  if name == settings.EQUIVARIANT:
+    return ('it looks at the logarithm of single weights, which has a pole '
+            'where a weight crosses 0, so that no sum comes out right')
+  return None
 
 
 def describe_line(name):
@@ -70,7 +69,7 @@ def describe_line(name):
 
 
 def run(models, place, values_FxM, sides, progress=lambda done, of: None,
-        steps=STEPS):
+        steps=None, most=None):
   """The `Attribution` of held-out networks, evenly drawn if they are many.
 
   Args:
@@ -79,8 +78,10 @@ def run(models, place, values_FxM, sides, progress=lambda done, of: None,
     values_FxM: labels or values, as each fold has them.
     sides: `windows.Sides` that the models were trained by.
     progress: called with networks done, and of how many.
-    steps: points on the line.
+    steps: points on the line; None: `STEPS`.
+    most: networks at most; None: `MOST`.
   """
+  steps, most = steps or STEPS[models.name], most or MOST[models.name]
   rows_N = np.concatenate([r[:n] for r, n in zip(
       sides.test_FxN, sides.tests_F)])
   folds_N = np.repeat(np.arange(len(sides.tests_F)), sides.tests_F)
@@ -88,7 +89,7 @@ def run(models, place, values_FxM, sides, progress=lambda done, of: None,
       models, place, sides)
   there = [n for n, (m, f) in enumerate(zip(rows_N, folds_N))
            if line.has_start(m, f)]
-  most = min(len(there), MOST[models.name])
+  most = min(len(there), most)
   picked = np.array(there)[np.arange(most) * len(there) // max(most, 1)]
   rows_N, folds_N = rows_N[picked], folds_N[picked]
   found = []
@@ -109,13 +110,15 @@ def integrate(evidence, start, end, steps):
 
   By the midpoint rule.
   """
-  way = end - start
+  way, few = end - start, math.gcd(steps, 8)  # at once: memory bounds them
 
-  def step(total, n):
-    slope = jax.grad(evidence)(start + (n + 0.5) / steps * way)
-    return total + slope, None
+  def slopes(total, n_F):
+    found = jax.vmap(lambda n: jax.grad(evidence)(
+        start + (n + 0.5) / steps * way))(n_F)
+    return total + found.sum(0), None
 
-  total, _ = jax.lax.scan(step, jnp.zeros_like(end), jnp.arange(steps))
+  total, _ = jax.lax.scan(
+      slopes, jnp.zeros_like(end), jnp.arange(steps).reshape(-1, few))
   return way * total / steps, evidence(start), evidence(end)
 
 
@@ -136,19 +139,14 @@ class _Weights:
     self._start = functools.lru_cache(1)(self._find_start)
     one = self._take(0, place.source.weights_MxExP[0])
     _, speak = measure.prepare(models, one)
-    layers = (equivariant.plan(place.looks.tensors[0])
-              if models.name == settings.EQUIVARIANT else None)
 
     @functools.partial(jax.jit, static_argnames='steps')
     def run(start_ExP, end_ExP, parts_AxP, layout, low, high, value, trained,
             steps):
       def evidence(vectors_ExP):
-        if layers:
-          shared = equivariant.describe(vectors_ExP[None], layers)
-        else:
-          source = windows.Source(vectors_ExP[None], parts_AxP, layout[None])
-          shared = source, low[None], high[None]
-        return measure_evidence(speak(shared, trained, 1), value)
+        source = windows.Source(vectors_ExP[None], parts_AxP, layout[None])
+        return measure_evidence(
+            speak((source, low[None], high[None]), trained, 1), value)
       return integrate(evidence, start_ExP, end_ExP, steps)
 
     self._run = run

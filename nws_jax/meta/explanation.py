@@ -12,13 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nws_jax import errors
-from nws_jax.meta import (
-  attribution,
-  landscape,
-  prototypes,
-  saved,
-  stats,
-)
+from nws_jax.meta import attribution, landscape, prototypes, saved, stats
 from nws_jax.meta import request as requests
 
 RECORD = 'explanation.json'
@@ -71,9 +65,10 @@ def run(request, source, models, predictions, progress):
 def _attribute(request, source, models, names, group_M, progress):
   """(what the record says, tables) of the attribution."""
   name = request.settings.classifier
-  if not attribution.can(name):
-    return {'left_out': f'{name} has no gradients; use --classifier=fast, '
-            'cnn, transformer or equivariant.'}, {}
+  obstacle = attribution.find_obstacle(name)
+  if obstacle:
+    return {'left_out': f'{name}: {obstacle}. Use --classifier=fast, cnn or '
+            'transformer.'}, {}
   found = attribution.run(
       models, requests.make_place(request, source),
       request.target.label(request.sides), request.sides, progress)
@@ -99,7 +94,7 @@ def _attribute(request, source, models, names, group_M, progress):
   return {
       'of': ('log-probability of the true class' if request.target.classes
              else 'minus the squared error, in units of the variance'),
-      'line': line, 'baseline': start, 'steps': attribution.STEPS,
+      'line': line, 'baseline': start, 'steps': attribution.STEPS[name],
       'networks': len(found.rows_N), 'before': float(found.before_N.mean()),
       'after': float(found.after_N.mean()),
       'residual': {

@@ -42,13 +42,14 @@ def explained():
       _, _, outcome = answer.run(request, source, lambda *at: None)
       found[key] = request, outcome.tested[0], attribution.run(
           outcome.models, requests.make_place(request, source),
-          request.target.label(request.sides), request.sides)
+          request.target.label(request.sides), request.sides,
+          most=None if classifier == 'fast' else 8)
     return found[key]
   return make
 
 
 CASES = [('optimizer', 'fast'), ('learning_rate', 'fast'),
-         ('optimizer', 'transformer'), ('optimizer', 'equivariant')]
+         ('optimizer', 'transformer')]
 
 
 @pytest.mark.parametrize('case', CASES)
@@ -56,8 +57,10 @@ def test_all_parts_together_are_the_way_from_the_baseline(explained, case):
   _, _, found = explained(*case)
   way_N = found.after_N - found.before_N
   assert np.std(way_N) > 0.05
+  # A transformer holds its facts at five deviations: the line has corners.
   np.testing.assert_allclose(
-      found.tensors_NxT.sum(1), way_N, atol=0.03 * np.abs(way_N).max())
+      found.tensors_NxT.sum(1), way_N,
+      atol=(0.01 if case[1] == 'fast' else 0.05) * np.abs(way_N).max())
   np.testing.assert_allclose(
       found.bins_NxB.sum(1), found.tensors_NxT.sum(1), atol=1e-6)
 
@@ -65,9 +68,9 @@ def test_all_parts_together_are_the_way_from_the_baseline(explained, case):
 @pytest.mark.parametrize('case', CASES)
 def test_the_evidence_is_that_of_the_decisions(explained, case):
   request, said, found = explained(*case)
-  order = np.argsort(found.rows_N)
-  np.testing.assert_array_equal(found.rows_N[order], said.rows_T)
-  np.testing.assert_array_equal(found.folds_N[order], said.folds_T)
+  assert case[1] != 'fast' or len(found.rows_N) == len(said.rows_T)
+  at_N = np.searchsorted(said.rows_T, found.rows_N)
+  np.testing.assert_array_equal(found.folds_N, said.folds_T[at_N])
   pooled_TxO = score.pool(said)
   if request.target.classes:
     wanted_T = pooled_TxO[np.arange(len(said.true_T)), said.true_T]
@@ -76,7 +79,7 @@ def test_the_evidence_is_that_of_the_decisions(explained, case):
         request.sides.train_FxN, request.sides.trains_F)]
     scale_T = np.array([x.std() for x in train])[said.folds_T]
     wanted_T = -((pooled_TxO[:, 0] - said.true_T) / scale_T)**2
-  np.testing.assert_allclose(found.after_N[order], wanted_T, atol=1e-3)
+  np.testing.assert_allclose(found.after_N, wanted_T[at_N], atol=1e-3)
 
 
 def test_the_layer_that_was_planted_tells(explained):
@@ -88,7 +91,8 @@ def test_the_layer_that_was_planted_tells(explained):
 
 
 def test_windows_and_their_stretches_are_complete_too(explained):
-  _, _, found = explained('optimizer', 'fast', window=64)
+  _, _, found = explained(
+      'optimizer', 'fast', window=64, windows_per_network=3, windows_drawn=3)
   way_N = found.after_N - found.before_N
   np.testing.assert_allclose(
-      found.tensors_NxT.sum(1), way_N, atol=0.03 * np.abs(way_N).max())
+      found.tensors_NxT.sum(1), way_N, atol=0.01 * np.abs(way_N).max())
