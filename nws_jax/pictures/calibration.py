@@ -44,6 +44,7 @@ def draw(found):
   drawn = theme.figure(3.2 * across, 0.4 + 3.1 * down)
   panels = drawn.subplots(down, across, squeeze=False, sharex=True,
                           sharey=True).ravel()
+  drawn.get_layout_engine().set(w_pad=0.12)
   points = tabulate_curves(found)
   for axes, r in zip(panels, found):
     mine = points[(points.property == r.target)

@@ -115,7 +115,7 @@ def _tabulate(kept, regression):
   formats = dict.fromkeys(
       (kind, 'value', 'low', 'high', 'chance', 'per_window',
        'balanced_accuracy', 'kendall_tau'), show)
-  formats['above_chance'] = lambda above: '● yes' if above else '○ no'
+  formats['above_chance'] = _tell_above
   said = ('R² above 0 is better than the mean; the learning rate is read as '
           'its logarithm.' if regression else
           'Chance: always naming the commonest class.')
@@ -202,8 +202,16 @@ def describe_transfer(found, digest, command):
     blocks.append(page.Table(
         f'{name}_table', f'Reading {said}; seen: the same networks read by '
         'models that learned from their level too, and the p-value of the '
-        'difference.', a.cells[columns]))
+        'difference.', a.cells[columns], {
+            **dict.fromkeys(
+                ('value', 'low', 'high', 'chance', 'seen_value', 'seen_low',
+                 'seen_high'), page.percent if a.cells.chance.max() > 0
+                else '{:.3f}'.format), 'above_chance': _tell_above}))
   return page.Section('transfer', title, blocks + list_older(older))
+
+
+def _tell_above(above):
+  return '● yes' if above else '○ no'
 
 
 def _is_transfer(a):

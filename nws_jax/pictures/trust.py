@@ -54,7 +54,9 @@ def describe_calibration(found):
       page.Table(
           'calibration_table', 'Expected calibration error, and loss in nats; '
           'guessing all classes alike loses the logarithm of their number.',
-          calibration.tabulate(kept))])
+          calibration.tabulate(kept), dict.fromkeys(
+              ('calibration_error', 'uncalibrated_error', 'temperature', 'loss',
+               'loss_of_guessing'), '{:.3f}'.format))])
 
 
 def describe_all(found, command):
