@@ -47,9 +47,10 @@ def _draw_cell(axes, at, cell, intervals):
       linewidth=0, hatch='///' if hidden else None))
   accuracy = chance > 0  # of R² chance is 0
   show = ('{:.0f}' if accuracy else '{:.2f}').format
-  value, low, high = (show(cell[x] * (100 if accuracy else 1))
-                      for x in ('value', 'low', 'high'))
-  text = f'{value}\n({low} – {high})' if intervals else value
+  text, *bounds = (show(cell[x] * (100 if accuracy else 1)) for x in (
+      ('value', 'low', 'high') if intervals else ('value',)))
+  if intervals:
+    text += f'\n({bounds[0]} – {bounds[1]})'
   axes.text(*at, text, ha='center', va='center', fontsize=8.5,
             color='white' if shade > 0.55 else theme.INK,
             bbox={'facecolor': colour, 'edgecolor': 'none', 'pad': 1.2}
