@@ -71,7 +71,7 @@ def tell_explanation(path):
     rows = pd.read_csv(os.path.join(folder, 'attribution.csv'))
     rows = rows[rows['class'] == 'all'].sort_values('value', ascending=False)
     lines += [
-        f'attribution of the {about["of"]}, {about["networks"]} networks',
+        f'attribution, {about["networks"]} networks: {about["of"]}',
         f'  from {about["before"]:.3f} at the baseline ({about["baseline"]})',
         f'  to   {about["after"]:.3f} at the network; the sum of all parts '
         f'misses {100 * about["residual"]["share"]:.1f} % of a network\'s way']

@@ -37,7 +37,7 @@ def describe_explanations(found, digest, layers, command):
 def _attribute(e, layers):
   about, name = e.data['attribution'], page.slug(e.target, e.classifier)
   said = results.name_result(e)
-  line = (f'Integrated gradients of the {about["of"]}, mean of '
+  line = (f'Integrated gradients ({about["of"]}), mean of '
           f'{about["networks"]} held-out networks with 95 % intervals; it goes '
           f'from {about["before"]:.3f} at the baseline, '
           f'{about.get("baseline", "")}, to {about["after"]:.3f}. All parts '
