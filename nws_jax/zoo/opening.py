@@ -97,7 +97,7 @@ def settle(workdir, recipe, sets, made):
 
 
 def make_plan(workdir, recipe, rows, images_each):
-  """(plan, machine, work): the plan in the folder, more for what it lacks.
+  """(plan, machine): the plan in the folder, more for what it lacks.
 
   Starts jax the way the plan wants it, and writes nothing.
 
@@ -129,7 +129,7 @@ def make_plan(workdir, recipe, rows, images_each):
              _QUEUE if recipe.early_stopping else 1, bool(recipe.keep))
   made = plan.extend(there, rows, *options) if there else plan.make(
       rows, *options)
-  return made, machine, work
+  return made, machine
 
 
 _QUEUE = 4  # widths of networks in a unit whose slots are filled again
