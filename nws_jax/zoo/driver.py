@@ -197,13 +197,14 @@ def _key(recipe, unit):
 def _train_unit(ledger, program, stage, recipe, unit, rows, data, bar):
   """Trains one unit from where it stands to the end of its last network."""
   round, turned, state = ledger.resume(program.blank())
-  state = stage.place(state)
+  state, before = stage.place(state), None
   while (turned.ids_M >= 0).any():
     ids_M, fresh_M = turned
-    networks_M = networks(
-        recipe, [rows[id] if id >= 0 else None for id in ids_M], unit.width,
-        unit.arch)
-    placed = stage.place(networks_M)
+    if not np.array_equal(ids_M, before):
+      networks_M = networks(
+          recipe, [rows[id] if id >= 0 else None for id in ids_M], unit.width,
+          unit.arch)
+      placed, before = stage.place(networks_M), ids_M
     if fresh_M.any():
       state = program.reset(placed, state, stage.place(fresh_M))
     state, metrics = program.epoch(placed, state)
