@@ -173,7 +173,8 @@ def test_changed_weights_are_named(copy):
   zoo = nws_jax.open_zoo(copy)
   for read in (lambda: zoo.vector(3, 1), zoo.verify,
                lambda: zoo.vectors([0, 3, 7], [0, 1])):
-    with pytest.raises(errors.Damaged, match='unit u0, snapshot 1, network 3'):
+    with pytest.raises(errors.Damaged, match='u0/1 is damaged: the '
+                                             'weights of network 3 are not'):
       read()
   np.testing.assert_array_equal(zoo.vector(7, 1), vector_of(7, 1))
   assert zoo.verify([1, 2, 7]) == 7
