@@ -41,11 +41,12 @@ class Ledger:
   def resume(self, state):
     """Where the unit stands: (its next round, `slots.Slots` of it, state).
 
+    What its record does not name was swept away.
+
     Args:
       state: a blank one, NumPy; empty slots stay as they are in it.
     """
     unit = self._unit.name
-    folder.sweep(self._workdir, unit)
     progress = folder.progress(self._workdir, unit)
     if progress is None:
       return 0, slots.begin(self._unit.width, self._unit.ids), state
