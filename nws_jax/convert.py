@@ -160,7 +160,8 @@ def _parse(flag, value):
 
 def _pick_epochs(zoo, id, figures):
   """The epochs to write: evenly spread, as the published reader takes it."""
-  epochs = [figures[n]['epoch'] for n in nws.pick(len(figures))]
+  epochs = [figures[n]['epoch']
+            for n in tables.pick(len(figures), nws.SNAPSHOTS)]
   missing = sorted(set(epochs) - set(zoo.epochs(id)))
   if missing:
     raise errors.Wrong(

@@ -146,7 +146,7 @@ class Ledger:
     for m in self._metrics:
       series.setdefault(m['id'], []).append(m)
     for id in sorted(series):
-      picked = slots.pick(len(series[id]), self._keep)
+      picked = tables.pick(len(series[id]), self._keep)
       for number, n in enumerate(picked, 1):
         kept.setdefault(number, []).append(series[id][n])
     for number, some in kept.items():

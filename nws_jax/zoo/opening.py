@@ -1,6 +1,7 @@
 """Before anything is trained: is the request possible, and is it this zoo's?
 
-All of it happens before jax starts, so that a wrong request costs a second.
+Nothing compiles here, and jax starts only to say what machine this is, so that
+a wrong request costs seconds.
 """
 
 import hashlib

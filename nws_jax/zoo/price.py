@@ -62,7 +62,7 @@ def count_flops(arch):
 @functools.lru_cache(maxsize=None)
 def count_activations(arch):
   """Values of one image's layers that the gradient needs, copies included."""
-  total, side, into = 0, 32, 3
+  total, side = 0, 32
   for layer in vectors.layers(arch):
     *window, into, out = layer.kernel
     if window:
