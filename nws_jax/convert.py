@@ -14,7 +14,7 @@ import shutil
 
 from absl import flags
 
-from nws_jax import bars, cli, errors
+from nws_jax import bars, cli, errors, say
 from nws_jax.formats import nws
 from nws_jax.store import folder, tables
 
@@ -199,9 +199,9 @@ def _check_room(out, num_bytes):
   free = shutil.disk_usage(out).free
   if free < num_bytes:
     raise errors.Damaged(
-        f'{out} has no room: {num_bytes / 1e6:,.1f} MB are needed, '
-        f'{free / 1e6:,.1f} MB are free. Make room and run the same command '
-        'again, or name a folder on another disk with --to.')
+        f'{out} has no room: {say.size(num_bytes)} are needed, '
+        f'{say.size(free)} are free. Make room and run the same command again, '
+        'or name a folder on another disk with --to.')
 
 
 if __name__ == '__main__':

@@ -13,7 +13,7 @@ import shlex
 
 from absl import flags
 
-from nws_jax import cli, errors
+from nws_jax import cli, errors, say
 from nws_jax.store import folder, tables
 
 _FLAGS = flags.FlagValues()
@@ -49,7 +49,7 @@ def main():
   for name, content in files.items():
     _write(out / name, content)
   print(f'Report: {out / "index.html"} '
-        f'({len(files["index.html"]) / 1e6:.1f} MB, open it in a browser)')
+        f'({say.size(len(files["index.html"]))}, open it in a browser)')
 
 
 def make_page(zoo, meta):

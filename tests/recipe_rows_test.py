@@ -381,8 +381,7 @@ CHECKS = {
         'network evaluated with batch statistics': (
             VERIFY + 'test_accuracies_by_batch_statistics', MEASURE),
         'random 90/10 cut per run, then': (OWN_CUT, EPOCH),
-        'at least 20 evaluations = epochs': STOPS[1:] + (
-            NWS + 'test_twenty_evaluations_or_fewer_keep_all',),
+        'at least 20 evaluations = epochs': STOPS[1:] + KEPT[1:],
         'networks that failed to converge are': (
             CONVERT + 'test_unconverged_networks_are_left_out',),
         '8x8 digits, 96x96 STL-10: no rule': (
