@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 from nws_jax import errors
-from nws_jax.store import folder, stacks, tables, vectors
+from nws_jax.store import folder, stacks, tables, vectors, whole
 
 
 class Zoo:
@@ -23,7 +23,7 @@ class Zoo:
 
   def __init__(self, path):
     self.path = os.fspath(path)
-    folder.check(self.path)
+    whole.check(self.path)
     self._digests = {}  # unit -> {snapshot: digest of each network}
 
   @functools.cached_property
@@ -33,22 +33,22 @@ class Zoo:
   @functools.cached_property
   def members(self):
     """One row a network."""
-    return folder.read_table(self.path, 'members.csv')
+    return whole.read_table(self.path, 'members.csv')
 
   @functools.cached_property
   def metrics(self):
     """One row a network and evaluation."""
-    return folder.read_table(self.path, 'metrics.csv')
+    return whole.read_table(self.path, 'metrics.csv')
 
   @functools.cached_property
   def layers(self):
     """One row an architecture, layer and tensor."""
-    return folder.read_table(self.path, 'layers.csv')
+    return whole.read_table(self.path, 'layers.csv')
 
   @functools.cached_property
   def digest(self):
     """One digest of all labels, figures and weights; times are left out."""
-    return folder.read_checksums(self.path)['zoo']
+    return whole.read_checksums(self.path)['zoo']
 
   def epochs(self, id):
     """The epochs of which a network's weights are kept, ascending."""
@@ -139,7 +139,7 @@ class Zoo:
       errors.Damaged: names the first thing that is not what was written.
     """
     if ids is None:
-      folder.verify(self.path)
+      whole.verify(self.path)
       ids = self.members['id']
     places, count = {}, 0
     for id in map(int, ids):

@@ -16,7 +16,7 @@ from absl import flags
 
 from nws_jax import bars, cli, errors, say
 from nws_jax.formats import nws
-from nws_jax.store import folder, tables
+from nws_jax.store import folder, tables, whole
 
 _FLAGS = flags.FlagValues()
 _FROM = flags.DEFINE_string('from', None, 'What to read: FORMAT:FOLDER.',
@@ -139,7 +139,7 @@ def from_nws(place, out, stack_bytes=None):
                    unit=' snapshots') as bar:
       for unit in left:
         nws_zoo.write_unit(out, unit, runs, sides, bar.update)
-    folder.rebuild(out)
+    whole.rebuild(out)
   flat = sum(len(u.ids) for u in units if isinstance(u.arch, vectors.Flat))
   print(f'{out}: {len(runs)} networks, {total:,} snapshots')
   if flat:

@@ -195,8 +195,8 @@ def _read_safetensors(path, known):
   """The format: 8 bytes of length, a JSON header, the arrays.
 
   The library of that name (0.8) checks as much, but parses headers of up to
-  100 MB, which took 0.6 GB for 27 MB of them; these lines bound that, and spare
-  a compiled dependency.
+  100 MB, and one of 26 MB took it 0.55 GB of memory; these lines bound that,
+  and spare a compiled dependency.
   """
   size = os.path.getsize(path)
   with open(path, 'rb') as f:

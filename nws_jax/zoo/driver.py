@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nws_jax import errors, space
-from nws_jax.store import folder, tables, vectors
+from nws_jax.store import folder, tables, vectors, whole
 from nws_jax.zoo import coverage, images, opening, plan, price
 from nws_jax.zoo import quote as quotes
 from nws_jax.zoo import recipe as recipes
@@ -51,7 +51,7 @@ def run(recipe, workdir, bar):
       except OutOfMemory as e:
         made = _halve(workdir, made, e.unit, bar)
         left = _list_left(workdir, made)
-    folder.rebuild(workdir)
+    whole.rebuild(workdir)
     shutil.rmtree(os.path.join(workdir, 'state'), ignore_errors=True)
   return bool(left)
 
@@ -185,7 +185,7 @@ class _Rebuilder:
   def rebuild(self):
     begin = time.monotonic()
     if begin >= self._next:
-      folder.rebuild(self._workdir)
+      whole.rebuild(self._workdir)
       took = time.monotonic() - begin
       self._next = begin + 50 * took
 
