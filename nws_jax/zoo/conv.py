@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from nws_jax import say
 from nws_jax.zoo import tiles
 
 
@@ -28,6 +29,22 @@ FORMS = {  # by how networks are mapped
     'map': Form(cache=1 << 20, toom_cook=True),
     'vmap': Form(),
 }
+
+
+def find_form(mapped, convolution):
+  """The `Form` of programs that map networks by 'map' or 'vmap', where a config
+  has `convolution`: 'auto', or a word of `tiles`."""
+  form = FORMS[mapped]
+  return form if convolution == 'auto' else form._replace(
+      toom_cook=convolution == 'toom_cook')
+
+
+def describe(form):
+  """A `Form` in words."""
+  return ('by polynomials where layers are wide (Toom-Cook), else '
+          if form.toom_cook else '') + 'banded' + (
+              f'; a few images at a time, within {say.size(form.cache)}'
+              if form.cache else '')
 
 
 class Layer(NamedTuple):

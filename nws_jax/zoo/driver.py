@@ -153,6 +153,9 @@ def _train(workdir, recipe, made, left, rows, sets, bar):
   data = dataset.pack(sets.values(), recipe.test_part)
   stage = population.set_stage(data, recipe.seed, made.form)
 
+  def key(unit):
+    return static_of(recipe, unit, made.form), unit.width
+
   def build(key):
     static, width = key
     return population.build(static, stage, networks(
@@ -165,8 +168,7 @@ def _train(workdir, recipe, made, left, rows, sets, bar):
       book = ledger.Ledger(workdir, unit, [rows[id] for id in unit.ids],
                            recipe.epochs, recipe.keep)
       try:
-        program = programs.get(_key(recipe, unit), following and _key(
-            recipe, following))
+        program = programs.get(key(unit), following and key(following))
         _train_unit(book, program, stage, recipe, unit, rows, data, bar)
       except jax.errors.JaxRuntimeError as e:
         if 'RESOURCE_EXHAUSTED' not in str(e):
@@ -188,10 +190,6 @@ class _Rebuilder:
       whole.rebuild(self._workdir)
       took = time.monotonic() - begin
       self._next = begin + 50 * took
-
-
-def _key(recipe, unit):
-  return static_of(recipe, unit), unit.width
 
 
 def _train_unit(ledger, program, stage, recipe, unit, rows, data, bar):
@@ -244,14 +242,16 @@ def _measure(program, stage, recipe, unit, rows, ids, own, epochs):
   return np.asarray(metrics.test_loss), np.asarray(metrics.test_accuracy)
 
 
-def static_of(recipe, unit):
-  """What the program of a unit is compiled for: `train.Static`."""
-  from nws_jax.zoo import train
+def static_of(recipe, unit, form):
+  """What the program of a unit is compiled for, `train.Static`, if networks
+  are mapped by `form`."""
+  from nws_jax.zoo import conv, train
   return train.Static(
       arch=unit.arch, batch_size=unit.batch_size, lr_decay=recipe.lr_decay,
       eval_bn=recipe.eval_bn, eval_augmentation=recipe.eval_augmentation,
       eval_batch=train.EVAL_BATCH, patience=recipe.early_stopping,
-      activations=dict(recipe.choices)['activation'], dtype=recipe.precision)
+      activations=dict(recipe.choices)['activation'], dtype=recipe.precision,
+      form=conv.find_form(form, recipe.convolution))
 
 
 def networks(recipe, rows, width, arch):

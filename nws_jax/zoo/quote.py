@@ -1,7 +1,7 @@
 """What a population will take, for who decides whether to train it."""
 
 from nws_jax import say, space
-from nws_jax.zoo import opening, price
+from nws_jax.zoo import conv, opening, price
 
 _SHOWN = 24  # programs; the longest ones
 _HEAD = ('program', 'shapes', 'networks', 'at once', 'images', 'time')
@@ -46,6 +46,9 @@ def text(recipe, rows, left, machine, images_each, disk):
       f'{sum(len(u.ids) for u in left):,} of {len(rows):,} networks are left, '
       f'in {programs} programs on {machine.devices} {machine.platform} '
       f'device{"s" * (machine.devices > 1)}',
+      'dots    convolutions are '
+      + conv.describe(conv.find_form(
+          'map' if machine.platform == 'cpu' else 'vmap', recipe.convolution)),
       f'images  {_count(total_images)}, if networks train for {epochs} epochs'
       + (f' (early stopping: from 19 to {recipe.epochs})'
          if recipe.early_stopping and recipe.epochs > 19 else ''),
