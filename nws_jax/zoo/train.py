@@ -86,7 +86,7 @@ def run_epoch(static, longest, seed_key, network, state, full, data):
     State, Metrics.
   """
   epoch = state.epoch + is_running(network, state)
-  state, loss, accuracy = _train(
+  state, loss, accuracy = train_epoch(
       static, longest, seed_key, network, state, data, epoch)
   (valid, test) = zip(*_evaluate(static, longest, seed_key, network,
                                  state.vector_P, epoch, full, data))
@@ -103,7 +103,7 @@ def is_running(network, state):
   return network.active & (state.stopped < 0) & (state.diverged < 0)
 
 
-def _train(static, longest, seed_key, network, state, data, epoch):
+def train_epoch(static, longest, seed_key, network, state, data, epoch):
   """One epoch of updates: (state, mean loss, mean accuracy)."""
   size = static.batch_size
   order = draws.epoch_order(seed_key, network, data, epoch, longest)
