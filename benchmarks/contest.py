@@ -91,3 +91,7 @@ def machine():
 def mean(ratios):
   """Geometric."""
   return float(np.exp(np.mean(np.log(ratios))))
+
+
+def median(rates):
+  return float(np.median(rates))

@@ -122,3 +122,22 @@ def flax(arch, batch_size, image_set, networks=4):
   run = jax.jit(jax.vmap(step)).lower(many, moments, keys).compile()
   return Contestant(lambda: jax.block_until_ready(run(many, moments, keys)),
                     networks * batch_size)
+
+
+def count_step(arch, batch_size):
+  """XLA's `cost_analysis` of one update of one network, without its loops: all
+  images at once, so that nothing is counted once that runs many times."""
+  _, static, made = start(arch, 1, batch_size)
+  static = static._replace(form=static.form._replace(cache=0))
+  network = jax.tree.map(lambda x: x[0], made)
+  state = jax.eval_shape(functools.partial(train.init, static),
+                         jax.random.key(0), network)
+  pixels = jax.ShapeDtypeStruct((batch_size, 32, 32, 3), jnp.uint8)
+  labels = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
+
+  def step(network, state, pixels, labels):
+    return train.update(static, jax.random.key(0), network, state, pixels,
+                        labels, jnp.float32(RATE), None)
+
+  return jax.jit(step).lower(
+      network, state, pixels, labels).compile().cost_analysis()

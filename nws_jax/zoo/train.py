@@ -118,7 +118,7 @@ def train_epoch(static, longest, seed_key, network, state, data, epoch):
   def body(carry):
     i, state, loss_sum, correct = carry
     index = jax.lax.dynamic_slice(order, (i * size,), (size,))
-    new, loss, accuracy = _update(
+    new, loss, accuracy = update(
         static, seed_key, network, state, data.images_NxHxWxC[index],
         data.labels_N[index], rate, own_P)
     good = jnp.isfinite(loss) & jnp.isfinite(new.vector_P).all()
@@ -135,7 +135,7 @@ def train_epoch(static, longest, seed_key, network, state, data, epoch):
   return state, loss_sum / done, correct / done
 
 
-def _update(static, seed_key, network, state, pixels, labels, rate, own_P):
+def update(static, seed_key, network, state, pixels, labels, rate, own_P):
   """One update: (state, loss, accuracy)."""
   arch = static.arch
   key = jax.random.fold_in(
