@@ -65,8 +65,9 @@ def measure(arch, folder):
           one, lambda _: [counts[0] // 2], one)),
       f'its trajectory of {epochs} epochs, ms': median_ms(lambda: read(
           one, lambda _: [counts[0] // 2], range(epochs))),
-      f'5,000 values of {total:,} networks, one epoch, ms': median_ms(lambda: read(
-          every, lambda u: range(counts[u]), one, 20_000, 25_000)),
+      f'5,000 values of {total:,} networks, one epoch, ms': median_ms(
+          lambda: read(every, lambda u: range(counts[u]), one, 20_000,
+                       25_000)),
       f'all values of {total:,} networks, one epoch, MB/s':
           4e-6 * p * total / (median_ms(lambda: read(
               every, lambda u: range(counts[u]), one)) / 1e3)}
