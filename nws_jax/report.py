@@ -54,10 +54,20 @@ def main():
 
 def make_page(zoo, meta):
   """{file name: bytes} of the page; see `nws_jax.pictures.page.build`."""
-  from nws_jax.pictures import page, results, sections, theme  # slow to import
+  from nws_jax.pictures import (  # slow to import
+    explained,
+    explanations,
+    page,
+    results,
+    sections,
+    theme,
+    trust,
+  )
   members, metrics, config, digest = _open(zoo)
   read = _command('meta', zoo=zoo, workdir=meta)
+  layers = folder.read_table(zoo, 'layers.csv')
   found, grids = results.read_results(meta), results.read_ablations(meta)
+  why = explanations.read(meta)
   with theme.style():
     return page.build(
         f'{len(members):,} networks, and what their weights tell',
@@ -66,7 +76,11 @@ def make_page(zoo, meta):
                 members, metrics, config.get('dataset_source', 'unknown')),
             sections.describe_training(members, metrics),
             sections.describe_readings(found, digest, read),
+            *trust.describe_all(found, read),
             sections.describe_ablations(grids, digest, read),
+            sections.describe_transfer(grids, digest, read),
+            explained.describe_explanations(why, digest, layers, read),
+            explained.describe_map(why, digest, members, read),
             sections.describe_making(
                 config, _list_commands(zoo, meta, config, found + grids))])
 

@@ -139,7 +139,8 @@ def test_the_command_writes_one_page_with_all_of_it(zoo, meta, tmp_path):
   assert done.stderr == '' and str(out / 'index.html') in done.stdout
   assert len(done.stdout.splitlines()) == 1
   text = (out / 'index.html').read_text()
-  assert 'class="missing"' not in text
+  # Neither controls nor transfer nor an explanation, and so no map.
+  assert text.count('class="missing"') == 4
   assert 'read from another zoo' not in text
   assert '<b>embedded' not in text and '&lt;b&gt;embedded' in text
   assert not re.search(r'(src|href)="(?!#|data:)', text)

@@ -18,6 +18,10 @@
   python -m nws_jax.meta --target=learning_rate --bins=3 --exclude=mean,variance
       thirds of a number, from weights without the running statistics
 
+  python -m nws_jax.meta --target=optimizer --explain
+      which weights say so, what the weights of each class look like, and a map
+      of all networks, beside result.json
+
 Targets: dataset, learning_rate, batch_size, batch_norm, augmentation,
 optimizer, activation, initialization, filter_size, depth_conv, depth_fc,
 width_conv, width_fc, weight_decay, dropout, test_accuracy, generalization_gap,
@@ -63,6 +67,9 @@ _ABLATE = flags.DEFINE_string(
     'ablate', None, 'Makes a grid over some of layer, tensor, part, position, '
     'window, pooled, epoch, train_epoch, hold_out: as layer,epoch.',
     flag_values=_FLAGS)
+_EXPLAIN = flags.DEFINE_bool(
+    'explain', False, 'Beside the result: which weights it rests on, what they '
+    'look like in each class, and a map of all networks.', flag_values=_FLAGS)
 _SHORT = {  # for keys of the config
     'window': flags.DEFINE_integer(
         'window', None, 'Weights that a window holds.', flag_values=_FLAGS),
@@ -102,6 +109,8 @@ def main():
   else:
     _make(request, folder, begin)
   print(summary.tell(done))
+  if _EXPLAIN.value:
+    _explain(request, folder)
 
 
 def _ask():
@@ -123,6 +132,9 @@ def _ask():
     config['classifier'] = settings.MAJORITY  # which takes any request
     if _CONTROLS.value is None:
       config['controls'] = 'none'  # the rungs are compared with each other
+  if _EXPLAIN.value and (_LADDER.value or _ABLATE.value or not _SAVE.value):
+    raise errors.Wrong('--explain is of one number and of a classifier that is '
+                       'kept: leave out --ladder, --ablate and --nosave.')
   checked = settings.from_config(config)
   from nws_jax import api
   from nws_jax.meta import ablation
@@ -130,7 +142,11 @@ def _ask():
   axes = ablation.parse_axes(_ABLATE.value) if _ABLATE.value else ()
   if checked.hold_out and '=' not in checked.hold_out:
     axes = tuple(dict.fromkeys(axes + (ablation.HOLD_OUT,)))
-  return requests.make(api.Zoo(_ZOO.value), _TARGET.value, checked, axes)
+  request = requests.make(api.Zoo(_ZOO.value), _TARGET.value, checked, axes)
+  if _EXPLAIN.value:
+    from nws_jax.meta import explanation
+    explanation.check(request)
+  return request
 
 
 def _climb(request):
@@ -196,6 +212,47 @@ def _make(request, folder, begin, source=None, speed=None):
   record['seconds'] = round(time.monotonic() - begin, 1)
   tables.write_json(os.path.join(
       folder, 'ablation.json' if request.axes else 'result.json'), record)
+
+
+def _explain(request, folder):
+  """Explains a result by the classifier beside it; the record is last."""
+  from nws_jax import bars
+  from nws_jax.meta import explanation, saved, summary
+  from nws_jax.meta import request as requests
+  from nws_jax.store import tables
+  done, begin = os.path.join(folder, explanation.RECORD), time.monotonic()
+  if os.path.exists(done) and not _FORCE.value:
+    print(f'\n{done} is there already; --force makes it again.')
+  else:
+    model = os.path.join(folder, 'model')
+    if not os.path.exists(os.path.join(model, 'recipe.json')):
+      raise errors.Wrong(f'{folder} has no trained classifier to explain: it '
+                         'was made with --nosave. Add --force.')
+    import pandas as pd
+    shown = []
+
+    def show(what):
+      for bar in shown:
+        bar.close()
+      shown.append(bars.make(desc=what, unit=' networks'))
+
+      def to(done, of):
+        shown[-1].total = of
+        shown[-1].update(done - shown[-1].n)
+      return to
+
+    try:
+      found = explanation.run(
+          request, requests.load(request), saved.read(model).models,
+          pd.read_csv(os.path.join(folder, 'predictions.csv')), show)
+    finally:
+      for bar in shown:
+        bar.close()
+    for name, rows in found.tables.items():
+      tables.write_text(os.path.join(folder, name), explanation.write(rows))
+    tables.write_json(done, found.record | {
+        'seconds': round(time.monotonic() - begin, 1)})
+  print(f'\n{summary.tell_explanation(done)}')
 
 
 def _make_folder(folder):

@@ -8,6 +8,8 @@ counts as every other class once in n + K times (J. Platt's targets, 1999).
 
 import numpy as np
 
+from nws_jax.meta import stats
+
 _BINS = 10  # of equal width
 _RANGE = (0.05, 20.0)  # temperatures that are tried
 
@@ -45,7 +47,8 @@ def describe(shares_TxK, labels_T):
   """{error, loss, curve}: the expected calibration error and what it is of.
 
   The curve has a row for each bin of the largest probability that holds
-  networks: its bounds, how many, their mean probability, and their accuracy.
+  networks: its bounds, how many, their mean probability, and their accuracy
+  with its interval.
   """
   sure_T = shares_TxK.max(1)
   right_T = shares_TxK.argmax(1) == labels_T
@@ -53,7 +56,9 @@ def describe(shares_TxK, labels_T):
   curve = [{'low': n / _BINS, 'high': (n + 1) / _BINS,
             'networks': int(np.sum(bin_T == n)),
             'probability': float(sure_T[bin_T == n].mean()),
-            'accuracy': float(right_T[bin_T == n].mean())}
+            'accuracy': float(right_T[bin_T == n].mean()),
+            'interval': stats.wilson(
+                right_T[bin_T == n].mean(), int(np.sum(bin_T == n)))}
            for n in np.unique(bin_T).tolist()]
   error = sum(row['networks'] * abs(row['probability'] - row['accuracy'])
               for row in curve) / len(labels_T)

@@ -113,18 +113,24 @@ class Fast(nn.Module):
   bins: int = 6
 
   @nn.compact
-  def __call__(self, features_BxF, train):
-    knots = self.variable(
-        'encoder', 'knots', lambda: jnp.nanquantile(
-            features_BxF, jnp.linspace(0, 1, self.bins + 1), axis=0)).value
-    low, high = knots[None, :-1], knots[None, 1:]
-    x = (features_BxF[:, None] - low) / jnp.maximum(high - low, 1e-9)
-    x = 2 * jnp.clip(x, 0, 1) - 1
-    x = jnp.where(jnp.isfinite(x), x, 0).reshape(x.shape[0], -1)
+  def __call__(self, features_BxF, train, encoded=False):
+    x = features_BxF
+    if not encoded:
+      x = encode(x, self.variable(
+          'encoder', 'knots', lambda: jnp.nanquantile(
+              x, jnp.linspace(0, 1, self.bins + 1), axis=0)).value)
     x = nn.Dropout(0.3, deterministic=not train)(x)
     x = nn.relu(nn.Dense(self.hidden)(x))
     x = nn.Dropout(0.5, deterministic=not train)(x)
     return nn.Dense(self.outputs)(x)
+
+
+def encode(features_BxF, knots_QxF):
+  """How far each feature lies through each interval: [B, (Q - 1) * F]."""
+  low, high = knots_QxF[None, :-1], knots_QxF[None, 1:]
+  x = (features_BxF[:, None] - low) / jnp.maximum(high - low, 1e-9)
+  x = 2 * jnp.clip(x, 0, 1) - 1
+  return jnp.where(jnp.isfinite(x), x, 0).reshape(x.shape[0], -1)
 
 
 def make(name, outputs, form=()):

@@ -285,8 +285,18 @@ def predict(models, place):
     models: `Models`.
     place: `Place`, with the `Frame` that they were trained in.
   """
-  networks, span = place.source.weights_MxExP.shape[:2]
-  form = _form(place, models.name)
+  shared, speak = prepare(models, place)
+  return np.asarray(speak(
+      shared, models.trained, place.source.weights_MxExP.shape[0]))
+
+
+def prepare(models, place):
+  """(what the models share, speak), as of `predict`.
+
+  speak(shared, trained, networks) -> outputs: of the like of both, so of other
+  networks or of some of the models; it can be differentiated.
+  """
+  form, span = _form(place, models.name), place.source.weights_MxExP.shape[1]
   if form:
     shared = share_vectors(place, models.name, form)
   else:
@@ -297,11 +307,15 @@ def predict(models, place):
         constant_values=np.nan) for x in bank))
   mapped = _build(models.name, models.outputs,
                   fit.Plan(0, 1, 1, 1, 1e-3, span), form)
-  count = models.members * models.folds
-  nothing = jnp.zeros(count, jnp.int32)
-  rows = jnp.broadcast_to(jnp.arange(networks)[None], (count, networks))
-  task = fit.Task(*[nothing] * len(fit.Task._fields))._replace(test_N=rows)
-  return np.asarray(mapped[2](shared, task, models.trained))
+
+  def speak(shared, trained, networks):
+    count = len(jax.tree.leaves(trained)[0])
+    nothing = jnp.zeros(count, jnp.int32)
+    rows = jnp.broadcast_to(jnp.arange(networks)[None], (count, networks))
+    task = fit.Task(*[nothing] * len(fit.Task._fields))._replace(test_N=rows)
+    return mapped[2](shared, task, trained)
+
+  return shared, speak
 
 
 def count_even(place):

@@ -42,19 +42,37 @@ def bootstrap(statistic, settings_M, *, repetitions, seed):
       NaN where it is undefined, such a resample is left out.
     settings_M: the setting of every network.
   """
+  values = np.asarray([statistic(rows) for rows in _resample(
+      settings_M, repetitions, seed)])
+  low, high = np.quantile(values[np.isfinite(values)], (0.025, 0.975))
+  return float(low), float(high)
+
+
+def bootstrap_columns(statistic, values_MxC, settings_M, *, repetitions,
+                      seed=0):
+  """Percentile intervals of a statistic of each column: (low_C, high_C).
+
+  Args:
+    statistic: (values, axis) -> what of the rows, e.g. np.mean.
+    values_MxC: finite.
+    settings_M: the setting of every row; whole settings are resampled.
+  """
+  found_RxC = np.stack([statistic(values_MxC[rows], 0) for rows in _resample(
+      settings_M, repetitions, seed)])
+  return np.quantile(found_RxC, (0.025, 0.975), axis=0)
+
+
+def _resample(settings_M, repetitions, seed):
+  """Rows of each resample of whole settings."""
   _, setting_M = np.unique(settings_M, return_inverse=True)
   order = np.argsort(setting_M, kind='stable')
   members = np.split(order, np.cumsum(np.bincount(setting_M))[:-1])
   alone = len(members) == len(order)
   rng = np.random.default_rng(seed)
-  values = []
   for _ in range(repetitions):
     drawn = rng.integers(len(members), size=len(members))
-    values.append(statistic(
-        order[drawn] if alone else np.concatenate([members[s] for s in drawn])))
-  values = np.asarray(values)
-  low, high = np.quantile(values[np.isfinite(values)], (0.025, 0.975))
-  return float(low), float(high)
+    yield (order[drawn] if alone
+           else np.concatenate([members[s] for s in drawn]))
 
 
 def accuracy(correct_M, settings_M, *, decisions=1):

@@ -60,6 +60,34 @@ def tell_result(record):
   return '\n'.join(lines)
 
 
+def tell_explanation(path):
+  """A few lines of an explanation.json and the tables beside it."""
+  import pandas as pd  # slow, and of no use to --help
+  record, lines = tables.read_json(path), []
+  about, folder = record['attribution'], os.path.dirname(path)
+  if 'left_out' in about:
+    lines.append(f'attribution: left out, {about["left_out"]}')
+  else:
+    rows = pd.read_csv(os.path.join(folder, 'attribution.csv'))
+    rows = rows[rows['class'] == 'all'].sort_values('value', ascending=False)
+    lines += [
+        f'attribution of the {about["of"]}, {about["networks"]} networks',
+        f'  from {about["before"]:.3f} at the baseline ({about["baseline"]})',
+        f'  to   {about["after"]:.3f} at the network; the sum of all parts '
+        f'misses {100 * about["residual"]["share"]:.1f} % of a network\'s way']
+    lines += [f'  {row.layer:<9}{row.tensor:<9}{row.value:7.3f}  '
+              f'[{row.low:.3f}, {row.high:.3f}]' for row in rows[
+                  rows['tensor'] != 'all'].head(8).itertuples()]
+  lines += [f'most typical {name}: network {of["id"]}' for name, of in
+            record['prototypes']['typical'].items()]
+  x, y = record['map']['explained_variance']
+  lines.append(
+      f'map of {record["map"]["snapshots"]:,} snapshots: '
+      f'{100 * x:.0f} % and {100 * y:.0f} % of the variance; UMAP '
+      f'{"too" if record["map"]["umap"] else "is not installed"}')
+  return '\n'.join(lines) + f'\n\n{path} ({record["seconds"]:.0f} s)'
+
+
 def tell_ladder(record):
   """The table of a ladder.json, lowest rung first."""
   rows, left_out = record['rungs'], record['left_out']

@@ -131,9 +131,11 @@ class Transformer(nn.Module):
     values, mask = tokens.values_TxC, tokens.mask_TxC
     number = jnp.maximum(mask.sum(-1, keepdims=True), 1)
     mean = values.sum(-1, keepdims=True) / number
-    deviation = jnp.sqrt(jnp.sum(
-        jnp.where(mask, values - mean, 0)**2, -1, keepdims=True) / number)
-    size = jnp.sqrt(jnp.sum(values**2, -1, keepdims=True) / number) + _TINY
+    # Squared below the root, which has no slope at 0.
+    deviation = jnp.sqrt(jnp.sum(jnp.where(
+        mask, values - mean, 0)**2, -1, keepdims=True) / number + _TINY**2)
+    size = jnp.sqrt(
+        jnp.sum(values**2, -1, keepdims=True) / number + _TINY**2)
     shaped = values / size
     facts = [jnp.log(size), jnp.log(deviation + _TINY), mean / size,
              jnp.abs(shaped).sum(-1, keepdims=True) / number,

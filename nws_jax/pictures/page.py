@@ -50,6 +50,17 @@ class Picture(NamedTuple):
   frame: pd.DataFrame | None = None
 
 
+class Choice(NamedTuple):
+  """Pictures of one thing in several ways; one is shown, the reader chooses.
+
+  `name`.csv holds what all of them show.
+  """
+  name: str
+  ask: str
+  options: list[tuple[str, Picture]]
+  frame: pd.DataFrame
+
+
 class Section(NamedTuple):
   name: str
   title: str
@@ -59,7 +70,8 @@ class Section(NamedTuple):
 def build(title, subtitle, sections):
   """{file name: bytes} of the page, its pictures and its numbers."""
   files = {}
-  for block in (b for s in sections for b in s.blocks):
+  for block in (x for s in sections for b in s.blocks for x in (
+      [b, *(p for _, p in b.options)] if isinstance(b, Choice) else [b])):
     if isinstance(block, Picture):
       files[f'{block.name}.png'] = theme.to_png(block.figure)
     if getattr(block, 'frame', None) is not None:
@@ -138,6 +150,19 @@ def _render_picture(block, files):
           f'<figcaption>{_escape(block.caption)}</figcaption></figure>')
 
 
+def _render_choice(block, files):
+  """Works without a script: a style shows the figure of the checked button."""
+  name = slug(block.name)
+  buttons = ''.join(
+      f'<input type="radio" name="{name}" id="{name}-{n}"'
+      f'{"" if n else " checked"}><label for="{name}-{n}">{_escape(label)}'
+      '</label>' for n, (label, _) in enumerate(block.options))
+  figures = ''.join(_render_picture(p, files) for _, p in block.options)
+  return (f'<div class="choice" role="radiogroup" '
+          f'aria-label="{_escape(block.ask)}"><span>{_escape(block.ask)}</span>'
+          f'{buttons}<div class="options">{figures}</div></div>')
+
+
 def _show(value):
   if isinstance(value, bool):
     return theme.label(value)
@@ -152,7 +177,9 @@ def _escape(text):
 
 _RENDER = {Text: _render_text, Warn: _render_warning,
            Commands: _render_commands, Missing: _render_missing,
-           Table: _render_table, Picture: _render_picture}
+           Table: _render_table, Picture: _render_picture,
+           Choice: _render_choice}
+_MOST_OPTIONS = 24
 
 _STYLE = '''
 :root { color-scheme: light dark; --ink: #1d2328; --soft: #5c6670;
@@ -202,6 +229,15 @@ code { font-family: ui-monospace, "SF Mono", Menlo, Consolas,
   "Liberation Mono", monospace; }
 .missing { border: 1px dashed var(--soft); border-radius: 6px;
   padding: .4rem 1rem; margin: 1.2rem 0; }
+.choice { margin: 1.6rem 0; }
+.choice > span { color: var(--soft); margin-right: .6rem; }
+.choice > input { position: absolute; opacity: 0; }
+.choice > label { display: inline-block; padding: .15rem .6rem; margin: .15rem;
+  border: 1px solid var(--line); border-radius: 1rem; font-size: .875rem;
+  cursor: pointer; }
+.choice > input:checked + label { background: var(--ink); color: var(--paper); }
+.choice > input:focus-visible + label { outline: 2px solid var(--link); }
+.options > figure { display: none; margin-top: .8rem; }
 .warn { background: var(--warn); border-radius: 6px; padding: .6rem 1rem;
   max-width: none; }
 @media screen and (max-width: 40rem) { img { max-width: none; } }
@@ -209,3 +245,7 @@ code { font-family: ui-monospace, "SF Mono", Menlo, Consolas,
   nav { display: none; } figure, tr { break-inside: avoid; }
   h2 { break-after: avoid; } .scroll { overflow: visible; } }
 '''
+_STYLE += ', '.join(
+    f'.choice > input:nth-of-type({n}):checked ~ .options > '
+    f'figure:nth-child({n})' for n in range(1, _MOST_OPTIONS + 1)) + (
+        ' { display: block; }\n')

@@ -53,6 +53,12 @@ class Ablation(NamedTuple):
   digest: str
   data: dict  # the whole ablation.json
 
+  @property
+  def held_out(self):
+    """The property whose levels were held out in turn; '' if none was."""
+    config = self.data.get('config')
+    return str(config.get('hold_out', '') if isinstance(config, dict) else '')
+
 
 _AXES = ('layer', 'tensor', 'part', 'position', 'window', 'pooled', 'epoch',
          'train_epoch', 'hold_out')
@@ -88,7 +94,7 @@ def keep_first(found, key):
 def read_predictions(result):
   """A regression's predictions.csv: columns id, true, predicted; or None."""
   path = result.folder / 'predictions.csv'
-  return _read_csv(path, ('true', 'predicted')) if path.exists() else None
+  return read_csv(path, ('true', 'predicted')) if path.exists() else None
 
 
 def sort_by_gain(found):
@@ -122,9 +128,31 @@ def tabulate_controls(found, regression):
       low, high = map(float, control['interval'])
       rows.append({'property': r.target, 'classifier': r.classifier,
                    'control': name, 'value': _number(control), 'low': low,
-                   'high': high, 'chance': r.main.chance,
-                   'p_value': float(control.get('p_value', math.nan))})
+                   'high': high, 'chance': float(control.get(
+                       'chance', r.main.chance)),
+                   'p_value': float(control.get('p_value', math.nan)),
+                   'difference_p': float(control.get(
+                       'difference_p', math.nan))})
   return pd.DataFrame(rows).dropna(axis='columns', how='all')
+
+
+LADDER = ('majority', 'logistic', 'svm', 'boosting', 'fast', 'cnn',
+          'transformer', 'equivariant')
+
+
+def tabulate_ladder(found, regression):
+  """One row a property and classifier, lowest rung first."""
+  rows = pd.DataFrame([
+      {'property': theme.words(r.target), 'classifier': r.classifier,
+       **r.main._asdict()} for r in sort_by_gain(found)
+      if r.regression == regression])
+  if not len(rows):
+    return rows
+  order = rows.classifier.map(
+      lambda c: LADDER.index(c) if c in LADDER else len(LADDER))
+  return rows.iloc[(order * len(rows) + rows.groupby(
+      'property', sort=False).ngroup()).argsort(kind='stable')].reset_index(
+          drop=True)
 
 
 def tabulate_confusions(found):
@@ -138,7 +166,7 @@ def tabulate_confusions(found):
 
 
 def _parse(path):
-  data = _read_json(path)
+  data = read_json(path)
   try:
     kind = data['kind']
     if kind == 'regression':
@@ -158,48 +186,48 @@ def _parse(path):
     tabulate_confusions([result])
     return result
   except KeyError as e:
-    raise _damaged(path, f'has no {e.args[0]!r}') from None
+    raise damaged(path, f'has no {e.args[0]!r}') from None
   except (TypeError, ValueError, AttributeError, IndexError) as e:
-    raise _damaged(path, str(e)) from None
+    raise damaged(path, str(e)) from None
 
 
 def _parse_ablation(path):
-  about = _read_json(path.with_suffix('.json'))
-  cells = _read_csv(path, ('value', 'low', 'high', 'chance'))
+  about = read_json(path.with_suffix('.json'))
+  cells = read_csv(path, ('value', 'low', 'high', 'chance'))
   axes = tuple(a for a in about.get('axes', _AXES) if a in cells.columns)
   if not axes:
-    raise _damaged(path, f'has no column of {", ".join(_AXES)}')
+    raise damaged(path, f'has no column of {", ".join(_AXES)}')
   try:
     return Ablation(str(about['target']), str(about['classifier']), axes, cells,
                     path.parent, path.stat().st_mtime,
                     str(about['zoo']['digest']), about)
   except (KeyError, TypeError) as e:
-    raise _damaged(path.with_suffix('.json'), f'has no {e}') from None
+    raise damaged(path.with_suffix('.json'), f'has no {e}') from None
 
 
-def _read_json(path):
+def read_json(path):
   try:
     data = json.loads(path.read_text(encoding='utf-8'))
     json.dumps(data, ensure_ascii=False).encode()  # \ud800 is no character
   except (OSError, ValueError) as e:
-    raise _damaged(path, str(e)) from None
+    raise damaged(path, str(e)) from None
   if not isinstance(data, dict):
-    raise _damaged(path, 'is not a JSON object')
+    raise damaged(path, 'is not a JSON object')
   return data
 
 
-def _read_csv(path, columns):
+def read_csv(path, columns):
   try:
     frame = pd.read_csv(path)
   except (OSError, ValueError) as e:  # pandas' parser errors are ValueErrors
-    raise _damaged(path, str(e)) from None
+    raise damaged(path, str(e)) from None
   missing = [c for c in columns if c not in frame.columns]
   if missing:
-    raise _damaged(path, f'has no column {", ".join(missing)}')
+    raise damaged(path, f'has no column {", ".join(missing)}')
   return frame
 
 
-def _damaged(path, reason):
+def damaged(path, reason):
   return errors.Damaged(
       f'{path}: {reason.strip()}. Remove its folder and run '
       f'python -m nws_jax.meta --target={path.parent.parent.name} again.')

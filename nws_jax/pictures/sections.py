@@ -11,6 +11,7 @@ from nws_jax.pictures import (
     results,
     spread,
     theme,
+    transfer,
 )
 
 _SHOWN = ('initialization', 'optimizer', 'activation', 'augmentation')
@@ -78,36 +79,50 @@ def describe_readings(found, digest, command):
         f'{command} --target=optimizer')])
   kept, older = results.keep_first(found, lambda r: (r.target, r.classifier))
   kept = results.sort_by_gain(kept)
-  blocks = _warn(kept, digest) + [page.Text(_sum_up(kept)), page.Picture(
+  blocks = warn_of_others(kept, digest) + [page.Text(_sum_up(kept))]
+  blocks += [page.Picture(
       'readings', 'What can be read: filled above chance, hollow where the '
       '95 % interval holds chance.', 'Forest plot of the values in the next '
       'table.', readings.draw_all(kept))]
-  blocks += _tabulate(kept, False) + _tabulate(kept, True)
+  blocks += _climb(kept) + _tabulate(kept, False) + _tabulate(kept, True)
   return page.Section(
-      'readings', title, blocks + _detail(kept) + _list(older))
+      'readings', title, blocks + _detail(kept) + list_older(older))
+
+
+def _climb(kept):
+  """Maps of properties and classifiers, where there is more than one."""
+  blocks = []
+  for regression, name, what in (
+      (False, 'ladder_accuracy', 'accuracy per network in per cent'),
+      (True, 'ladder_r2', 'R²')):
+    table = results.tabulate_ladder(kept, regression)
+    if len(table) and table.classifier.nunique() > 1:
+      drawn = theme.figure(1.9 + 1.05 * table.classifier.nunique(),
+                           1.0 + 0.6 * table.property.nunique())
+      heatmap.draw(table, drawn.subplots(), ('property', 'classifier'), True)
+      blocks.append(page.Picture(
+          name, f'Properties and classifiers: {what}, and its 95 % interval. '
+          'Coloured from chance to 1; hatched: the interval holds chance.',
+          f'Heat map of properties by classifiers, {what}.', drawn, table))
+  return blocks
 
 
 def _tabulate(kept, regression):
-  """The tables of one kind of results; none if there are none."""
+  """The table of one kind of results; none if there are none."""
   kind = 'r2' if regression else 'accuracy'
   table = results.tabulate(kept, regression)
-  controls = results.tabulate_controls(kept, regression)
   show = '{:.3f}'.format if regression else page.percent
   formats = dict.fromkeys(
       (kind, 'value', 'low', 'high', 'chance', 'per_window',
        'balanced_accuracy', 'kendall_tau'), show)
-  formats['above_chance'] = lambda above: '● yes' if above else '○ no'
+  formats['above_chance'] = _tell_above
   said = ('R² above 0 is better than the mean; the learning rate is read as '
           'its logarithm.' if regression else
           'Chance: always naming the commonest class.')
-  return [page.Table(name, caption, frame, formats)
-          for name, caption, frame in (
-              (f'readings_{kind}', 'Read from networks that the classifier was '
-               'not fitted to, with 95 % intervals; above chance: the whole '
-               f'interval is. {said}', table),
-              (f'controls_{kind}', 'Controls: what else could explain the '
-               'score.', controls))
-          if len(frame)]
+  return [page.Table(
+      f'readings_{kind}', 'Read from networks that the classifier was not '
+      'fitted to, with 95 % intervals; above chance: the whole interval is. '
+      + said, table, formats)] if len(table) else []
 
 
 def _detail(kept):
@@ -135,29 +150,88 @@ def _detail(kept):
 def describe_ablations(found, digest, command):
   """The section on where and when a property can be read."""
   title = 'Where and when'
-  if not found:
+  kept, older = results.keep_first(
+      [a for a in found if not _is_transfer(a)],
+      lambda a: (a.target, a.classifier, a.axes))
+  if not kept:
     return page.Section('ablations', title, [page.Missing(
         'No grid over layers and epochs has been made yet. Make one:',
         f'{command} --target=optimizer --ablate=layer,epoch')])
-  kept, older = results.keep_first(
-      found, lambda a: (a.target, a.classifier, a.axes))
-  blocks = _warn(kept, digest)
+  blocks = warn_of_others(kept, digest)
   for a in kept:
-    grid = ' × '.join(map(theme.words, a.axes))
-    name = page.slug('ablation', a.target, a.classifier, *a.axes)
-    said = f'{theme.words(a.target)} by {grid}, {a.classifier}'
     if ablation.fits_map(a.cells, a.axes):
-      rows = len(a.cells[list(a.axes[:-1])].drop_duplicates())
-      drawn = theme.figure(9.6, 0.9 + 0.45 * rows)
-      heatmap.draw(a.cells, drawn.subplots(), a.axes)
-      blocks.append(page.Picture(
-          f'{name}_map', f'Reading {said}: accuracy in per cent, or R². '
-          'Hatched: the 95 % interval holds chance.', f'Heat map of {said}.',
-          drawn, a.cells))
+      blocks.append(_map(a))
+    said, name = _name(a)
     blocks.append(page.Picture(
         f'{name}_lines', f'Reading {said}, with 95 % intervals.',
         f'Line plot of {said}.', ablation.draw_lines(a.cells, a.axes), a.cells))
-  return page.Section('ablations', title, blocks + _list(older))
+  return page.Section('ablations', title, blocks + list_older(older))
+
+
+def describe_transfer(found, digest, command):
+  """The section on other epochs and on levels that were held out."""
+  title = 'Transfer'
+  kept, older = results.keep_first(
+      [a for a in found if _is_transfer(a)],
+      lambda a: (a.target, a.classifier, a.axes, a.held_out))
+  if not kept:
+    return page.Section('transfer', title, [page.Missing(
+        'Nothing has been learned at one epoch and tested at another yet, or '
+        'on one data set and tested on another. Make it:',
+        f'{command} --target=optimizer --ablate=train_epoch,epoch'),
+        page.Commands([f'{command} --target=optimizer --hold_out=dataset'])])
+  blocks = warn_of_others(kept, digest)
+  for a in kept:
+    if 'hold_out' not in a.axes:
+      blocks.append(_map(a))
+      continue
+    said, name = _name(a)
+    said = f'{said}, levels of {theme.words(a.held_out)} held out'
+    name = page.slug(name, a.held_out)
+    if a.axes == ('hold_out',):
+      blocks.append(page.Picture(
+          name, f'Reading {said}: by models that learned from all other '
+          'levels, and of the same networks by models that learned from '
+          'theirs too.', f'Dot plot of {said}.',
+          transfer.draw_held_out(a.cells)))
+    elif ablation.fits_map(a.cells, a.axes):
+      blocks.append(_map(a))
+    columns = [*a.axes, *(c for c in (
+        'value', 'low', 'high', 'chance', 'above_chance', 'networks',
+        'seen_value', 'seen_low', 'seen_high', 'seen_p') if c in a.cells)]
+    blocks.append(page.Table(
+        f'{name}_table', f'Reading {said}; seen: the same networks read by '
+        'models that learned from their level too, and the p-value of the '
+        'difference.', a.cells[columns], {
+            **dict.fromkeys(
+                ('value', 'low', 'high', 'chance', 'seen_value', 'seen_low',
+                 'seen_high'), page.percent if a.cells.chance.max() > 0
+                else '{:.3f}'.format), 'above_chance': _tell_above}))
+  return page.Section('transfer', title, blocks + list_older(older))
+
+
+def _tell_above(above):
+  return '● yes' if above else '○ no'
+
+
+def _is_transfer(a):
+  return 'train_epoch' in a.axes or 'hold_out' in a.axes
+
+
+def _name(a):
+  grid = ' × '.join(map(theme.words, a.axes))
+  return (f'{theme.words(a.target)} by {grid}, {a.classifier}',
+          page.slug('ablation', a.target, a.classifier, *a.axes))
+
+
+def _map(a):
+  said, name = _name(a)
+  rows = len(a.cells[list(a.axes[:-1])].drop_duplicates())
+  drawn = theme.figure(9.6, 0.9 + 0.45 * rows)
+  heatmap.draw(a.cells, drawn.subplots(), a.axes)
+  return page.Picture(
+      f'{name}_map', f'Reading {said}: accuracy in per cent, or R². Hatched: '
+      'the 95 % interval holds chance.', f'Heat map of {said}.', drawn, a.cells)
 
 
 def describe_making(config, commands):
@@ -227,7 +301,7 @@ def _sum_up(kept):
   return said + (f' Not above chance: {", ".join(below)}.' if below else '')
 
 
-def _warn(found, digest):
+def warn_of_others(found, digest):
   other = [f for f in found if f.digest != digest]
   if not other:
     return []
@@ -237,7 +311,7 @@ def _warn(found, digest):
                     f'it changed: {names}.')]
 
 
-def _list(older):
+def list_older(older):
   if not older:
     return []
   return [page.Text('Older requests, not shown: ' + '; '.join(

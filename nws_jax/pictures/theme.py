@@ -15,6 +15,8 @@ COLOURS = ('#0072b2', '#e69f00', '#009e73', '#d55e00', '#cc79a7', '#56b4e9',
            '#7f7f7f')
 INK, FAINT = '#222222', '#8a8a8a'
 MARKERS = 'osD^vPX'
+SIGNED = matplotlib.colormaps['PuOr_r']  # of numbers around 0
+RANGED = matplotlib.colormaps['viridis']  # of numbers without a middle
 
 _STYLE = {
     'font.size': 9.5,

@@ -89,7 +89,54 @@ def test_an_ablation_is_written(call, tmp_path):
   assert (folder / 'ablation.png').read_bytes().startswith(b'\x89PNG')
 
 
+def test_an_explanation_is_added_to_a_result(call, tmp_path):
+  assert call('--target=optimizer')[0] == 0
+  folder, = (tmp_path / 'optimizer').iterdir()
+  before = (folder / 'result.json').read_bytes()
+  code, out, _ = call('--target=optimizer', '--explain')
+  assert code == 0 and 'result.json is there already' in out
+  assert 'fc1' in out and 'map of 180 snapshots' in out
+  assert (folder / 'result.json').read_bytes() == before
+  record = json.loads((folder / 'explanation.json').read_text())
+  rows = pd.read_csv(folder / 'attribution.csv').set_index(
+      ['class', 'layer', 'tensor'])['value']
+  about, layers = record['attribution'], ('conv1_1', 'fc1', 'output')
+  total = rows['all', 'all', 'all']
+  assert total == pytest.approx(about['after'] - about['before'], rel=0.02)
+  assert total == pytest.approx(sum(rows['all', x, 'all'] for x in layers))
+  assert total == pytest.approx(
+      pd.read_csv(folder / 'attribution_position.csv')['value'].sum())
+  assert rows['all', 'fc1', 'all'] > 0.8 * total  # where it is planted
+  told = pd.read_csv(folder / 'predictions.csv').set_index('id')
+  for name, of in record['prototypes']['typical'].items():
+    mine = told[told['true'] == name]
+    assert of == {'id': mine[f'p_{name}'].idxmax(),
+                  'sure': mine[f'p_{name}'].max()}
+  places = pd.read_csv(folder / 'map.csv')
+  paths = pd.read_csv(folder / 'paths.csv')
+  mine = places[places['id'].isin(told[told['true'] == 'adam'].index)
+                & (places['epoch'] == 2)]
+  at = paths[(paths['class'] == 'adam') & (paths['epoch'] == 2)].iloc[0]
+  assert at['x'] == pytest.approx(mine['x'].mean())
+  code, again, _ = call('--target=optimizer', '--explain')
+  assert code == 0 and 'explanation.json is there already' in again
+
+
+def test_what_is_explained_without_gradients_or_by_snapshot(call, tmp_path):
+  code, out, _ = call('--target=epoch', '--explain', '--classifier=majority')
+  assert code == 0 and 'attribution: left out, majority' in out
+  folder, = (tmp_path / 'epoch').iterdir()
+  assert {p.name for p in folder.iterdir()} == {
+      'result.json', 'predictions.csv', 'model', 'explanation.json',
+      'prototypes.csv', 'map.csv'}
+  assert set(pd.read_csv(folder / 'prototypes.csv')['class']) == {
+      'lowest third', 'middle third', 'highest third'}
+
+
 @pytest.mark.parametrize('arguments, words', [
+    (('--target=optimizer', '--explain', '--ladder'), 'leave out --ladder'),
+    (('--target=optimizer', '--explain', '--nosave'), '--nosave'),
+    (('--target=optimizer', '--explain', '--exclude=bias'), '--exclude'),
     ((), '--target is missing'),
     (('--target=colour',), 'allowed: dataset'),
     (('--target=dataset',), 'What varies: learning_rate'),

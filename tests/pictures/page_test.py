@@ -15,7 +15,7 @@ _EVIL = '<script src="https://x.example/a.js">&"\'</script>'
 
 class _Outline(html.parser.HTMLParser):
   """Tags of a page; fails where they do not close in order."""
-  _EMPTY = ('meta', 'img')
+  _EMPTY = ('meta', 'img', 'input')
 
   def __init__(self, text):
     super().__init__()
@@ -45,14 +45,15 @@ def _build(text):
   return page.build(text, text, [page.Section('s', text, [
       page.Text(text), page.Warn(text), page.Commands([text]),
       page.Missing(text, text), page.Table('t', text, frame),
-      page.Picture('p', text, text, drawn)])])
+      page.Picture('p', text, text, drawn), page.Choice('c', text, [
+          (text, page.Picture('q', text, text, drawn))], frame)])])
 
 
 def test_whatever_comes_from_files_is_text():
   files = _build(_EVIL)
   outline = _Outline(files['index.html'].decode())
   assert 'script' not in outline.seen
-  assert outline.data.count(_EVIL) == 14
+  assert outline.data.count(_EVIL) == 17
   assert all(s.startswith(('#s', 'data:image/png;base64,'))
              for s in outline.sources)
 
@@ -72,8 +73,8 @@ def test_names_of_files_stay_in_their_folder(parts):
 
 def test_files_hold_the_picture_of_the_page_and_plain_numbers():
   files = _build('a')
-  assert set(files) == {'index.html', 'p.png', 't.csv'}
-  source, = [s for s in _Outline(files['index.html'].decode()).sources
+  assert set(files) == {'index.html', 'p.png', 't.csv', 'q.png', 'c.csv'}
+  source, _ = [s for s in _Outline(files['index.html'].decode()).sources
              if s.startswith('data:')]
   assert base64.b64decode(source.partition(',')[2]) == files['p.png']
   assert files['t.csv'] == (
@@ -84,3 +85,14 @@ def test_files_hold_the_picture_of_the_page_and_plain_numbers():
 def test_pictures_say_what_they_show():
   text = _build('a')['index.html'].decode()
   assert 'alt="a"' in text and 'width="200" height="100"' in text
+
+
+def test_a_choice_shows_one_of_its_pictures_at_a_time():
+  text = _build('a')['index.html'].decode()
+  assert text.count('type="radio"') == 1 and 'id="c-0" checked' in text
+  assert '<label for="c-0">a</label>' in text
+  style = text[text.index('<style>'):text.index('</style>')]
+  assert '.options > figure { display: none' in style
+  for n in (1, 24):
+    assert (f'nth-of-type({n}):checked ~ .options > figure:nth-child({n})'
+            in style)
