@@ -56,6 +56,7 @@ def _default():
   # Models, each from its own start, whose outputs are averaged: of fast and
   # cnn; the others have one.
   c.members = 5
+  c.grid_members = 2  # the same of each cell of a grid
   c.windows_per_network = 16  # evenly spaced ones, of each snapshot
   c.bootstrap = 1000  # resamples of the settings
   c.seeds = 1  # meta-seeds, seed and those after it, whose figures are pooled
@@ -72,7 +73,7 @@ def _smoke():
   c = _default()
   c.classifier = 'fast'
   c.steps = 60
-  c.members = 1
+  c.members = c.grid_members = 1
   c.bootstrap = 100
   c.permutations = 1
   c.controls = 'none'
@@ -85,7 +86,7 @@ def _published():
   c.window = 5000
   c.balance = True
   c.steps, c.passes = 0, 50
-  c.members = 1
+  c.members = c.grid_members = 1
   c.patience = 1_000_000  # it was not stopped early
   c.windows_per_network = 64
   return c

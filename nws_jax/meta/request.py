@@ -21,6 +21,7 @@ from nws_jax.meta import (
   rungs,
   targets,
   transfer,
+  views,
   windows,
 )
 from nws_jax.meta import settings as settings_lib
@@ -161,9 +162,9 @@ def make_plan(request, span):
 
 
 def make_looks(request):
-  """`measure.Looks` of whole requests."""
+  """`views.Looks` of whole requests."""
   s = request.settings
-  return measure.Looks(
+  return views.Looks(
       request.window, s.windows_per_network, s.windows_drawn,
       layout=not request.target.fixes_shapes, tensors=read_tensors(request))
 
@@ -175,8 +176,8 @@ def read_tensors(request):
 
 
 def make_place(request, source, seed=None):
-  """The `measure.Place` of whole vectors, for the first or another seed."""
-  return measure.Place(
+  """The `views.Place` of whole vectors, for the first or another seed."""
+  return views.Place(
       source, whole(request), make_looks(request), request.pairs_Mx2,
       request.settings.seed if seed is None else seed)
 
@@ -196,8 +197,8 @@ def decide(request, places_, trials, progress, validate=False, keep=0):
   return measure.decide(
       places_, trials, request.target.outputs, name=s.classifier,
       plan=functools.partial(make_plan, request), key=jax.random.key(0),
-      progress=progress, members=rungs.count_members(s), validate=validate,
-      keep=keep)
+      progress=progress, members=rungs.count_members(s, request.axes),
+      validate=validate, keep=keep)
 
 
 def whole(request):

@@ -29,6 +29,7 @@ from nws_jax.meta import (
   score,
   settings,
   unlike,
+  views,
   windows,
 )
 from nws_jax.meta import request as requests
@@ -104,7 +105,7 @@ def write(folder, request, source, outcome):
 
 def describe(place):
   """Statistics of whole networks, the mean of their windows': [M * E, C]."""
-  even = np.asarray(measure.fill(
+  even = np.asarray(views.fill(
       place._replace(looks=place.looks._replace(drawn=1)), settings.LOGISTIC,
       jax.random.key(0)).even_MxExSxF, np.float64)
   there = ~np.isnan(even)
@@ -146,7 +147,7 @@ def read(path):
     if record['format'] != FORMAT:
       raise ValueError(f'its format is {record["format"]}, not {FORMAT}')
     layers = pd.DataFrame(record['layers'])
-    looks = measure.Looks(
+    looks = views.Looks(
         *(record['looks'][name] for name in _LOOKS),
         layouts.read(layers, record['architectures']))
     trained = _read_trained(path, record)
@@ -206,7 +207,7 @@ def _exp(value):
 
 
 def _place(classifier, vectors_NxP, architecture):
-  """The `measure.Place` of strangers, in the frame of the training."""
+  """The `views.Place` of strangers, in the frame of the training."""
   import pandas as pd
   networks, length = vectors_NxP.shape
   names = classifier.record['architectures']
@@ -218,15 +219,15 @@ def _place(classifier, vectors_NxP, architecture):
   region = windows.Region(np.zeros(networks, np.int32),
                           np.full(networks, length, np.int32))
   looks = classifier.models.looks
-  frame = measure.find_frame(parts_AxP, [
+  frame = views.find_frame(parts_AxP, [
       (0, tensors[-1].stop, a) for a, tensors in enumerate(looks.tensors)])
-  return measure.Place(source, region, looks, frame=frame)
+  return views.Place(source, region, looks, frame=frame)
 
 
 def _speak(models, place):
   """[folds, N, S, O]: log-probabilities, or standardised values."""
   if models.name in settings.FITTED:
-    bank = measure.fill(place, models.name, jax.random.key(0))
+    bank = views.fill(place, models.name, jax.random.key(0))
     said = np.stack([fitted.say(f, bank.even_MxExSxF) for f in models.trained])
   else:
     said = measure.predict(models, place)
@@ -287,7 +288,7 @@ def _calibrate(test, valid, folds):
       for d in (valid, test))
   return {
       'temperatures': temperatures_F.tolist(),
-      'valid_loss': calibration.measure_loss(soft, valid.true_T),
+      'valid_loss': calibration.describe(soft, valid.true_T)['loss'],
       'accuracy': float(np.mean(tested.argmax(1) == test.true_T)),
       'calibration_error': calibration.describe(tested, test.true_T)['error']}
 
