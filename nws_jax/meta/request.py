@@ -27,6 +27,8 @@ from nws_jax.meta import (
 from nws_jax.meta import settings as settings_lib
 from nws_jax.store import tables
 
+_RATE = 1e-3  # of Adam, as published
+_RATES = {settings_lib.FAST: 3e-3}
 _PACKAGES = ('nws_jax', 'jax', 'jaxlib', 'flax', 'optax', 'numpy')
 
 
@@ -157,8 +159,8 @@ def make_plan(request, span):
   s = request.settings
   steps = s.steps or -(-s.passes * int(request.sides.trains_F.max()) * span
                        // s.batch_size)
-  return fit.Plan(steps, s.round_steps, s.patience, s.batch_size,
-                  s.learning_rate, span)
+  rate = s.learning_rate or _RATES.get(s.classifier, _RATE)
+  return fit.Plan(steps, s.round_steps, s.patience, s.batch_size, rate, span)
 
 
 def make_looks(request):

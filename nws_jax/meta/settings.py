@@ -73,8 +73,8 @@ def from_config(config):
     if not least <= values[key] < 2**31:
       raise _wrong(key, values[key], f'whole numbers from {least}')
   rate, accuracy = float(config['learning_rate']), float(config['min_accuracy'])
-  if not (math.isfinite(rate) and rate > 0):
-    raise _wrong('learning_rate', rate, 'finite numbers above 0')
+  if not (math.isfinite(rate) and rate >= 0):
+    raise _wrong('learning_rate', rate, 'finite numbers from 0')
   if not 0 <= accuracy < 1:
     raise _wrong('min_accuracy', accuracy, 'from 0 to below 1')
   if values['classifier'] not in ('auto',) + CLASSIFIERS:
