@@ -248,7 +248,7 @@ def train(mapped, shared, tasks, keys, plan,
 _REFILL = 3  # lanes are filled again when one in so many is free
 
 
-@functools.partial(jax.jit, donate_argnums=(1, 2))
+@functools.partial(jax.jit, donate_argnums=2)
 def _refill(new_W, fresh, state):
   """The state, with the fresh one in some of its lanes."""
   return jax.vmap(_choose)(new_W, fresh, state)
