@@ -65,7 +65,7 @@ def make_page(zoo, meta):
   )
   members, metrics, config, digest = _open(zoo)
   read = _command('meta', zoo=zoo, workdir=meta)
-  layers = folder.read_table(zoo, 'layers.csv')
+  layers = whole.read_table(zoo, 'layers.csv')
   found, grids = results.read_results(meta), results.read_ablations(meta)
   why = explanations.read(meta)
   with theme.style():

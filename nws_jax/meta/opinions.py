@@ -14,6 +14,7 @@ from nws_jax.meta import (
   reading,
   settings,
   unlike,
+  views,
   windows,
 )
 
@@ -69,7 +70,7 @@ def answer(classifier, vectors_NxP, architecture, id=None):
 
 def describe(place):
   """Statistics of whole networks, the mean of their windows': [M * E, C]."""
-  even = np.asarray(measure.fill(
+  even = np.asarray(views.fill(
       place._replace(looks=place.looks._replace(drawn=1)), settings.LOGISTIC,
       jax.random.key(0)).even_MxExSxF, np.float64)
   there = ~np.isnan(even)
@@ -83,7 +84,7 @@ def _exp(value):
 
 
 def _place(classifier, vectors_NxP, architecture):
-  """The `measure.Place` of strangers, in the frame of the training."""
+  """The `views.Place` of strangers, in the frame of the training."""
   import pandas as pd
   networks, length = vectors_NxP.shape
   names = classifier.record['architectures']
@@ -95,15 +96,15 @@ def _place(classifier, vectors_NxP, architecture):
   region = windows.Region(np.zeros(networks, np.int32),
                           np.full(networks, length, np.int32))
   looks = classifier.models.looks
-  frame = measure.find_frame(parts_AxP, [
+  frame = views.find_frame(parts_AxP, [
       (0, tensors[-1].stop, a) for a, tensors in enumerate(looks.tensors)])
-  return measure.Place(source, region, looks, frame=frame)
+  return views.Place(source, region, looks, frame=frame)
 
 
 def _speak(models, place):
   """[folds, N, S, O]: log-probabilities, or standardised values."""
   if models.name in settings.FITTED:
-    bank = measure.fill(place, models.name, jax.random.key(0))
+    bank = views.fill(place, models.name, jax.random.key(0))
     said = np.stack([fitted.say(f, bank.even_MxExSxF) for f in models.trained])
   else:
     said = measure.predict(models, place)

@@ -78,7 +78,7 @@ def _count(request):
       set(settings.list_controls(s.controls)) - {'shuffled'})
   length = int(request.networks['num_weights'].max())
   return ([places.Where({}, (), request.window, length)],
-          runs * len(request.sides.trains_F) * rungs.count_members(s),
+          runs * len(request.sides.trains_F) * rungs.count_members(s, ()),
           request.snapshots)
 
 

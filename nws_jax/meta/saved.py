@@ -27,6 +27,7 @@ from nws_jax.meta import (
   score,
   settings,
   unlike,
+  views,
 )
 from nws_jax.meta import request as requests
 from nws_jax.store import tables
@@ -123,7 +124,7 @@ def read(path):
     if record['format'] != FORMAT:
       raise ValueError(f'its format is {record["format"]}, not {FORMAT}')
     layers = pd.DataFrame(record['layers'])
-    looks = measure.Looks(
+    looks = views.Looks(
         *(record['looks'][name] for name in _LOOKS),
         layouts.read(layers, record['architectures']))
     trained = _read_trained(path, record)
@@ -189,7 +190,7 @@ def _calibrate(test, valid, folds):
       for d in (valid, test))
   return {
       'temperatures': temperatures_F.tolist(),
-      'valid_loss': calibration.measure_loss(soft, valid.true_T),
+      'valid_loss': calibration.describe(soft, valid.true_T)['loss'],
       'accuracy': float(np.mean(tested.argmax(1) == test.true_T)),
       'calibration_error': calibration.describe(tested, test.true_T)['error']}
 
