@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 from nws_jax import errors
-from nws_jax.store import folder, snapshots, stacks, tables, vectors
+from nws_jax.store import folder, stacks, tables, vectors, whole
 
 
 class Zoo:
@@ -23,7 +23,7 @@ class Zoo:
 
   def __init__(self, path):
     self.path = os.fspath(path)
-    folder.check(self.path)
+    whole.check(self.path)
     self._digests = {}  # unit -> {snapshot: digest of each network}
 
   @functools.cached_property
@@ -33,22 +33,22 @@ class Zoo:
   @functools.cached_property
   def members(self):
     """One row a network."""
-    return folder.read_table(self.path, 'members.csv')
+    return whole.read_table(self.path, 'members.csv')
 
   @functools.cached_property
   def metrics(self):
     """One row a network and evaluation."""
-    return folder.read_table(self.path, 'metrics.csv')
+    return whole.read_table(self.path, 'metrics.csv')
 
   @functools.cached_property
   def layers(self):
     """One row an architecture, layer and tensor."""
-    return folder.read_table(self.path, 'layers.csv')
+    return whole.read_table(self.path, 'layers.csv')
 
   @functools.cached_property
   def digest(self):
     """One digest of all labels, figures and weights; times are left out."""
-    return folder.read_checksums(self.path)['zoo']
+    return whole.read_checksums(self.path)['zoo']
 
   def epochs(self, id):
     """The epochs of which a network's weights are kept, ascending."""
@@ -139,7 +139,7 @@ class Zoo:
       errors.Damaged: names the first thing that is not what was written.
     """
     if ids is None:
-      folder.verify(self.path)
+      whole.verify(self.path)
       ids = self.members['id']
     places, count = {}, 0
     for id in map(int, ids):
@@ -216,23 +216,17 @@ class Zoo:
     """[values of each network] in a snapshot of their unit."""
     stack = self._stacks[unit, number]
     rows = np.searchsorted(stack, ids).tolist()
+    path = folder.snapshot_path(self.path, unit, number)
     found = stacks.read(
-        folder.snapshot_path(self.path, unit, number),
-        [self.architecture(id) for id in stack], rows, start, stop)
+        path, [self.architecture(id) for id in stack], rows, start, stop)
     for id, row, values in zip(ids, rows, found):
       if len(values) == self._member(id)['num_weights']:
-        self._check_digest(unit, number, id, row, values)
+        stacks.check(path, id, values, self._read_digests(unit, number), row)
     return found
 
-  def _check_digest(self, unit, number, id, row, vector_P):
+  def _read_digests(self, unit, number):
+    """Those of a snapshot's networks, as the unit's record has them."""
     if number not in self._digests.get(unit, {}):  # a run may have gone on
       record = folder.progress(self.path, unit) or {'digests': {}}
       self._digests[unit] = record['digests']
-    digests = self._digests[unit].get(number, [])
-    if digests[row:row + 1] != [snapshots.digest(vector_P)]:
-      raise errors.Damaged(
-          f'unit {unit}, snapshot {number}, network {id}: '
-          'the weights are not those that were written (wrong digest). '
-          f'Restore {folder.snapshot_path(self.path, unit, number)} from a '
-          'copy, or delete the unit\'s folders under units/, snapshots/ and '
-          'state/ and run the same zoo command again.')
+    return self._digests[unit].get(number, [])

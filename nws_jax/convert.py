@@ -14,9 +14,9 @@ import shutil
 
 from absl import flags
 
-from nws_jax import bars, cli, errors
+from nws_jax import bars, cli, errors, say
 from nws_jax.formats import nws
-from nws_jax.store import folder, tables
+from nws_jax.store import folder, tables, whole
 
 _FLAGS = flags.FlagValues()
 _FROM = flags.DEFINE_string('from', None, 'What to read: FORMAT:FOLDER.',
@@ -139,7 +139,7 @@ def from_nws(place, out, stack_bytes=None):
                    unit=' snapshots') as bar:
       for unit in left:
         nws_zoo.write_unit(out, unit, runs, sides, bar.update)
-    folder.rebuild(out)
+    whole.rebuild(out)
   flat = sum(len(u.ids) for u in units if isinstance(u.arch, vectors.Flat))
   print(f'{out}: {len(runs)} networks, {total:,} snapshots')
   if flat:
@@ -160,7 +160,8 @@ def _parse(flag, value):
 
 def _pick_epochs(zoo, id, figures):
   """The epochs to write: evenly spread, as the published reader takes it."""
-  epochs = [figures[n]['epoch'] for n in nws.pick(len(figures))]
+  epochs = [figures[n]['epoch']
+            for n in tables.pick(len(figures), nws.SNAPSHOTS)]
   missing = sorted(set(epochs) - set(zoo.epochs(id)))
   if missing:
     raise errors.Wrong(
@@ -198,9 +199,9 @@ def _check_room(out, num_bytes):
   free = shutil.disk_usage(out).free
   if free < num_bytes:
     raise errors.Damaged(
-        f'{out} has no room: {num_bytes / 1e6:,.1f} MB are needed, '
-        f'{free / 1e6:,.1f} MB are free. Make room and run the same command '
-        'again, or name a folder on another disk with --to.')
+        f'{out} has no room: {say.size(num_bytes)} are needed, '
+        f'{say.size(free)} are free. Make room and run the same command again, '
+        'or name a folder on another disk with --to.')
 
 
 if __name__ == '__main__':

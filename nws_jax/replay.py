@@ -68,7 +68,7 @@ def train_alone(recipe, sets, made, unit, id, evaluations, done):
   row = recipes.rows(recipe)[id]
   networks_M = driver.networks(recipe, [row], unit.width, unit.arch)
   program = population.build(
-      driver.static_of(recipe, unit), stage, networks_M)
+      driver.static_of(recipe, unit, made.form), stage, networks_M)
   place = unit.place(space.architecture(row))
   placed, state = stage.place((networks_M, program.blank()))
   state = program.reset(placed, state, stage.place(networks_M.active))

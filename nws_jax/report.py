@@ -13,8 +13,8 @@ import shlex
 
 from absl import flags
 
-from nws_jax import cli, errors
-from nws_jax.store import folder, tables
+from nws_jax import cli, errors, say
+from nws_jax.store import tables, whole
 
 _FLAGS = flags.FlagValues()
 _ZOO = flags.DEFINE_string('zoo', 'runs/zoo', 'The zoo to show.',
@@ -31,7 +31,7 @@ _HEADLINE = flags.DEFINE_string(
 
 def main():
   zoo, meta = pathlib.Path(_ZOO.value), pathlib.Path(_META.value)
-  folder.check(zoo)
+  whole.check(zoo)
   if _FLAGS['meta'].present and not meta.is_dir():
     raise errors.Wrong(f'--meta={meta} is not a folder; give the --workdir of '
                        'python -m nws_jax.meta.')
@@ -49,7 +49,7 @@ def main():
   for name, content in files.items():
     _write(out / name, content)
   print(f'Report: {out / "index.html"} '
-        f'({len(files["index.html"]) / 1e6:.1f} MB, open it in a browser)')
+        f'({say.size(len(files["index.html"]))}, open it in a browser)')
 
 
 def make_page(zoo, meta):
@@ -65,7 +65,7 @@ def make_page(zoo, meta):
   )
   members, metrics, config, digest = _open(zoo)
   read = _command('meta', zoo=zoo, workdir=meta)
-  layers = folder.read_table(zoo, 'layers.csv')
+  layers = whole.read_table(zoo, 'layers.csv')
   found, grids = results.read_results(meta), results.read_ablations(meta)
   why = explanations.read(meta)
   with theme.style():
@@ -135,11 +135,11 @@ def _command(module, **given):
 
 def _open(zoo):
   """(members, metrics, config, digest) of a zoo; raises Wrong or Damaged."""
-  folder.check(zoo)
-  members, metrics = (folder.read_table(zoo, name)
+  whole.check(zoo)
+  members, metrics = (whole.read_table(zoo, name)
                       for name in ('members.csv', 'metrics.csv'))
   return (members, metrics, tables.read_json(zoo / 'config.json'),
-          folder.read_checksums(zoo)['zoo'])
+          whole.read_checksums(zoo)['zoo'])
 
 
 def _prepare(path):

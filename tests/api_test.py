@@ -8,7 +8,7 @@ import pytest
 
 import nws_jax
 from nws_jax import errors, space
-from nws_jax.store import folder, snapshots, tables, vectors
+from nws_jax.store import folder, snapshots, tables, vectors, whole
 
 ARCHS = {'u0': space.Architecture(3, 3, 2, 4, 16),
          'u1': space.Architecture(5, 4, 1, 2, 8)}
@@ -60,7 +60,7 @@ def path(tmp_path_factory):
       {'dataset_source': 'embedded', 'data_dir': None}))
   for unit in ARCHS:
     write_unit(path, unit)
-  folder.rebuild(path)
+  whole.rebuild(path)
   return path
 
 
@@ -173,7 +173,8 @@ def test_changed_weights_are_named(copy):
   zoo = nws_jax.open_zoo(copy)
   for read in (lambda: zoo.vector(3, 1), zoo.verify,
                lambda: zoo.vectors([0, 3, 7], [0, 1])):
-    with pytest.raises(errors.Damaged, match='unit u0, snapshot 1, network 3'):
+    with pytest.raises(errors.Damaged, match='u0/1 is damaged: the '
+                                             'weights of network 3 are not'):
       read()
   np.testing.assert_array_equal(zoo.vector(7, 1), vector_of(7, 1))
   assert zoo.verify([1, 2, 7]) == 7
@@ -215,11 +216,11 @@ def test_lost_digests_are_damaged(copy, damage):
 def test_zoo_whose_run_goes_on(copy):
   """What a run adds is there for who opens the zoo again."""
   shutil.rmtree(copy / 'units' / 'u0')
-  folder.rebuild(copy)
+  whole.rebuild(copy)
   zoo = nws_jax.open_zoo(copy)
   assert list(zoo.members['id']) == [1, 2] and zoo.verify() == 4
   write_unit(copy, 'u0')
-  folder.rebuild(copy)
+  whole.rebuild(copy)
   assert zoo.verify([1, 2]) == 4
   assert nws_jax.open_zoo(copy).verify() == 13
 
@@ -271,7 +272,7 @@ while True:
   epoch = len(api_test.EPOCHS['u0'])
   api_test.EPOCHS['u0'] += (epoch,)
   api_test.write_unit(path, 'u0', done=False, only=epoch)
-  folder.rebuild(path)
+  whole.rebuild(path)
   print(epoch, flush=True)
 '''
 
@@ -297,7 +298,7 @@ def test_killed_at_any_time_what_was_committed_stays(tmp_path):
       child.kill()
     record = folder.progress(path, 'u0')
     reached.append(record['round'])
-    folder.rebuild(path)
+    whole.rebuild(path)
     zoo = nws_jax.open_zoo(path)
     assert zoo.epochs(3) == tuple(range(record['round'] + 1))
     assert zoo.verify() == 3 * (record['round'] + 1)

@@ -9,7 +9,7 @@ import pytest
 import nws_jax
 
 ROOT = pathlib.Path(nws_jax.__file__).parent
-BASE = r'nws_jax(\.(space|errors|bars))?'
+BASE = r'nws_jax(\.(space|errors|bars|say))?'
 # Who may import what of nws_jax, at any place in a file. Commands may import
 # anything but for rule 1.
 APART = (
@@ -17,18 +17,18 @@ APART = (
     (r'nws_jax\.meta(\..*)?', r'(?!nws_jax\.zoo\b).*'),
 )
 ROOMS = (
-    (r'nws_jax\.(space|errors|bars)', BASE),
+    (r'nws_jax\.(space|errors|bars|say)', BASE),
     (r'nws_jax\.store\.tables', BASE),
     (r'nws_jax\.store\..*', rf'{BASE}|nws_jax\.store(\..*)?'),
     (r'nws_jax\.zoo\..*', rf'{BASE}|nws_jax\.(store|zoo)(\..*)?'),
     (r'nws_jax\.meta\..*', rf'{BASE}|nws_jax\.(store|meta)(\..*)?'),
     (r'nws_jax\.pictures\..*',
-     rf'{BASE}|nws_jax\.store(\.(tables|folder))?|nws_jax\.pictures(\..*)?'),
+     rf'{BASE}|nws_jax\.store(\.(tables|folder|whole))?|nws_jax\.pictures(\..*)?'),
     (r'nws_jax\.formats\..*', rf'{BASE}|nws_jax\.(store|formats)(\..*)?'),
 )
 JAX = {'jax', 'jaxlib', 'flax', 'optax', 'orbax', 'tensorstore'}
 WITHOUT_JAX = (r'nws_jax\.(space|errors|pictures\..*)|'
-               r'nws_jax\.store\.(tables|folder|vectors)')
+               r'nws_jax\.store\.(tables|folder|vectors|whole)')
 BORDER = {'absl', 'argparse', 'datetime', 'ml_collections', 'time'}
 HEAVY = {'matplotlib', 'orbax', 'pandas', 'scipy', 'sklearn', 'skops',
          'tensorflow', 'tensorflow_datasets', 'torch'}

@@ -27,10 +27,10 @@ PREPARED = 'zoo/prepared_test.py::'
 PRESETS = 'zoo/presets_test.py::'
 RECIPE = 'zoo/recipe_test.py::'
 REQUEST = 'meta/request_test.py::'
-SLOTS = 'zoo/slots_test.py::'
 SPACE = 'space_test.py::'
 STATS = 'meta/stats_test.py::'
 STOPPING = 'zoo/stopping_test.py::'
+TABLES = 'store/tables_test.py::'
 TARGETS = 'meta/targets_test.py::'
 TRAIN = 'zoo/train_test.py::'
 VECTORS = 'store/vectors_test.py::'
@@ -61,8 +61,9 @@ BALANCED = TRAIN + 'test_an_epoch_is_balanced_and_apart_from_validation'
 OWN_CUT = (TRAIN
            + 'test_the_cut_is_nine_in_ten_of_every_class_and_a_networks_own')
 MEASURE = TRAIN + 'test_evaluation_looks_at_every_image_once'
-KEPT = (SLOTS + 'test_kept_evaluations_are_spread_from_first_to_last',
-        NWS + 'test_twenty_snapshots_are_those_the_reader_takes_errors_of')
+KEPT = (TABLES + 'test_kept_evaluations_are_spread_from_first_to_last',
+        TABLES + 'test_twenty_kept_are_those_the_published_reader_takes_errors'
+        '_of')
 READER = CONVERT + 'test_the_published_reader_accepts_it'
 DMC = (CLASSIFIERS + 'test_the_published_cnns_have_the_published_sizes',
        CLASSIFIERS + 'test_the_published_cnn_is_that_of_section_12')
@@ -380,8 +381,7 @@ CHECKS = {
         'network evaluated with batch statistics': (
             VERIFY + 'test_accuracies_by_batch_statistics', MEASURE),
         'random 90/10 cut per run, then': (OWN_CUT, EPOCH),
-        'at least 20 evaluations = epochs': STOPS[1:] + (
-            NWS + 'test_twenty_evaluations_or_fewer_keep_all',),
+        'at least 20 evaluations = epochs': STOPS[1:] + KEPT[1:],
         'networks that failed to converge are': (
             CONVERT + 'test_unconverged_networks_are_left_out',),
         '8x8 digits, 96x96 STL-10: no rule': (

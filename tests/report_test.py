@@ -17,7 +17,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from nws_jax import errors, report, space
-from nws_jax.store import folder, vectors
+from nws_jax.store import folder, vectors, whole
 from nws_jax.zoo import recipe
 
 _ROOT = pathlib.Path(__file__).parents[1]
@@ -55,7 +55,7 @@ def zoo(tmp_path_factory):
         'test_loss': 1.0, 'test_accuracy': float(rng.uniform(0.1, 0.9))}
                 for e in range(3)]
   folder.commit(path, 'u0', 2, True, members, metrics, {})
-  folder.rebuild(path)
+  whole.rebuild(path)
   (path / 'config.json').write_text(json.dumps(
       {'seed': 0, 'dataset_source': '<b>embedded</b>'}))
   return path
@@ -65,7 +65,7 @@ def zoo(tmp_path_factory):
 def meta(zoo, tmp_path):
   """Two results and a grid."""
   about = {'zoo': {'path': str(zoo),
-                   'digest': folder.read_checksums(zoo)['zoo']}, 'config': {}}
+                   'digest': whole.read_checksums(zoo)['zoo']}, 'config': {}}
   result = {
       'target': 'optimizer', 'kind': 'classification', 'classifier': 'cnn',
       'classes': ['adam', 'rmsprop'], 'chance': 0.5,

@@ -12,7 +12,7 @@ import pytest
 
 import nws_jax
 from nws_jax import checks, errors, replay, verify
-from nws_jax.store import folder, snapshots, vectors
+from nws_jax.store import folder, snapshots, vectors, whole
 from nws_jax.zoo import driver, recipe
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -61,7 +61,7 @@ def rewrite(path, change_members=None, change_metrics=None, digests=None):
                   members.to_dict('records'), metrics.to_dict('records'),
                   digests(unit, record['digests']) if digests
                   else record['digests'])
-  folder.rebuild(path)
+  whole.rebuild(path)
   return nws_jax.open_zoo(path)
 
 

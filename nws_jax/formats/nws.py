@@ -34,12 +34,6 @@ def weights_name(number):
   return os.path.join('weights', f'{number:03d}.bin')
 
 
-def pick(count):
-  """Which of `count` evaluations have snapshots: at most 20, evenly spread."""
-  return np.round(np.linspace(
-      0, count - 1, min(count, SNAPSHOTS))).astype(int).tolist()
-
-
 def encode(row):
   """{column: text} of the thirteen properties of a network."""
   cells = {}

@@ -14,7 +14,7 @@ import numpy as np
 
 from nws_jax import errors, space
 from nws_jax.formats import nws
-from nws_jax.store import vectors
+from nws_jax.store import tables, vectors
 
 _TABLE = re.compile(rf'(.*[_-])?({"|".join(nws.SIDES)})\.csv')
 _SHAPES = ('filter_size', 'depth_conv', 'depth_fc', 'width_conv', 'width_fc')
@@ -34,7 +34,7 @@ class Run(NamedTuple):
   @property
   def snapshots(self):
     """Epochs of its snapshots, ascending."""
-    return nws.pick(self.evaluations)
+    return tables.pick(self.evaluations, nws.SNAPSHOTS)
 
 
 def list_tables(root):

@@ -41,7 +41,7 @@ from absl import flags
 from ml_collections import config_flags
 
 import nws_jax
-from nws_jax import cli, errors
+from nws_jax import cli, errors, say
 
 _CONFIGS = pathlib.Path(nws_jax.__file__).parents[1] / 'configs' / 'meta.py'
 _FLAGS = flags.FlagValues()
@@ -160,7 +160,7 @@ def _climb(request):
       os.path.join(requests.folder(_WORKDIR.value, r), 'result.json'))]
   total = sum(price.estimate(r, speed) for r in todo)
   print(f'{len(todo)} of {len(asked)} rungs to make, at most about '
-        f'{price.say(total)}', file=sys.stderr)
+        f'{say.time(total)}', file=sys.stderr)
   for rung in asked:
     folder, begin = requests.folder(_WORKDIR.value, rung), time.monotonic()
     if rung in todo:

@@ -100,11 +100,26 @@ def list_sides(request):
 
 def count_models(request):
   """How many models a grid trains."""
-  folds = sum(len(sides.trains_F) for _, sides in list_sides(request))
+  return rungs.count_members(request.settings, request.axes) * sum(
+      len(sides.trains_F) for *_, (_, sides) in list_asked(request)[1])
+
+
+def list_asked(request):
+  """What a grid trains for: (places, [(place's number, time, (level, sides))]).
+
+  A place is a list of `places.Where` that differ in name alone: at their own
+  length and at the common one, where these are equal.
+  """
+  alike = {}
+  for w in list_where(request):
+    alike.setdefault((w.parts, w.window), []).append(w)
+  sides, seen = list_sides(request), []
   if HOLD_OUT in request.axes:
-    folds += len(request.sides.trains_F)
-  return (len(list_where(request)) * len(list_times(request)) * folds
-          * rungs.count_members(request.settings))
+    seen = [(_SEEN, request.sides)]
+  return list(alike.values()), [
+      (n, time, level) for n, some in enumerate(alike.values())
+      for time in list_times(request)
+      for level in sides + seen * (not some[0].common)]
 
 
 def list_where(request):
@@ -135,34 +150,30 @@ def run(request, source, progress):
   Raises:
     errors.Wrong: a cell is too short for the classifier.
   """
-  where, times, sides = (
-      list_where(request), list_times(request), list_sides(request))
-  if HOLD_OUT in request.axes:
-    sides.append((_SEEN, request.sides))
-  made = _make_places(request, source, where)
-  asked = [(w, time, level) for w in range(len(where)) for time in times
-           for level in sides]
-  outcomes = requests.decide(request, made, [
-      requests.make_trial(request, place=w, first=time.first, tests=time.tests,
-                          span=span(request), sides=level[1])
-      for w, time, level in asked], progress)
+  where, asked = list_asked(request)
+  outcomes = requests.decide(
+      request, _make_places(request, source, [some[0] for some in where]), [
+          requests.make_trial(
+              request, place=n, first=time.first, tests=time.tests,
+              span=span(request), sides=sides)
+          for n, time, (_, sides) in asked], progress)
   cells, common, seen = [], {}, {}
-  for (w, time, (level, _)), outcome in zip(asked, outcomes):
+  for (n, time, (level, _)), outcome in zip(asked, outcomes):
     for name, tested in zip(time.names, outcome.tested):
       for more, decisions in _divide(request, tested):
-        values = {**where[w].names, **name, **level, **more}
-        if level == _SEEN:
-          if not where[w].common:
+        for w in where[n]:
+          values = {**w.names, **name, **level, **more}
+          if w.common:
+            common[_key(values)] = {}, w.window, decisions
+          elif level == _SEEN:
             seen[_key(values)] = decisions
-        elif where[w].common:
-          common[_key(values)] = where[w].window, decisions
-        else:
-          cells.append((values, where[w].window, decisions))
+          else:
+            cells.append((values, w.window, decisions))
   return _tabulate(request, cells, common, seen)
 
 
 def _make_places(request, source, where):
-  """The `measure.Place` of each; the same parts are cut out once."""
+  """The `views.Place` of each; the same parts are cut out once."""
   names, looks = requests.list_parts(request), requests.make_looks(request)
   if POSITION in request.axes:
     looks = looks._replace(even=POSITIONS)
@@ -207,31 +218,31 @@ def _key(values):
 
 def _tabulate(request, cells, common, seen):
   """Rows of ablation.csv from (values of the axes, window, decisions)."""
-  rows, settings_M = [], request.settings_M
-  repetitions = max(_MOVES, 100 * (len(cells) + len(common))) - 1
-  for values, window, decisions in cells:
-    row = _make_row(request, values, window, decisions, repetitions)
+  rows, settings_M = _make_rows(request, cells), request.settings_M
+  p_best = _compare_best(rows, cells, settings_M)
+  again = _make_rows(request, [common[_key(c[0])] for c in cells if common])
+  for n, (row, (values, _, decisions)) in enumerate(zip(rows, cells)):
+    row['p_best'] = p_best[n]
     if common:
-      again = _make_row(
-          request, {}, *common[_key(values)], repetitions)
-      row |= {name: again[name.removeprefix('common_')] for name in COMMON[:-1]}
-      row['common_p_holm'] = again['p']
+      row |= {name: again[n][name.removeprefix('common_')] for name in COMMON}
     if seen:
       row |= _compare_seen(request, decisions, seen[_key(
           {**values, **_SEEN})])
-    rows.append(row)
+  return rows
+
+
+def _compare_best(rows, cells, settings_M):
+  """p of each cell's difference from the best, by the networks of both."""
   best = int(np.argmax([row['value'] for row in rows]))
   judged = [(d.rows_T, score.judge(d)) for *_, d in cells]
-  for row, (rows_T, judged_T) in zip(rows, judged):
+  found = []
+  for rows_T, judged_T in judged:
     _, here, there = np.intersect1d(
         rows_T, judged[best][0], return_indices=True)
-    if len(here):
-      row['p_best'] = stats.compare(
-          judged[best][1][there], judged_T[here], settings_M[rows_T[here]])
-  for name in ('p_holm', 'common_p_holm')[:1 + bool(common)]:
-    for row, p in zip(rows, stats.holm([row[name] for row in rows])):
-      row[name] = float(p)
-  return rows
+    found.append(stats.compare(
+        judged[best][1][there], judged_T[here], settings_M[rows_T[here]])
+                 if len(here) else np.nan)
+  return found
 
 
 def _compare_seen(request, decisions, seen):
@@ -242,29 +253,47 @@ def _compare_seen(request, decisions, seen):
   if not len(seen.rows_T):
     return dict.fromkeys(SEEN, np.nan)
   figures = score.main_figure(score.score(
-      seen, target, settings_M, request.settings.bootstrap))
+      seen, target, settings_M, request.settings.bootstrap, brief=True))
   here = np.isin(decisions.rows_T, seen.rows_T)
   return dict(zip(SEEN, (*figures, stats.compare(
       score.judge(seen), score.judge(decisions)[here],
       settings_M[seen.rows_T]))))
 
 
-def _make_row(request, names, window, decisions, repetitions):
-  target, settings_M = request.target, request.settings_M
-  figures = score.score(decisions, target, settings_M,
-                        request.settings.bootstrap)
-  value, low, high = score.main_figure(figures)
-  per_window = figures['per_window']
-  pooled_TxO = score.pool(decisions)
-  p = stats.exceed_chance(
-      pooled_TxO.argmax(1) if target.classes else pooled_TxO[:, 0],
-      decisions.true_T, settings_M[decisions.rows_T], repetitions=repetitions)
-  return {a: names[a] for a in request.axes if a in names} | dict(
-      zip(FIGURES, (
-          window, value, low, high, figures['chance'],
-          low > figures['chance'], len(np.unique(decisions.rows_T)),
-          per_window.get('accuracy', per_window.get('value')),
-          *per_window['interval'], p, p, np.nan)))
+def _make_rows(request, cells):
+  """Rows of ablation.csv as far as each cell has them by itself."""
+  target, rows = request.target, []
+  for values, window, decisions in cells:
+    figures = score.score(decisions, target, request.settings_M,
+                          request.settings.bootstrap, brief=True)
+    value, low, high = score.main_figure(figures)
+    per_window = figures['per_window']
+    rows.append({a: values[a] for a in request.axes if a in values} | dict(
+        zip(FIGURES, (
+            window, value, low, high, figures['chance'],
+            low > figures['chance'], len(np.unique(decisions.rows_T)),
+            per_window.get('accuracy', per_window.get('value')),
+            *per_window['interval'], *[np.nan] * 3))))
+  p = _exceed_chance(request, [decisions for *_, decisions in cells])
+  for row, own, corrected in zip(rows, p, stats.holm(p)):
+    row['p'], row['p_holm'] = float(own), float(corrected)
+  return rows
+
+
+def _exceed_chance(request, decisions):
+  """p of each cell; of those on the same networks, by the same moves."""
+  repetitions = max(_MOVES, 200 * len(decisions)) - 1
+  alike, p = {}, np.ones(len(decisions))
+  for n, d in enumerate(decisions):
+    alike.setdefault((d.rows_T.tobytes(), d.true_T.tobytes()), []).append(n)
+  for some in alike.values():
+    first, pooled = decisions[some[0]], np.stack(
+        [score.pool(decisions[n]) for n in some])
+    p[some] = stats.exceed_chance(
+        pooled.argmax(-1) if request.target.classes else pooled[..., 0],
+        first.true_T, request.settings_M[first.rows_T],
+        repetitions=repetitions)
+  return p
 
 
 def write(cells):

@@ -25,7 +25,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nws_jax.meta import classifiers, features, measure, settings, windows
+from nws_jax.meta import (
+  classifiers,
+  features,
+  measure,
+  settings,
+  views,
+  windows,
+)
 
 # Points on the line, and networks at most, for the time.
 STEPS = {settings.FAST: 64, settings.CNN: 64, settings.TRANSFORMER: 256}
@@ -74,7 +81,7 @@ def run(models, place, values_FxM, sides, progress=lambda done, of: None,
 
   Args:
     models: `measure.Models`.
-    place: `measure.Place` of all networks.
+    place: `views.Place` of all networks.
     values_FxM: labels or values, as each fold has them.
     sides: `windows.Sides` that the models were trained by.
     progress: called with networks done, and of how many.
@@ -133,7 +140,7 @@ class _Weights:
   """Lines through vectors, for classifiers that see them."""
 
   def __init__(self, models, place, sides):
-    place = place._replace(frame=measure.get_frame(place))
+    place = place._replace(frame=views.get_frame(place))
     self._place, self._sides = place, sides
     self._layout_M = np.asarray(place.source.layout_M)
     self._start = functools.lru_cache(1)(self._find_start)
@@ -230,7 +237,7 @@ class _Features:
     place, looks = self._place, self._place.looks
     source, region = place.source, place.region
     part_P = np.asarray(source.parts_AxP)[int(source.layout_M[m])]
-    frame = measure.get_frame(place)
+    frame = views.get_frame(place)
     starts_S = np.asarray(windows.space_starts(
         region.low_M[m], region.high_M[m], looks.length, len(given_SxF)))
     result_P = np.zeros(len(part_P))
@@ -239,7 +246,7 @@ class _Features:
         part_L = frame.number_P[part_P[start:start + looks.length]]
         parts = frame.parts
       else:
-        parts = min(measure.STRETCHES, looks.length)
+        parts = min(views.STRETCHES, looks.length)
         part_L = np.arange(looks.length) * parts // looks.length
       whole = given_F[:parts * features.PER_PART].reshape(parts, -1).sum(1)
       count = np.bincount(part_L, minlength=parts)

@@ -14,6 +14,7 @@ import numpy as np
 
 from nws_jax import errors
 from nws_jax.meta import calibration, settings
+from nws_jax.meta import fit as fitting
 
 # What a saved estimator may consist of; nothing else is ever loaded.
 TRUSTED = (
@@ -72,7 +73,7 @@ def fit(name, train, valid, outputs, seed):
     with _quietly():
       estimator.fit(rows_NxF, labels_N)
       fitted = _set_scale(plain._replace(estimator=estimator), valid)
-    loss = measure_loss(say(fitted, valid[0]), valid[1]).mean()
+    loss = fitting.measure_loss(say(fitted, valid[0]), valid[1]).mean()
     if best is None or loss < best[0]:
       best = loss, fitted
   return best[1]
@@ -87,23 +88,12 @@ def say(fitted, rows_NxF):
     scores = _score(fitted, _clean(rows_NxF))
   if not hasattr(fitted.estimator, 'classes_'):
     return scores[:, None].astype(np.float32)
+  from scipy import special  # slow to import
   said = np.full((len(scores), fitted.outputs), np.log(_FLOOR))
-  said[:, fitted.estimator.classes_] = log_softmax(
-      scores * fitted.scale)
-  return log_softmax(np.maximum(said, np.log(_FLOOR))).astype(
+  said[:, fitted.estimator.classes_] = special.log_softmax(
+      scores * fitted.scale, 1)
+  return special.log_softmax(np.maximum(said, np.log(_FLOOR)), 1).astype(
       np.float32)
-
-
-def log_softmax(scores_NxK):
-  centred = scores_NxK - scores_NxK.max(-1, keepdims=True)
-  return centred - np.log(np.exp(centred).sum(-1, keepdims=True))
-
-
-def measure_loss(said_NxO, labels_N):
-  """Cross-entropy, or squared error: [N]."""
-  if labels_N.dtype.kind == 'i':
-    return -said_NxO[np.arange(len(labels_N)), labels_N]
-  return (said_NxO[:, 0] - labels_N)**2
 
 
 def write(path, fitted):

@@ -16,15 +16,8 @@ _RANGE = (0.05, 20.0)  # temperatures that are tried
 
 def soften(pooled_TxK, temperature=1.0):
   """Probabilities of pooled log-probabilities: [T, K]."""
-  logits_TxK = pooled_TxK / temperature
-  shares_TxK = np.exp(logits_TxK - logits_TxK.max(1, keepdims=True))
-  return shares_TxK / shares_TxK.sum(1, keepdims=True)
-
-
-def measure_loss(shares_TxK, labels_T):
-  """The mean of minus the logarithm of the true class's probability."""
-  shares_T = shares_TxK[np.arange(len(labels_T)), labels_T]
-  return float(-np.mean(np.log(np.maximum(shares_T, 1e-12))))
+  from scipy import special  # slow to import
+  return special.softmax(pooled_TxK / temperature, 1)
 
 
 def fit_temperature(pooled_TxK, labels_T):
@@ -46,6 +39,7 @@ def fit_temperature(pooled_TxK, labels_T):
 def describe(shares_TxK, labels_T):
   """{error, loss, curve}: the expected calibration error and what it is of.
 
+  The loss is the mean of minus the logarithm of the true class's probability.
   The curve has a row for each bin of the largest probability that holds
   networks: its bounds, how many, their mean probability, and their accuracy
   with its interval.
@@ -62,5 +56,6 @@ def describe(shares_TxK, labels_T):
            for n in np.unique(bin_T).tolist()]
   error = sum(row['networks'] * abs(row['probability'] - row['accuracy'])
               for row in curve) / len(labels_T)
-  return {'error': float(error), 'loss': measure_loss(shares_TxK, labels_T),
-          'curve': curve}
+  shares_T = shares_TxK[np.arange(len(labels_T)), labels_T]
+  return {'error': float(error), 'curve': curve,
+          'loss': float(-np.log(np.maximum(shares_T, 1e-12)).mean())}

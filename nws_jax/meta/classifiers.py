@@ -106,7 +106,8 @@ class Fast(nn.Module):
   Each feature becomes `bins` numbers that tell how far it lies through each
   interval between quantiles of the training windows, which makes features of
   any scale comparable and lets a small network resolve fine differences
-  (Gorishniy et al., arXiv 2203.05556). What a window lacks is all zero.
+  (Gorishniy et al., arXiv 2203.05556). What a window lacks is all zero; so is,
+  in training, a random share of the features, each with all of its numbers.
   """
   outputs: int
   hidden: int = 32
@@ -119,7 +120,10 @@ class Fast(nn.Module):
       x = encode(x, self.variable(
           'encoder', 'knots', lambda: jnp.nanquantile(
               x, jnp.linspace(0, 1, self.bins + 1), axis=0)).value)
-    x = nn.Dropout(0.3, deterministic=not train)(x)
+    # Whole features, all of their intervals.
+    x = x.reshape(x.shape[0], self.bins, -1)
+    x = nn.Dropout(0.3, broadcast_dims=(1,), deterministic=not train)(x)
+    x = x.reshape(x.shape[0], -1)
     x = nn.relu(nn.Dense(self.hidden)(x))
     x = nn.Dropout(0.5, deterministic=not train)(x)
     return nn.Dense(self.outputs)(x)

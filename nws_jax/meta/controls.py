@@ -17,6 +17,7 @@ from nws_jax.meta import (
   score,
   settings,
   stats,
+  views,
   windows,
 )
 from nws_jax.meta import request as requests
@@ -31,7 +32,7 @@ _STRATA = 10  # of equal test accuracy, at most
 class Control(NamedTuple):
   """A control that needs models of its own; `about` goes into result.json."""
   name: str
-  place: measure.Place | measure.Numbers
+  place: views.Place | views.Numbers
   trial: measure.Trial
   about: dict
 
@@ -91,7 +92,7 @@ def score_all(request, record, trial, main, asked, shuffled, said):
   word = 'accuracy' if target.classes else 'value'
   for control, decisions in zip(asked, said):
     figures = score.score(decisions, target, settings_M,
-                          request.settings.bootstrap)
+                          request.settings.bootstrap, brief=True)
     value, low, high = score.main_figure(figures)
     _, here, there = np.intersect1d(
         decisions.rows_T, main.rows_T, return_indices=True)
@@ -105,7 +106,7 @@ def score_all(request, record, trial, main, asked, shuffled, said):
 
 def _value(decisions, target, settings_M):
   return score.main_figure(
-      score.score(decisions, target, settings_M, 20))[0]
+      score.score(decisions, target, settings_M, 20, brief=True))[0]
 
 
 def warn(record):
@@ -242,7 +243,7 @@ def _give(request, number_M):
     number_M = np.abs(np.subtract(*number_M[request.pairs_Mx2].T))
   if np.ptp(number_M) < 1e-9:
     raise _Useless('it is the same for all')
-  return measure.Numbers(number_M[:, None]), {'span': 1}, {}
+  return views.Numbers(number_M[:, None]), {'span': 1}, {}
 
 
 def _check_plain(request):

@@ -5,6 +5,7 @@ folds, cells of a grid and permuted labels all train in one program. What the
 inputs are is a `View`'s business: windows, or fixed features of them.
 """
 
+import functools
 from typing import Callable, NamedTuple
 
 import jax
@@ -57,6 +58,14 @@ class State(NamedTuple):
   step: jax.Array
 
 
+class _Model(NamedTuple):
+  """What `make_fit` is given; static."""
+  classifier: Classifier
+  view: View
+  plan: Plan
+  tx: optax.GradientTransformation
+
+
 _LOOKS = 8  # windows of a validation network, the same in every round
 
 
@@ -78,83 +87,92 @@ def make_fit(classifier, view, plan):
   State, a stopped one unchanged; predict(shared, task, variables) ->
   outputs [N, span, S, O] of the test networks. Adam, as published.
   """
-  tx = optax.adam(plan.learning_rate)
+  model = _Model(classifier, view, plan, optax.adam(plan.learning_rate))
+  return tuple(functools.partial(f, model) for f in (
+      _start, _advance, _predict))
 
-  def start(shared, task, key):
-    draw_key, init_key = jax.random.split(key)
-    m_N = task.train_N
-    inputs = view.pick(
-        shared, draw_key, m_N, task.first + jnp.arange(m_N.size) % plan.span)
-    variables = classifier.init(init_key, inputs)
-    return State(variables, tx.init(variables['params']), variables,
-                 jnp.float32(jnp.inf), jnp.int32(0), jnp.int32(0))
 
-  def draw(shared, task, key):
-    row_key, epoch_key, window_key = jax.random.split(key, 3)
-    m_B = task.train_N[jax.random.randint(
-        row_key, (plan.batch,), 0, task.trains)]
-    e_B = task.first + jax.random.randint(
-        epoch_key, (plan.batch,), 0, plan.span)
-    return view.pick(shared, window_key, m_B, e_B), task.labels_M[m_B]
+def _start(model, shared, task, key):
+  draw_key, init_key = jax.random.split(key)
+  m_N = task.train_N
+  inputs = model.view.pick(shared, draw_key, m_N, task.first + jnp.arange(
+      m_N.size) % model.plan.span)
+  variables = model.classifier.init(init_key, inputs)
+  return State(variables, model.tx.init(variables['params']), variables,
+               jnp.float32(jnp.inf), jnp.int32(0), jnp.int32(0))
 
-  def update(shared, task, key, state):
-    draw_key, apply_key = jax.random.split(jax.random.fold_in(key, state.step))
-    inputs, labels_B = draw(shared, task, draw_key)
 
-    def loss(params):
-      outputs_BxO, rest = classifier.apply(
-          {**state.variables, 'params': params}, inputs, apply_key)
-      return measure_loss(outputs_BxO, labels_B).mean(), rest
+def _advance(model, shared, task, key, state):
+  # Fold in what no step is, for draws that are the same in every round.
+  valid_key = jax.random.fold_in(key, jnp.iinfo(jnp.int32).max)
+  new = jax.lax.fori_loop(
+      0, model.plan.round_steps,
+      lambda _, s: _update(model, shared, task, key, s), state)
+  loss = _validate(model, shared, task, valid_key, new.variables)
+  better = loss < state.best_loss
+  new = new._replace(
+      best=_choose(better, new.variables, state.best),
+      best_loss=jnp.where(better, loss, state.best_loss),
+      waited=jnp.where(better, 0, state.waited + 1))
+  return _choose(state.waited >= model.plan.patience, state, new)
 
-    grads, rest = jax.grad(loss, has_aux=True)(state.variables['params'])
-    updates, moments = tx.update(grads, state.moments)
-    params = optax.apply_updates(state.variables['params'], updates)
-    return state._replace(variables={**rest, 'params': params},
-                          moments=moments, step=state.step + 1)
 
-  def validate(shared, task, key, variables):
-    seen = jax.tree.leaves(jax.eval_shape(view.grid, shared, 0, 0))
-    there = seen[0].shape[0] * plan.span
-    looks = _LOOKS if there > 1 else 1
+def _update(model, shared, task, key, state):
+  draw_key, apply_key = jax.random.split(jax.random.fold_in(key, state.step))
+  inputs, labels_B = _draw(model, shared, task, draw_key)
 
-    def look(at):
-      m, n = at
-      keys = jax.random.split(jax.random.fold_in(key, n))
-      e_W = task.first + jax.random.randint(keys[0], (looks,), 0, plan.span)
-      m_W = jnp.full(looks, m)
-      outputs, _ = classifier.apply(
-          variables, view.pick(shared, keys[1], m_W, e_W), None)
-      return measure_loss(outputs, task.labels_M[m_W]).mean()
+  def loss(params):
+    outputs_BxO, rest = model.classifier.apply(
+        {**state.variables, 'params': params}, inputs, apply_key)
+    return measure_loss(outputs_BxO, labels_B).mean(), rest
 
-    n_N = jnp.arange(task.valid_N.size)
-    loss_N = jax.lax.map(look, (task.valid_N, n_N),
-                         batch_size=max(1, plan.batch // looks))
-    counts_N = n_N < task.valids
-    return jnp.sum(jnp.where(counts_N, loss_N, 0)) / task.valids
+  grads, rest = jax.grad(loss, has_aux=True)(state.variables['params'])
+  updates, moments = model.tx.update(grads, state.moments)
+  params = optax.apply_updates(state.variables['params'], updates)
+  return state._replace(variables={**rest, 'params': params},
+                        moments=moments, step=state.step + 1)
 
-  def advance(shared, task, key, state):
-    # Fold in what no step is, for draws that are the same in every round.
-    valid_key = jax.random.fold_in(key, jnp.iinfo(jnp.int32).max)
-    new = jax.lax.fori_loop(
-        0, plan.round_steps, lambda _, s: update(shared, task, key, s), state)
-    loss = validate(shared, task, valid_key, new.variables)
-    better = loss < state.best_loss
-    new = new._replace(
-        best=_choose(better, new.variables, state.best),
-        best_loss=jnp.where(better, loss, state.best_loss),
-        waited=jnp.where(better, 0, state.waited + 1))
-    return _choose(state.waited >= plan.patience, state, new)
 
-  def predict(shared, task, variables):
-    def score(m):
-      def one(e):
-        outputs, _ = classifier.apply(
-            variables, view.grid(shared, m, task.first + e), None)
-        return outputs
-      return jax.lax.map(one, jnp.arange(plan.span))
-    return jax.lax.map(score, task.test_N)
+def _draw(model, shared, task, key):
+  """A batch of the training side: (inputs, labels)."""
+  plan = model.plan
+  row_key, epoch_key, window_key = jax.random.split(key, 3)
+  m_B = task.train_N[jax.random.randint(
+      row_key, (plan.batch,), 0, task.trains)]
+  e_B = task.first + jax.random.randint(
+      epoch_key, (plan.batch,), 0, plan.span)
+  return model.view.pick(shared, window_key, m_B, e_B), task.labels_M[m_B]
 
-  return start, advance, predict
+
+def _validate(model, shared, task, key, variables):
+  """The mean loss of the validation networks."""
+  view, plan = model.view, model.plan
+  seen = jax.tree.leaves(jax.eval_shape(view.grid, shared, 0, 0))
+  looks = _LOOKS if seen[0].shape[0] * plan.span > 1 else 1
+
+  def look(at):
+    m, n = at
+    keys = jax.random.split(jax.random.fold_in(key, n))
+    e_W = task.first + jax.random.randint(keys[0], (looks,), 0, plan.span)
+    m_W = jnp.full(looks, m)
+    outputs, _ = model.classifier.apply(
+        variables, view.pick(shared, keys[1], m_W, e_W), None)
+    return measure_loss(outputs, task.labels_M[m_W]).mean()
+
+  n_N = jnp.arange(task.valid_N.size)
+  loss_N = jax.lax.map(look, (task.valid_N, n_N),
+                       batch_size=max(1, plan.batch // looks))
+  return jnp.sum(jnp.where(n_N < task.valids, loss_N, 0)) / task.valids
+
+
+def _predict(model, shared, task, variables):
+  def score(m):
+    def one(e):
+      outputs, _ = model.classifier.apply(
+          variables, model.view.grid(shared, m, task.first + e), None)
+      return outputs
+    return jax.lax.map(one, jnp.arange(model.plan.span))
+  return jax.lax.map(score, task.test_N)
 
 
 def map_fit(functions):
@@ -200,9 +218,10 @@ def train(mapped, shared, tasks, keys, plan,
   row_W = np.arange(min(lanes or models, models))  # the model in each lane
   waiting, best, rounds = len(row_W), {}, 0
   last = -(-plan.steps // plan.round_steps) * plan.round_steps
-  state = start(shared, take(tasks, row_W), keys[row_W])
+  now = take(tasks, row_W), keys[row_W]
+  state = start(shared, *now)
   while True:
-    state = advance(shared, take(tasks, row_W), keys[row_W], state)
+    state = advance(shared, *now, state)
     rounds += 1
     done_W = ((np.asarray(state.waited) >= plan.patience)
               | (np.asarray(state.step) >= last))
@@ -220,15 +239,19 @@ def train(mapped, shared, tasks, keys, plan,
     row_W = row_W.copy()
     row_W[free] = waiting + np.arange(len(free))
     waiting += len(free)
-    fresh = start(shared, take(tasks, row_W), keys[row_W])
-    new_W = np.zeros(len(row_W), bool)
-    new_W[free] = True
-    state = jax.tree.map(lambda a, b, new_W=new_W: jnp.where(
-        new_W.reshape((-1,) + (1,) * (a.ndim - 1)), a, b), fresh, state)
+    now = take(tasks, row_W), keys[row_W]
+    state = _refill(np.isin(np.arange(len(row_W)), free),
+                    start(shared, *now), state)
   return jax.tree.map(lambda *x: np.stack(x), *(best[m] for m in range(models)))
 
 
 _REFILL = 3  # lanes are filled again when one in so many is free
+
+
+@functools.partial(jax.jit, donate_argnums=2)
+def _refill(new_W, fresh, state):
+  """The state, with the fresh one in some of its lanes."""
+  return jax.vmap(_choose)(new_W, fresh, state)
 
 
 def take(tasks, rows):

@@ -3,11 +3,11 @@
 from typing import Any, NamedTuple
 
 from nws_jax import errors
-from nws_jax.meta import saved, strangers, unlike
+from nws_jax.meta import opinions, saved, strangers, unlike
 
 
 class Told(NamedTuple):
-  """A classifier's `saved.Answer`."""
+  """A classifier's `opinions.Answer`."""
   classifier: saved.Classifier
   answer: Any
 
@@ -42,8 +42,9 @@ def ask(classifiers, stranger, member=None):
       continue
     of_it = member is not None and member[0] == c.record['zoo']['digest']
     try:
-      answer, = saved.answer(c, stranger.vector_P[None], stranger.architecture,
-                             member[1] if of_it else None)
+      answer, = opinions.answer(
+          c, stranger.vector_P[None], stranger.architecture,
+          member[1] if of_it else None)
     except errors.Wrong as e:
       refused.append(e)
       continue

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nws_jax import errors
-from nws_jax.meta import layouts, measure, reading, windows
+from nws_jax.meta import layouts, reading, views, windows
 
 LAYER, TENSOR, PART, WINDOW = AXES = ('layer', 'tensor', 'part', 'window')
 SHORTEST = 32  # of the windows of the axis of that name
@@ -74,13 +74,13 @@ def local_window(request_window, shortest):
 
 
 def make(source, names, where, looks, pairs_Mx2=None, seed=0):
-  """The `measure.Place`.
+  """The `views.Place`.
 
   Args:
     source: `windows.Source` of whole vectors.
     names: (layer, tensor) of its parts.
     where: `Where`.
-    looks: `measure.Looks` but for the length.
+    looks: `views.Looks` but for the length.
     pairs_Mx2: as of the place.
     seed: likewise.
   """
@@ -95,7 +95,7 @@ def make(source, names, where, looks, pairs_Mx2=None, seed=0):
     source, high_M = windows.keep(source, kept_AxP)
     low_M = np.zeros_like(high_M)
     looks = looks._replace(tensors=layouts.keep(looks.tensors, chosen))
-  return measure.Place(source, windows.Region(low_M, high_M),
+  return views.Place(source, windows.Region(low_M, high_M),
                        looks._replace(length=where.window), pairs_Mx2,
                        seed)
 

@@ -1,5 +1,6 @@
 """What a request costs, told before it starts."""
 
+from nws_jax import say
 from nws_jax.meta import (
   ablation,
   classifiers,
@@ -37,8 +38,8 @@ def tell(request, speed):
           * request.networks['num_weights'].max())
   steps = ('' if s.classifier in settings.FITTED
            else f' of at most {plan.steps} steps')
-  return (f'{s.classifier}: {models} models{steps}, {4 * size / 1e6:,.0f} MB '
-          f'of weights; at most about {say(estimate(request, speed))}')
+  return (f'{s.classifier}: {models} models{steps}, {say.size(4 * size)} of '
+          f'weights; at most about {say.time(estimate(request, speed))}')
 
 
 def estimate(request, speed):
@@ -77,15 +78,8 @@ def _count(request):
       set(settings.list_controls(s.controls)) - {'shuffled'})
   length = int(request.networks['num_weights'].max())
   return ([places.Where({}, (), request.window, length)],
-          runs * len(request.sides.trains_F) * rungs.count_members(s),
+          runs * len(request.sides.trains_F) * rungs.count_members(s, ()),
           request.snapshots)
-
-
-def say(seconds):
-  for unit, size in (('days', 86400), ('hours', 3600), ('minutes', 60)):
-    if seconds > 2 * size:
-      return f'{seconds / size:.0f} {unit}'
-  return f'{seconds:.0f} seconds'
 
 
 def _count_flops(request, window):

@@ -21,11 +21,14 @@ from nws_jax.meta import (
   rungs,
   targets,
   transfer,
+  views,
   windows,
 )
 from nws_jax.meta import settings as settings_lib
 from nws_jax.store import tables
 
+_RATE = 1e-3  # of Adam, as published
+_RATES = {settings_lib.FAST: 3e-3}
 _PACKAGES = ('nws_jax', 'jax', 'jaxlib', 'flax', 'optax', 'numpy')
 
 
@@ -156,14 +159,14 @@ def make_plan(request, span):
   s = request.settings
   steps = s.steps or -(-s.passes * int(request.sides.trains_F.max()) * span
                        // s.batch_size)
-  return fit.Plan(steps, s.round_steps, s.patience, s.batch_size,
-                  s.learning_rate, span)
+  rate = s.learning_rate or _RATES.get(s.classifier, _RATE)
+  return fit.Plan(steps, s.round_steps, s.patience, s.batch_size, rate, span)
 
 
 def make_looks(request):
-  """`measure.Looks` of whole requests."""
+  """`views.Looks` of whole requests."""
   s = request.settings
-  return measure.Looks(
+  return views.Looks(
       request.window, s.windows_per_network, s.windows_drawn,
       layout=not request.target.fixes_shapes, tensors=read_tensors(request))
 
@@ -175,8 +178,8 @@ def read_tensors(request):
 
 
 def make_place(request, source, seed=None):
-  """The `measure.Place` of whole vectors, for the first or another seed."""
-  return measure.Place(
+  """The `views.Place` of whole vectors, for the first or another seed."""
+  return views.Place(
       source, whole(request), make_looks(request), request.pairs_Mx2,
       request.settings.seed if seed is None else seed)
 
@@ -196,8 +199,8 @@ def decide(request, places_, trials, progress, validate=False, keep=0):
   return measure.decide(
       places_, trials, request.target.outputs, name=s.classifier,
       plan=functools.partial(make_plan, request), key=jax.random.key(0),
-      progress=progress, members=rungs.count_members(s), validate=validate,
-      keep=keep)
+      progress=progress, members=rungs.count_members(s, request.axes),
+      validate=validate, keep=keep)
 
 
 def whole(request):

@@ -28,9 +28,11 @@ def choose_window(classifier, members, window):
   return reading.choose_window(members, window)
 
 
-def count_members(s):
-  """Models of each task: `members`, but one of those that are slow or exact."""
-  return s.members if s.classifier in (settings.FAST, settings.CNN) else 1
+def count_members(s, axes):
+  """Models of each task: one of those that are slow or exact."""
+  if s.classifier not in (settings.FAST, settings.CNN):
+    return 1
+  return s.grid_members if axes else s.members
 
 
 def check(classifier, window, axes, members, layers):

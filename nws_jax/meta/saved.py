@@ -1,4 +1,5 @@
-"""Trained classifiers on disk, and what they need to answer for a stranger.
+"""Trained classifiers on disk, and what they need to answer for a stranger
+(`opinions`).
 
 model/recipe.json   what was read, from whom, by what; how sure it may be
 model/variables/    Orbax: the variables of a Flax model, stacked by model
@@ -10,10 +11,8 @@ import dataclasses
 import glob
 import os
 import shutil
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from nws_jax import errors
@@ -21,15 +20,14 @@ from nws_jax.meta import answer as answers
 from nws_jax.meta import (
   baselines,
   calibration,
-  fitted,
   layouts,
   measure,
+  opinions,
   orbax_folders,
-  reading,
   score,
   settings,
   unlike,
-  windows,
+  views,
 )
 from nws_jax.meta import request as requests
 from nws_jax.store import tables
@@ -52,15 +50,6 @@ class Classifier:
     """{architecture: its `layouts.Tensor`s}."""
     names = self.record['architectures']
     return dict(zip(names, layouts.read(self.layers, names)))
-
-
-class Answer(NamedTuple):
-  """What one classifier says of one network."""
-  shares_K: Any  # probabilities of the classes; None of a regressed target
-  value: float  # of a regressed target, in the unit of members.csv
-  low: float  # 95 %, from the errors on validation networks
-  high: float
-  strangeness: float  # distance, in units of the threshold
 
 
 def can(request):
@@ -96,21 +85,10 @@ def write(folder, request, source, outcome):
     orbax_folders.write(os.path.join(path, 'variables'), models.trained)
   place = requests.make_place(request, source)
   reference = unlike.fit(
-      describe(place), np.repeat(request.rows['fold'].to_numpy(),
+      opinions.describe(place), np.repeat(request.rows['fold'].to_numpy(),
                                  source.weights_MxExP.shape[1]))
   unlike.write(os.path.join(path, 'unlike.npz'), reference)
   tables.write_json(os.path.join(path, 'recipe.json'), record)
-
-
-def describe(place):
-  """Statistics of whole networks, the mean of their windows': [M * E, C]."""
-  even = np.asarray(measure.fill(
-      place._replace(looks=place.looks._replace(drawn=1)), settings.LOGISTIC,
-      jax.random.key(0)).even_MxExSxF, np.float64)
-  there = ~np.isnan(even)
-  sums = np.where(there, even, 0).sum(2)
-  rows = np.where(there.any(2), sums / np.maximum(there.sum(2), 1), np.nan)
-  return rows.reshape(-1, rows.shape[-1])
 
 
 def find(folder):
@@ -146,7 +124,7 @@ def read(path):
     if record['format'] != FORMAT:
       raise ValueError(f'its format is {record["format"]}, not {FORMAT}')
     layers = pd.DataFrame(record['layers'])
-    looks = measure.Looks(
+    looks = views.Looks(
         *(record['looks'][name] for name in _LOOKS),
         layouts.read(layers, record['architectures']))
     trained = _read_trained(path, record)
@@ -159,81 +137,6 @@ def read(path):
     raise errors.Damaged(f'{path} is damaged: {e}. Delete it and train again: '
                          'python -m nws_jax.meta --force …') from e
   return Classifier(path, record, models, reference, layers)
-
-
-def answer(classifier, vectors_NxP, architecture, id=None):
-  """What a classifier says of networks of one architecture: `Answer`s.
-
-  Args:
-    classifier: `Classifier`.
-    vectors_NxP: float32, finite.
-    architecture: one of those that it knows.
-    id: of the network in the zoo that was read, if it is of it. Then only
-      models that did not see it are asked.
-
-  Raises:
-    errors.Wrong: no model has not seen it.
-  """
-  record, models = classifier.record, classifier.models
-  place = _place(classifier, vectors_NxP, architecture)
-  folds, held = list(range(models.folds)), None
-  if id is not None and str(id) in record['sides']:
-    held, fold = record['sides'][str(id)]
-    if fold is None:
-      raise errors.Wrong(
-          f'{classifier.folder} was trained on network {id}: what it says of '
-          'it would prove nothing. Name one of the test side.')
-    folds = [fold]
-  strange_N = unlike.measure(classifier.reference, describe(place), held)
-  said_FxNxSxO = _speak(models, place)[folds]
-  pooled_FxNxO = said_FxNxSxO.mean(2)
-  if record['classes']:
-    shares_NxK = np.mean([
-        calibration.soften(pooled, record['temperatures'][f])
-        for f, pooled in zip(folds, pooled_FxNxO)], 0)
-    return [Answer(shares, np.nan, np.nan, np.nan, float(d))
-            for shares, d in zip(shares_NxK, strange_N)]
-  said_FxNx1 = pooled_FxNxO * models.scales[folds, None, None] + (
-      models.centers[folds, None, None])
-  natural = _exp if record['logarithm'] else float
-  return [Answer(None, *(natural(value + r) for r in (
-      0, -record['reach'], record['reach'])), float(d))
-          for value, d in zip(said_FxNx1.mean(0)[:, 0], strange_N)]
-
-
-def _exp(value):
-  return float(np.exp(np.clip(value, -700, 700)))  # what a float can hold
-
-
-def _place(classifier, vectors_NxP, architecture):
-  """The `measure.Place` of strangers, in the frame of the training."""
-  import pandas as pd
-  networks, length = vectors_NxP.shape
-  names = classifier.record['architectures']
-  parts_AxP, _, _ = reading.read_layout(
-      classifier.layers, pd.DataFrame({'architecture': names}))
-  source = windows.Source(
-      jnp.asarray(vectors_NxP)[:, None], jnp.asarray(parts_AxP),
-      jnp.full(networks, names.index(architecture), jnp.int32))
-  region = windows.Region(np.zeros(networks, np.int32),
-                          np.full(networks, length, np.int32))
-  looks = classifier.models.looks
-  frame = measure.find_frame(parts_AxP, [
-      (0, tensors[-1].stop, a) for a, tensors in enumerate(looks.tensors)])
-  return measure.Place(source, region, looks, frame=frame)
-
-
-def _speak(models, place):
-  """[folds, N, S, O]: log-probabilities, or standardised values."""
-  if models.name in settings.FITTED:
-    bank = measure.fill(place, models.name, jax.random.key(0))
-    said = np.stack([fitted.say(f, bank.even_MxExSxF) for f in models.trained])
-  else:
-    said = measure.predict(models, place)
-  if models.outputs > 1:
-    said = np.asarray(jax.nn.log_softmax(said))
-  said = said.reshape((models.members, models.folds) + said.shape[1:]).mean(0)
-  return said.reshape(said.shape[:2] + (-1, said.shape[-1]))
 
 
 def _read_trained(path, record):
@@ -287,7 +190,7 @@ def _calibrate(test, valid, folds):
       for d in (valid, test))
   return {
       'temperatures': temperatures_F.tolist(),
-      'valid_loss': calibration.measure_loss(soft, valid.true_T),
+      'valid_loss': calibration.describe(soft, valid.true_T)['loss'],
       'accuracy': float(np.mean(tested.argmax(1) == test.true_T)),
       'calibration_error': calibration.describe(tested, test.true_T)['error']}
 

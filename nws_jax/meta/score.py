@@ -4,8 +4,6 @@ Windows of a network are pooled by their mean log-probability, or their mean
 prediction, into one decision a network; by majority vote for comparison.
 """
 
-import functools
-
 import numpy as np
 
 from nws_jax.meta import measure, stats
@@ -46,7 +44,7 @@ def classify(decisions, settings_M, classes, repetitions):
   }
 
 
-def regress(decisions, target, settings_M, repetitions):
+def regress(decisions, target, settings_M, repetitions, brief=False):
   """Figures of a regression: chance is what the mean explains, R² = 0.
 
   The mean absolute error is in the unit of members.csv; for learning_rate,
@@ -57,32 +55,44 @@ def regress(decisions, target, settings_M, repetitions):
     target: `targets.Target`.
     settings_M: settings of all networks read.
     repetitions: of the bootstrap.
+    brief: only chance, R² and that of windows.
   """
   true_T, settings_T = decisions.true_T, settings_M[decisions.rows_T]
-  predicted_T = pool(decisions)[:, 0]
-  estimate = functools.partial(
-      stats.regression, settings_M=settings_T, repetitions=repetitions)
+  predicted_T, said_TxS = pool(decisions)[:, 0], decisions.outputs_TxSxO[..., 0]
+  drawn = {'settings_M': settings_T, 'repetitions': repetitions}
+
+  def explain(error_T):
+    return _name(stats.explained(error_T, true_T, **drawn))
+
+  def miss(predicted_T, true_T):
+    return _name(stats.average(np.abs(predicted_T - true_T), **drawn))
+
   figures = {
       'chance': 0.0,
-      'r2': {**_name(estimate(stats.r2, predicted_T, true_T)),
+      'r2': {**explain((predicted_T - true_T)**2),
              'networks': len(np.unique(decisions.rows_T))},
-      'per_window': _score_windows(decisions, true_T, settings_T, repetitions),
-      'kendall_tau': _name(estimate(stats.kendall_tau, predicted_T, true_T)),
-      'mean_absolute_error': _name(estimate(
-          stats.mean_absolute_error, target.natural(predicted_T),
-          target.natural(true_T))),
-  }
+      'per_window': {**explain(((said_TxS - true_T[:, None])**2).mean(1)),
+                     'windows': said_TxS.size}}
+  if brief:
+    return figures
+  figures |= {
+      'kendall_tau': _name(stats.regression(
+          stats.kendall_tau, predicted_T, true_T, **drawn)),
+      'mean_absolute_error': miss(
+          target.natural(predicted_T), target.natural(true_T))}
   if target.name == 'learning_rate':
-    figures['mean_absolute_error_log'] = _name(estimate(
-        stats.mean_absolute_error, predicted_T, true_T))
+    figures['mean_absolute_error_log'] = miss(predicted_T, true_T)
   return figures
 
 
-def score(decisions, target, settings_M, repetitions):
-  """`classify` or `regress`, as the target wants it."""
+def score(decisions, target, settings_M, repetitions, brief=False):
+  """`classify` or `regress`, as the target wants it.
+
+  `brief` leaves out what is slow and no table of many results shows.
+  """
   if target.classes:
     return classify(decisions, settings_M, len(target.classes), repetitions)
-  return regress(decisions, target, settings_M, repetitions)
+  return regress(decisions, target, settings_M, repetitions, brief)
 
 
 def pool(decisions):
@@ -115,21 +125,6 @@ def main_figure(figures):
   """(value, low, high) of what a result is known by."""
   part = figures.get('r2') or figures['per_network']
   return (part.get('accuracy', part.get('value')), *part['interval'])
-
-
-def _score_windows(decisions, true_T, settings_T, repetitions):
-  """R² of every window against its network's value."""
-  said_TxS = decisions.outputs_TxSxO[..., 0]
-  error_T = np.mean((said_TxS - true_T[:, None])**2, 1)
-
-  def explain(rows):
-    total = np.mean((true_T[rows] - true_T[rows].mean())**2)
-    return 1 - np.mean(error_T[rows]) / total if total else np.nan
-
-  low, high = stats.bootstrap(
-      explain, settings_T, repetitions=repetitions, seed=0)
-  return {'value': float(explain(np.arange(len(true_T)))),
-          'interval': [low, high], 'windows': said_TxS.size}
 
 
 def _name(estimate, name='value'):

@@ -36,6 +36,7 @@ class Settings:
   patience: int
   windows_drawn: int
   members: int
+  grid_members: int
   windows_per_network: int
   bootstrap: int
   permutations: int
@@ -47,8 +48,8 @@ _LEAST = {  # of the whole numbers
     'seed': 0, 'window': 0, 'batch_size': 1, 'steps': 0, 'passes': 0,
     'cnn_steps': 0,
     'round_steps': 1, 'patience': 1, 'windows_drawn': 1, 'members': 1,
-    'windows_per_network': 1, 'bootstrap': 20, 'permutations': 0,
-    'bins': 0, 'seeds': 1,
+    'grid_members': 1, 'windows_per_network': 1, 'bootstrap': 20,
+    'permutations': 0, 'bins': 0, 'seeds': 1,
 }
 CONTROLS = ('epoch_0', 'no_statistics', 'accuracy_matched', 'updates_matched',
             'weight_norm', 'num_weights', 'shuffled')
@@ -72,8 +73,8 @@ def from_config(config):
     if not least <= values[key] < 2**31:
       raise _wrong(key, values[key], f'whole numbers from {least}')
   rate, accuracy = float(config['learning_rate']), float(config['min_accuracy'])
-  if not (math.isfinite(rate) and rate > 0):
-    raise _wrong('learning_rate', rate, 'finite numbers above 0')
+  if not (math.isfinite(rate) and rate >= 0):
+    raise _wrong('learning_rate', rate, 'finite numbers from 0')
   if not 0 <= accuracy < 1:
     raise _wrong('min_accuracy', accuracy, 'from 0 to below 1')
   if values['classifier'] not in ('auto',) + CLASSIFIERS:

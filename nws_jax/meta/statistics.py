@@ -6,6 +6,7 @@ kernel that the window holds as a whole: spectral norm and effective rank.
 """
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -80,8 +81,25 @@ def measure_kernels(weights_MxExP, layout_M, layouts, low_M, high_M):
     low_M: first value of each network's window.
     high_M: one behind its last value.
   """
-  layout_M, low_M, high_M = map(np.asarray, (layout_M, low_M, high_M))
-  kernels = list_kernels(layouts)
+  return _measure_kernels(_Same(weights_MxExP), layouts, *(
+      tuple(np.asarray(x).tolist()) for x in (layout_M, low_M, high_M)))
+
+
+class _Same(NamedTuple):
+  """An array, equal to itself alone."""
+  array: jax.Array
+
+  def __hash__(self):
+    return id(self.array)
+
+  def __eq__(self, other):
+    return self.array is other.array
+
+
+@functools.lru_cache(maxsize=1)  # all rungs of a ladder look at the same ones
+def _measure_kernels(weights, layouts, *bounds):
+  layout_M, low_M, high_M = map(np.array, bounds)
+  weights_MxExP, kernels = weights.array, list_kernels(layouts)
   result = np.full(
       weights_MxExP.shape[:2] + (len(kernels), 2), np.nan, np.float32)
   for a, tensors in enumerate(layouts):

@@ -42,10 +42,9 @@ def bootstrap(statistic, settings_M, *, repetitions, seed):
       NaN where it is undefined, such a resample is left out.
     settings_M: the setting of every network.
   """
-  values = np.asarray([statistic(rows) for rows in _resample(
-      settings_M, repetitions, seed)])
-  low, high = np.quantile(values[np.isfinite(values)], (0.025, 0.975))
-  return float(low), float(high)
+  weights_RxM = resample(settings_M, repetitions, seed)
+  rows = np.arange(weights_RxM.shape[1])
+  return _interval([statistic(np.repeat(rows, w)) for w in weights_RxM])
 
 
 def bootstrap_columns(statistic, values_MxC, settings_M, *, repetitions,
@@ -57,22 +56,27 @@ def bootstrap_columns(statistic, values_MxC, settings_M, *, repetitions,
     values_MxC: finite.
     settings_M: the setting of every row; whole settings are resampled.
   """
-  found_RxC = np.stack([statistic(values_MxC[rows], 0) for rows in _resample(
-      settings_M, repetitions, seed)])
+  rows = np.arange(len(values_MxC))
+  found_RxC = np.stack([statistic(values_MxC[np.repeat(rows, w)], 0)
+                        for w in resample(settings_M, repetitions, seed)])
   return np.quantile(found_RxC, (0.025, 0.975), axis=0)
 
 
-def _resample(settings_M, repetitions, seed):
-  """Rows of each resample of whole settings."""
+def resample(settings_M, repetitions, seed):
+  """How often each network counts where settings are drawn again: int [R, M].
+  """
   _, setting_M = np.unique(settings_M, return_inverse=True)
-  order = np.argsort(setting_M, kind='stable')
-  members = np.split(order, np.cumsum(np.bincount(setting_M))[:-1])
-  alone = len(members) == len(order)
-  rng = np.random.default_rng(seed)
-  for _ in range(repetitions):
-    drawn = rng.integers(len(members), size=len(members))
-    yield (order[drawn] if alone
-           else np.concatenate([members[s] for s in drawn]))
+  settings, rng = setting_M.max() + 1, np.random.default_rng(seed)
+  drawn = rng.integers(settings, size=(repetitions, settings))
+  at = drawn + settings * np.arange(repetitions)[:, None]
+  return np.bincount(at.ravel(), minlength=repetitions * settings).reshape(
+      repetitions, settings)[:, setting_M]
+
+
+def _interval(values_R):
+  values_R = np.asarray(values_R)
+  low, high = np.quantile(values_R[np.isfinite(values_R)], (0.025, 0.975))
+  return float(low), float(high)
 
 
 def accuracy(correct_M, settings_M, *, decisions=1):
@@ -112,14 +116,16 @@ def _student(freedom):
 def balanced_accuracy(predicted_M, labels_M, settings_M, *, repetitions=1000,
                       seed=0):
   """`Estimate` of the mean recall over the classes."""
-  def recall(rows):
-    right = predicted_M[rows] == labels_M[rows]
-    hits = np.bincount(labels_M[rows], weights=right)
-    seen = np.bincount(labels_M[rows])
-    return float(np.mean(hits[seen > 0] / seen[seen > 0]))
+  of_MxK = (labels_M[:, None] == np.unique(labels_M)).astype(float)
+  right_MxK = of_MxK * (predicted_M == labels_M)[:, None]
 
-  value = recall(np.arange(len(labels_M)))
-  drawn = bootstrap(recall, settings_M, repetitions=repetitions, seed=seed)
+  def recall(weights_RxM):
+    seen_RxK = weights_RxM @ of_MxK
+    shares_RxK = weights_RxM @ right_MxK / np.maximum(seen_RxK, 1)
+    return shares_RxK.sum(1) / np.sum(seen_RxK > 0, 1)
+
+  value, = recall(np.ones((1, len(labels_M)))).tolist()
+  drawn = _interval(recall(resample(settings_M, repetitions, seed)))
   settings = len(np.unique(settings_M))
   least = wilson(value, settings, _student(max(settings - 1, 1)))
   return Estimate(value, min(drawn[0], least[0]), max(drawn[1], least[1]))
@@ -132,14 +138,6 @@ def confusion(predicted_M, labels_M, classes):
   return counts
 
 
-def r2(predicted_M, target_M):
-  """Share of the variance explained; below 0: worse than the mean."""
-  total = np.sum((target_M - target_M.mean())**2)
-  if not total:
-    return np.nan
-  return float(1 - np.sum((predicted_M - target_M)**2) / total)
-
-
 def kendall_tau(predicted_M, target_M):
   """Kendall's tau-b; 0 where one side is constant."""
   from scipy import stats  # slow to import
@@ -147,8 +145,38 @@ def kendall_tau(predicted_M, target_M):
   return 0.0 if np.isnan(tau) else float(tau)
 
 
-def mean_absolute_error(predicted_M, target_M):
-  return float(np.mean(np.abs(predicted_M - target_M)))
+def explained(error_M, target_M, *, settings_M, repetitions=1000, seed=0):
+  """`Estimate` of R², from squared errors; below 0: worse than the mean.
+
+  Args:
+    error_M: of each network, or the mean of its windows'.
+    target_M: what was to be told.
+    settings_M: their settings.
+    repetitions: of the bootstrap.
+    seed: likewise.
+  """
+  centred_M = target_M - np.mean(target_M)
+
+  def explain(weights_RxM):
+    count_R = weights_RxM.sum(1)
+    total_R = weights_RxM @ centred_M**2 - (
+        weights_RxM @ centred_M)**2 / count_R
+    # What does not vary has a rest of rounding: nothing of it is explained.
+    total_R = np.where(
+        total_R > 1e-12 * (centred_M @ centred_M), total_R, np.nan)
+    return 1 - weights_RxM @ error_M / total_R
+
+  value, = explain(np.ones((1, len(target_M)))).tolist()
+  drawn = explain(resample(settings_M, repetitions, seed))
+  return Estimate(value, *(_interval(drawn) if np.isfinite(drawn).any()
+                           else (np.nan, np.nan)))
+
+
+def average(values_M, *, settings_M, repetitions=1000, seed=0):
+  """`Estimate` of a mean over networks."""
+  weights_RxM = resample(settings_M, repetitions, seed)
+  return Estimate(float(np.mean(values_M)), *_interval(
+      weights_RxM @ values_M / weights_RxM.sum(1)))
 
 
 def regression(statistic, predicted_M, target_M, *, settings_M,
@@ -185,29 +213,31 @@ def compare(better_T, worse_T, settings_T, *, seed=0):
   return float((1 + extreme.sum()) / (1 + _FLIPS))
 
 
-def exceed_chance(predicted_T, labels_T, settings_T, *, repetitions, seed=0):
-  """p-value of predictions that tell more of the labels than chance.
+def exceed_chance(predicted_CxT, labels_T, settings_T, *, repetitions, seed=0):
+  """p-values [C] of predictions that tell more of the labels than chance.
 
   Labels are moved between settings while the predictions stay, so that an
   uneven choice of classes gains nothing. Classes: the share that is right;
   values: the squared error.
 
   Args:
-    predicted_T: int classes, or float values, of each network.
+    predicted_CxT: int classes, or float values, of each network; C of them.
     labels_T: the true ones.
     settings_T: their settings; they move whole where all have as many networks.
-    repetitions: random moves.
+    repetitions: random moves, the same for all C.
   """
+  def agree(moved_RxT):
+    if labels_T.dtype.kind in 'iub':
+      return sum(np.float32(moved_RxT == k) @ np.float32(predicted_CxT == k).T
+                 for k in np.unique(labels_T))
+    return moved_RxT @ predicted_CxT.T  # the rest of the error does not move
+
   rng = np.random.default_rng(seed)
-  error = (np.not_equal if labels_T.dtype.kind in 'iub'
-           else lambda a, b: (a - b)**2)
-  seen, extreme = error(predicted_T, labels_T).sum(), 0
+  seen_C, extreme_C = agree(labels_T[None])[0], np.zeros(len(predicted_CxT))
   for begin in range(0, repetitions, 1000):
-    count = min(1000, repetitions - begin)
-    order_RxT = move(settings_T, count, rng)
-    extreme += np.sum(
-        error(predicted_T[None], labels_T[order_RxT]).sum(1) <= seen + 1e-9)
-  return float((1 + extreme) / (1 + repetitions))
+    order_RxT = move(settings_T, min(1000, repetitions - begin), rng)
+    extreme_C += np.sum(agree(labels_T[order_RxT]) >= seen_C - 1e-9, 0)
+  return (1 + extreme_C) / (1 + repetitions)
 
 
 def move(settings_M, count, rng):

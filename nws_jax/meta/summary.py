@@ -12,7 +12,8 @@ def tell(path):
     import pandas as pd  # slow, and of no use to --help
     cells = pd.read_csv(os.path.join(os.path.dirname(path), 'ablation.csv'))
     text = (f'{record["target"]} read by {record["classifier"]}: '
-            f'{"accuracy per network" if record["classes"] else "R²"}\n'
+            f'{"accuracy per network" if record["classes"] else "R²"}'
+            f'{_tell_members(record)}\n'
             f'{_tell_networks(record)}\n\n'
             + tell_ablation(record['axes'], cells.to_dict('records')))
   else:
@@ -128,6 +129,12 @@ def tell_ablation(axes, cells):
   return '\n'.join(lines + [
       '', f'chance {chance:.3f}; *: above it at 5 %, corrected for '
       f'{len(cells)} cells'])
+
+
+def _tell_members(record):
+  members = record['config']['grid_members']
+  return (f', of {members} averaged models a fold in each cell'
+          if members > 1 and record['classifier'] in ('fast', 'cnn') else '')
 
 
 def _tell_networks(record):

@@ -149,7 +149,8 @@ class Transformer(nn.Module):
     # The training windows' own scale, part by part.
     whom = nn.one_hot(tokens.part_T, self.parts) * mask.any(-1)[..., None]
     center, scale = self.variable(
-        'encoder', 'scale', lambda: _measure_scale(facts, whom)).value
+        'encoder', 'scale', lambda: jnp.stack(_measure_scale(facts, whom))
+    ).value
     facts = jnp.clip((facts - center[tokens.part_T]) / scale[tokens.part_T],
                      -5, 5)
     return (nn.Dense(WIDTH)(shaped) + nn.Dense(WIDTH)(facts)

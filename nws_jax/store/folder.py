@@ -1,6 +1,6 @@
-"""The folder of a zoo: its places, its lock, commits and the tables on top.
+"""The folder of a zoo: its places, its lock, and the commits of its units.
 
-  config.json  plan.json  members.csv  metrics.csv  layers.csv  checksums.json
+  config.json  plan.json, and the tables of the whole zoo (whole.py)
   units/<unit>/             tables and commit record of one unit of networks
   snapshots/<unit>/<number>/ variables of its networks (stacks.py)
   state/<unit>/<round>/     the trainer's state after that round
@@ -12,16 +12,15 @@ has a slot. metrics.csv tells which of a network's epochs is in which snapshot.
 
 import contextlib
 import fcntl
-import json
 import os
 import re
 import shutil
 import socket
 
 from nws_jax import errors
-from nws_jax.store import tables, vectors
+from nws_jax.store import tables
 
-_UNIT_TABLES = {
+UNIT_TABLES = {
     'members.csv': tables.MEMBERS, 'metrics.csv': tables.METRICS}
 _NAME = re.compile(r'[A-Za-z0-9_-][A-Za-z0-9._-]*')
 
@@ -125,7 +124,7 @@ _NEW = '.new'  # a table that its record may name already
 def _settle(zoo, unit):
   """Puts tables that the record names in their places."""
   record = progress(zoo, unit)
-  for name in _UNIT_TABLES:
+  for name in UNIT_TABLES:
     path = unit_path(zoo, unit, name)
     if os.path.exists(path + _NEW) and record and tables.hash_text(
         tables.read_text(path + _NEW)) == record['tables'].get(name):
@@ -137,7 +136,7 @@ def sweep(zoo, unit):
   the snapshots that were not kept."""
   tables.sweep(unit_path(zoo, unit))
   _settle(zoo, unit)
-  for name in _UNIT_TABLES:  # one that no record came to name
+  for name in UNIT_TABLES:  # one that no record came to name
     if os.path.exists(unit_path(zoo, unit, name + _NEW)):
       os.unlink(unit_path(zoo, unit, name + _NEW))
   record = progress(zoo, unit)
@@ -209,7 +208,7 @@ def committed(zoo, unit):
   if record is None:
     raise tables.damaged(unit_path(zoo, unit, 'progress.json'), 'it is missing')
   return {name: _read_table(zoo, unit, name, record['tables'].get(name))
-          for name in _UNIT_TABLES}
+          for name in UNIT_TABLES}
 
 
 def _read_table(zoo, unit, name, sha256):
@@ -230,116 +229,4 @@ def read_unit(zoo, unit):
   texts = committed(zoo, unit)
   return tuple(
       tables.parse_csv(texts[name], columns, unit_path(zoo, unit, name))
-      for name, columns in _UNIT_TABLES.items())
-
-
-def rebuild(zoo):
-  """Writes the tables of the whole zoo, and checksums.json, from its units.
-
-  Raises:
-    Damaged: a unit's tables or record are.
-  """
-  texts = _merge(zoo)
-  snapshots = {unit: _hash_digests(zoo, unit) for unit in units(zoo)}
-  for name, text in texts.items():
-    tables.write_text(os.path.join(zoo, name), text)
-  tables.write_json(os.path.join(zoo, 'checksums.json'), {
-      'zoo': _digest(texts, snapshots),
-      'tables': {name: tables.hash_text(t) for name, t in texts.items()},
-      'snapshots': snapshots})
-
-
-def _merge(zoo):
-  """The texts of the whole zoo's tables, from its units: {name: text}."""
-  rows = {name: [] for name in _UNIT_TABLES}
-  for unit in units(zoo):
-    for name, text in committed(zoo, unit).items():
-      rows[name] += text.splitlines(keepends=True)[1:]
-  texts = {}
-  for name, columns in _UNIT_TABLES.items():
-    # By id; epochs are in order in every unit, and stay so.
-    rows[name].sort(key=lambda r: int(r[:r.index(',')]))
-    texts[name] = ','.join(columns) + '\n' + ''.join(rows[name])
-  texts['layers.csv'] = _layers(tables.parse_csv(
-      texts['members.csv'], tables.MEMBERS, os.path.join(zoo, 'members.csv')))
-  return texts
-
-
-def _layers(members):
-  """Text of layers.csv: every tensor of every architecture."""
-  archs = {row['architecture']: vectors.architecture(row) for row in
-           members.drop_duplicates('architecture').to_dict('records')}
-  return tables.to_csv(
-      ({'architecture': name, 'layer': s.layer, 'tensor': s.tensor,
-        'start': s.start, 'stop': s.stop, 'shape': 'x'.join(map(str, s.shape))}
-       for name in sorted(archs) for s in vectors.spans(archs[name])),
-      tables.LAYERS)
-
-
-def _digest(texts, snapshots):
-  """One digest of a zoo; equal zoos, times aside, have equal ones."""
-  rows = [r.split(',') for r in texts['members.csv'].splitlines()]
-  keep = [i for i, name in enumerate(rows[0]) if name not in tables.TIMES]
-  members = [[r[i] for i in keep] for r in rows]
-  return tables.hash_text(json.dumps(
-      [members, texts['metrics.csv'], texts['layers.csv'], snapshots]))
-
-
-def _hash_digests(zoo, unit):
-  """{snapshot: one digest of a unit's networks}, as checksums.json has it."""
-  return {str(n): tables.hash_text(' '.join(digests))
-          for n, digests in sorted(progress(zoo, unit)['digests'].items())}
-
-
-def verify(zoo):
-  """Compares the units' tables and records with their checksums.
-
-  Raises:
-    Damaged: one is not what was written.
-  """
-  for unit, written in read_checksums(zoo)['snapshots'].items():
-    committed(zoo, unit)
-    found = _hash_digests(zoo, unit)
-    if any(found.get(n) != digest for n, digest in written.items()):
-      raise tables.damaged(unit_path(zoo, unit, 'progress.json'),
-                           'its digests are not those in checksums.json')
-
-
-def check(zoo):
-  """Raises `Wrong` unless a folder is a zoo with something in it."""
-  make = f'Make one with: python -m nws_jax.zoo --config=configs/zoo.py ' \
-         f'--workdir={zoo}'
-  if not os.path.isdir(zoo):
-    raise errors.Wrong(f'{zoo} is no folder. {make}')
-  if not os.path.exists(os.path.join(zoo, 'config.json')):
-    raise errors.Wrong(f'{zoo} is not a zoo: it has no config.json. {make}')
-  if not os.path.exists(os.path.join(zoo, 'checksums.json')):
-    raise errors.Wrong(f'nothing in {zoo} is finished yet: wait for its run, '
-                       'or start it again.')
-
-
-def read_table(zoo, name):
-  """Reads members.csv, metrics.csv or layers.csv of a whole zoo.
-
-  Raises:
-    Damaged: it is not what was written.
-  """
-  path = os.path.join(zoo, name)
-  sha256 = read_checksums(zoo)['tables'].get(name)
-  text = tables.read_text(path)
-  # A run writes the checksums last: a table may be newer than they are, but
-  # then it is what the units say.
-  if tables.hash_text(text) != sha256 and text != _merge(zoo)[name]:
-    raise tables.damaged(path, 'its checksum is wrong')
-  return tables.parse_csv(text, tables.COLUMNS[name], path)
-
-
-def read_checksums(zoo):
-  """{'zoo': digest, 'tables': {name: sha256}, 'snapshots': {...}}."""
-  path = os.path.join(zoo, 'checksums.json')
-  record = tables.read_json(path)
-  if not (isinstance(record.get('zoo'), str)
-          and isinstance(record.get('tables'), dict)
-          and isinstance(record.get('snapshots'), dict)):
-    raise tables.damaged(path, 'it holds no checksums')
-  return record
+      for name, columns in UNIT_TABLES.items())

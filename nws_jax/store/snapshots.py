@@ -16,7 +16,7 @@ import sys
 import numpy as np
 import tensorstore as ts
 
-from nws_jax import errors
+from nws_jax import errors, say
 from nws_jax.store import vectors
 
 # Weights compress by 8 % at most, and compressing takes a third of the speed.
@@ -203,8 +203,8 @@ def _check_room(path, num_bytes):
   """Weights barely compress: what does not fit now will not fit later."""
   free = shutil.disk_usage(os.path.dirname(path)).free
   if free < num_bytes:
-    raise OSError(f'No space left on device: {num_bytes / 1e6:.1f} MB are '
-                  f'needed, {free / 1e6:.1f} MB are free')
+    raise OSError(f'No space left on device: {say.size(num_bytes)} are '
+                  f'needed, {say.size(free)} are free')
 
 
 def _unsaved(path, error):

@@ -7,7 +7,7 @@ networks are such a tree under its name.
 
 import numpy as np
 
-from nws_jax.store import snapshots, vectors
+from nws_jax.store import snapshots, tables, vectors
 
 
 def to_tree(vectors_M, archs_M):
@@ -49,6 +49,21 @@ def read(path, archs_M, rows, start=0, stop=None):
           path, arch, [place[m] for m in wanted], start, stop,
           within=arch.name if len(groups) > 1 else '')))
   return [found[m] for m in rows]
+
+
+def check(path, id, vector_P, digests_M, row):
+  """Raises `Damaged` unless a network's whole vector has its digest.
+
+  Args:
+    path: of the snapshot that it was read from.
+    id: of the network.
+    vector_P: as it was read.
+    digests_M: of the snapshot's networks, as its unit's record has them.
+    row: the network's.
+  """
+  if digests_M[row:row + 1] != [snapshots.digest(vector_P)]:
+    raise tables.damaged(path, f'the weights of network {id} are not those '
+                         'that were written (wrong digest)')
 
 
 def _group(archs_M):

@@ -41,6 +41,15 @@ TIMES = ('seconds',)  # columns in which equal zoos may differ
 assert all(p.name in MEMBERS for p in space.ALL)
 
 
+def pick(count, keep):
+  """Which of `count` evaluations keep their weights: `keep` of them, spread
+  evenly from the first to the last (recipe, section 10); 0: all."""
+  if not keep or count <= keep:
+    return list(range(count))
+  step = (count - 1) / (keep - 1)
+  return [round(n * step) for n in range(keep)]
+
+
 def to_csv(rows, columns):
   """The text of a table; no value needs quotes, for a word holds no comma.
 

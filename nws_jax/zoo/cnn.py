@@ -158,7 +158,7 @@ class Style(NamedTuple):
 
 
 def apply(parts, x_BxHxWC, style, arch, activations=space.ACTIVATIONS,
-          dropout_key=None, batch_statistics=False):
+          dropout_key=None, batch_statistics=False, form=conv.Form()):
   """Runs the network.
 
   Args:
@@ -170,6 +170,7 @@ def apply(parts, x_BxHxWC, style, arch, activations=space.ACTIVATIONS,
     activations: names that `style.activation` chooses from.
     dropout_key: dropout is on if given; consumed.
     batch_statistics: normalise by the batch, not by the running statistics.
+    form: of the convolutions.
 
   Returns:
     logits [B, 20]; {layer: (mean, variance)} of the batch, empty where the
@@ -190,22 +191,25 @@ def apply(parts, x_BxHxWC, style, arch, activations=space.ACTIVATIONS,
   for n, layer in enumerate(vectors.layers(arch)):
     part = parts[layer.name]
     if len(layer.kernel) == 4:
-      out, t = layer.kernel[-1], conv.tile(width)
-      x = conv.conv(x, part['kernel'], t, layer.pool)
+      # Every activation is monotone, so pooling first gives the same values at
+      # a quarter of the cost. So is batch norm, but where its scale is negative
+      # the least value becomes the greatest.
+      sign = jnp.where(part['scale'] < 0, -1, 1) if layer.norm else (
+          jnp.ones(layer.kernel[-1]))
+      x, statistics = conv.conv(
+          x, part['kernel'], sign.astype(x.dtype),
+          conv.choose(form, *part['kernel'].shape[3:0:-2], width, layer.pool))
+      width = width // 2 if layer.pool else width
       if layer.norm:
         # Batch norm takes the bias off again: only the running mean knows it.
-        x = normalize(x, part, layer.name, shift=part['bias'])
+        x = normalize(x, part, layer.name, statistics, part['bias'])
       else:
-        x += _rows(jnp.tile(part['bias'], width), x.ndim)
-      if layer.pool:
-        # Every activation is monotone, so pooling first gives the same values
-        # at a quarter of the cost.
-        x, width = conv.max_pool(x, t, out), width // 2
+        x += conv.spread(part['bias'], x)
       x = act(x, n, width)
     elif layer.name != 'output':
       y = act(_dense(x, part), n)
       if layer.norm:
-        y = normalize(y, part, layer.name)
+        y = normalize(y, part, layer.name, _measure(y))
       if dropout_key is not None:
         y = _dropout(jax.random.fold_in(dropout_key, n), y, style.dropout)
       x = _pass_by(x, y, n, style.sizes)
@@ -226,31 +230,20 @@ def _pass_by(x, y, n, sizes):
   return jnp.where(sizes.out[n] > 0, y, x)
 
 
-def _normalize(x, part, name, batch, shift=0.0):
-  """Batch norm over all but the channels, which repeat along the last axis.
-
-  Sums run over whole rows first: vectors of W*C numbers, not of C.
-  """
-  c = part['scale'].shape[0]
-  repeats = x.shape[-1] // c
-  axes, count = tuple(range(x.ndim - 1)), x.size // c
-
-  def fold(sums):
-    return sums.reshape(repeats, c).sum(0) / count
-
-  def spread(values_C):
-    return _rows(jnp.tile(values_C, repeats), x.ndim)
-
-  if batch is None:
-    mean, variance = part['mean'] - shift, part['variance']
-    centred = x - spread(mean)
-  else:
-    mean = fold(x.sum(axes))
-    centred = x - spread(mean)
-    variance = fold(jnp.square(centred).sum(axes))
+def _normalize(x, part, name, statistics, shift=0.0, *, batch):
+  """Batch norm over all but the channels, which repeat along the last axis."""
+  mean, variance = part['mean'] - shift, part['variance']
+  if batch is not None:
+    mean, variance = statistics
     batch[name] = mean + shift, variance
   scale = part['scale'] * jax.lax.rsqrt(variance + EPSILON)
-  return centred * spread(scale) + spread(part['offset'])
+  return (x - conv.spread(mean, x)) * conv.spread(scale, x) + conv.spread(
+      part['offset'], x)
+
+
+def _measure(x_BxF):
+  mean = x_BxF.mean(0)
+  return mean, jnp.square(x_BxF - mean[None]).mean(0)
 
 
 def _rows(vector, rank):

@@ -1,119 +1,226 @@
-"""SAME convolution as plain dots, so that `vmap` over networks stays a dot.
+"""Convolution, its batch statistics and its pooling, from plain dots.
 
 A convolution mapped over networks with its filters becomes a grouped
-convolution, which every backend runs badly. Here an image row is a row of W*C
-numbers, cut into tiles of t columns. A banded matrix (width-tiled Toeplitz)
-takes the k rows and t + k - 1 columns above a tile to its t output columns:
-
-  expand(filter)[(d, p, c), (j, o)] = filter[o, c, d, p - j]   if 0 <= p - j < k
-  out[b, i, n, (j, o)] = sum over (d, p, c) of
-      padded[b, i + d, n*t + p, c] * expand(filter)[(d, p, c), (j, o)]
-
-t = 1 is im2col, t = W the row-Toeplitz form. Larger t copies less and
-multiplies more. Gradients are spelled out: the one for the image is the same
-convolution with the filter turned round, the one for the filter is a dot folded
-back along the band.
-
-Letters here: k filter size, t tile, n tiles in a row, O output channels.
+convolution, which every backend runs badly; a dot stays a dot (`tiles`).
+Gradients are spelled out. On CPU everything is done a few images at a time, so
+that it stays in the cache.
 """
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from nws_jax import say
+from nws_jax.zoo import tiles
 
-def tile(width):
-  """Columns a tile: the one place where a layer's form is decided.
 
-  4 was the fastest of 4, 8, 16 and the whole row in every layer of the smallest
-  net on CPU. The net's rows are 32, 16 and 8 wide.
+class Form(NamedTuple):
+  """How convolutions are computed; static."""
+  tile: int = 0  # columns a tile; 0: `choose` has it by the layer
+  cache: int = 0  # bytes of what tiles look at, images being taken in parts; 0:
+  #   all at once
+  toom_cook: bool = False  # where layers are wide enough for it
+
+
+FORMS = {  # by how networks are mapped
+    # One after another, on CPU: in the cache.
+    'map': Form(cache=1 << 20, toom_cook=True),
+    'vmap': Form(),
+}
+
+
+def find_form(mapped, convolution):
+  """The `Form` of programs that map networks by 'map' or 'vmap', where a config
+  has `convolution`: 'auto', or a word of `tiles`."""
+  form = FORMS[mapped]
+  return form if convolution == 'auto' else form._replace(
+      toom_cook=convolution == 'toom_cook')
+
+
+def describe(form):
+  """A `Form` in words."""
+  return ('by polynomials where layers are wide (Toom-Cook), else '
+          if form.toom_cook else '') + 'banded' + (
+              f'; a few images at a time, within {say.size(form.cache)}'
+              if form.cache else '')
+
+
+class Layer(NamedTuple):
+  """What `conv` computes; static."""
+  tiling: tiles.Tiling
+  pool: bool  # 2 x 2, stride 2
+  cache: int = 0  # as of `Form`
+
+
+def choose(form, k, channels, width, pool):
+  """The `Layer` of a convolution: the one place that decides how it is done.
+
+  Args:
+    form: `Form`.
+    k: filter size.
+    channels: of its input.
+    width: of its rows, in pixels.
+    pool: whether it is pooled.
   """
-  return min(width, 4)
+  # Fewer products pay where a dot is long enough to be fast without them.
+  toom_cook = (form.toom_cook and not form.tile and k in _TOOM_COOK
+               and k * channels >= 40)
+  t = min(width, form.tile or (_TOOM_COOK[k] if toom_cook else 4))
+  return Layer(tiles.Tiling(k, t, toom_cook, pool), pool, form.cache)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def conv(x_BxHxWC, filter_OxCxkxk, t, halves):
-  """SAME, stride-1 cross-correlation.
+_TOOM_COOK = {3: 4, 5: 4, 7: 2}  # columns a tile, by the filter size
+
+
+class Statistics(NamedTuple):
+  """Of the convolution's values, before pooling, over all but channels."""
+  mean_O: jnp.ndarray
+  variance_O: jnp.ndarray
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def conv(x_BxHxWC, filter_OxCxkxk, sign_O, layer):
+  """SAME, stride-1 cross-correlation, perhaps pooled; and its statistics.
+
+  Of equal values under a window the first one, row by row, has the gradient, as
+  in TensorFlow and PyTorch: where an image is blank all are equal.
 
   Args:
     x_BxHxWC: images, each row W*C numbers, channels fastest.
     filter_OxCxkxk: k odd.
-    t: columns a tile; divides W, and even if `halves`.
-    halves: whether the columns of a tile come out as evens, then odds, which
-      makes the pooling that follows a maximum of two contiguous halves.
+    sign_O: 1 where pooling takes the greatest value, -1 where the least.
+    layer: `Layer`.
 
   Returns:
-    [B, H, W*O]; with `halves` the columns of each tile are in that order.
+    values [B, H, W*O], or [B, H/2, W/2*O] if pooled; `Statistics`.
   """
-  return _forward(x_BxHxWC, filter_OxCxkxk, t, halves)
+  return _conv_fwd(x_BxHxWC, filter_OxCxkxk, sign_O, layer)[0]
 
 
-def _conv_fwd(x, w, t, halves):
-  return _forward(x, w, t, halves), (x, w)
+def _conv_fwd(x, w, sign, layer):
+  out, into = w.shape[:2]
+  tiling, images = layer.tiling, _count_images(x, into, layer)
+  bank = tiles.expand(w, tiling)
+
+  def part(_, x):
+    y = tiles.join(_dot(tiles.look(x, into, tiling), bank), tiling)
+    y = y.reshape(*x.shape[:2], -1)
+    mean = _average(y, out)
+    variance = _average(jnp.square(y - spread(mean, y)), out)
+    z, first = _pool(y, sign, tiling.t) if layer.pool else (y, None)
+    return None, (z, y, first, mean, variance)
+
+  _, (z, y, first, means, variances) = _scan(part, None, x, images)
+  # Parts of equal size: their variances, and that of their means.
+  mean = means.mean(0)
+  variance = variances.mean(0) + jnp.square(means - mean[None]).mean(0)
+  return (z, Statistics(mean, variance)), (x, w, y, first, mean)
 
 
-def _conv_bwd(t, halves, residuals, dy_BxHxWO):
-  x, w = residuals
-  k, out = w.shape[-1], w.shape[0]
-  patches = _patches(x, k, w.shape[1], t)
-  rows = dy_BxHxWO.reshape(-1, t * out)
-  dt = _dot(patches.reshape(-1, patches.shape[-1]), rows, 0, 0)
-  expand = functools.partial(_expand, t=t, halves=halves)
-  dw, = jax.linear_transpose(expand, w)(dt)
-  if halves:
-    dy_BxHxWO = _interleave(dy_BxHxWO, t, out)
-  turned = w[:, :, ::-1, ::-1].swapaxes(0, 1)
-  return _forward(dy_BxHxWO, turned, t, False), dw
+def _conv_bwd(layer, residuals, cotangents):
+  x, w, y, first, mean = residuals
+  dz, (dmean, dvariance) = cotangents
+  out, into = w.shape[:2]
+  tiling, each = layer.tiling, out / y.size
+  expand = functools.partial(tiles.expand, tiling=tiling)
+  bank = expand(w)
+  turned = tiles.turn(bank, tiling)
+  # Before the loop: inside, it would be computed again for every row's copy.
+  dy = (_unpool(dz, first) if layer.pool else dz) + spread(
+      dmean * each, y) + spread(2 * each * dvariance, y) * (y - spread(mean, y))
+
+  def part(dbank, xs):
+    x, dy = xs
+    ddots = tiles.unjoin(dy.reshape(*dy.shape[:2], -1, tiling.t * out), tiling)
+    dx = _dot(tiles.stack_rows(ddots, tiling.k), turned)
+    dbank += _dot_rows(tiles.look(x, into, tiling), ddots)
+    return dbank, tiles.unlook(dx, into, tiling)
+
+  dbank, dx = _scan(part, jnp.zeros_like(bank), (x, dy),
+                    _count_images(x, into, layer))
+  dw, = jax.linear_transpose(expand, w)(dbank)
+  return dx, dw, None
 
 
 conv.defvjp(_conv_fwd, _conv_bwd)
 
 
-def _forward(x, w, t, halves):
-  b, h, _ = x.shape
-  patches = _patches(x, w.shape[-1], w.shape[1], t)
-  y = _dot(patches.reshape(-1, patches.shape[-1]), _expand(w, t, halves), 1, 0)
-  return y.reshape(b, h, -1)
+def _count_images(x_BxHxWC, channels, layer):
+  """How many are taken at a time: of the divisors of B, below B if it can be,
+  the largest that fits the cache."""
+  b = x_BxHxWC.shape[0]
+  if not layer.cache:
+    return b
+  looked = jax.eval_shape(functools.partial(
+      tiles.look, channels=channels, tiling=layer.tiling), x_BxHxWC)
+  most = max(1, min(layer.cache * b // looked.size // 4, b // 2))
+  return max(n for n in range(1, most + 1) if b % n == 0)
 
 
-def _dot(a, b, axis_a, axis_b):
-  return jax.lax.dot_general(
-      a, b, (((axis_a,), (axis_b,)), ((), ())),
-      preferred_element_type=a.dtype)
+def _scan(fn, carry, xs, images):
+  """`jax.lax.scan` over parts of so many images.
+
+  Results of images are joined, others have an axis of parts.
+  """
+  b = jax.tree.leaves(xs)[0].shape[0]
+  carry, ys = jax.lax.scan(fn, carry, jax.tree.map(
+      lambda x: x.reshape(-1, images, *x.shape[1:]), xs))
+  return carry, jax.tree.map(
+      lambda y: y.reshape(b, *y.shape[2:]) if y.ndim > 2 else y, ys)
 
 
-def _patches(x, k, channels, t):
-  """[B, H, W*C] -> [B, H, n, k*(t + k - 1)*C]: what each tile looks at."""
-  h, r, c = x.shape[1], k // 2, channels
-  x = jnp.pad(x, ((0, 0), (r, r), (r * c, r * c)))
-  width = x.shape[2] // c - 2 * r
-  columns = jnp.stack(
-      [x[:, :, n * c:(n + t + k - 1) * c] for n in range(0, width, t)], axis=2)
-  return jnp.concatenate([columns[:, d:d + h] for d in range(k)], axis=-1)
+def _dot(x_pxBxHxnxF, bank_pxFxN):
+  """[p, B, H, n, N]"""
+  p, *rows, width = x_pxBxHxnxF.shape
+  y = jax.lax.dot_general(
+      x_pxBxHxnxF.reshape(p, -1, width), bank_pxFxN,
+      (((2,), (1,)), ((0,), (0,))))
+  return y.reshape(p, *rows, -1)
 
 
-def _expand(w, t, halves):
-  """Filter [O, C, k, k] -> banded matrix [k*(t + k - 1)*C, t*O]."""
-  w = w.transpose(2, 3, 1, 0)  # k, k, C, O
-  order = (*range(0, t, 2), *range(1, t, 2)) if halves else range(t)
-  band = jnp.stack(
-      [jnp.pad(w, ((0, 0), (j, t - 1 - j), (0, 0), (0, 0))) for j in order],
-      axis=3)
-  return band.reshape(-1, t * w.shape[-1])
+def _dot_rows(x_pxBxHxnxF, dy_pxBxHxnxN):
+  """[p, F, N]: sums over all rows."""
+  x, dy = (z.reshape(z.shape[0], -1, z.shape[-1])
+           for z in (x_pxBxHxnxF, dy_pxBxHxnxN))
+  return jax.lax.dot_general(x, dy, (((1,), (1,)), ((0,), (0,))))
 
 
-def _interleave(y, t, out):
-  """Evens-then-odds columns back to their natural order."""
-  b, h, _ = y.shape
-  return y.reshape(b, h, -1, 2, t // 2, out).swapaxes(3, 4).reshape(b, h, -1)
+def _windows(y_BxHxWO, t, out):
+  """[B, H/2, 2, n, 2, t/2*O]: rows and columns of the pooled windows."""
+  b, h, _ = y_BxHxWO.shape
+  return y_BxHxWO.reshape(b, h // 2, 2, -1, 2, t // 2 * out)
 
 
-def max_pool(y_BxHxWO, t, out):
-  """2 x 2, stride 2, of a convolution's output in `halves` order."""
-  b, h, width = y_BxHxWO.shape
-  y = y_BxHxWO.reshape(b, h // 2, 2, width)
-  y = jnp.maximum(y[:, :, 0], y[:, :, 1])
-  y = y.reshape(b, h // 2, -1, 2, t // 2 * out)
-  y = jnp.maximum(y[:, :, :, 0], y[:, :, :, 1])
-  return y.reshape(b, h // 2, width // 2)
+def _pool(y, sign_O, t):
+  """(pooled, which of the four was taken), of `halves` order."""
+  y = _windows(y, t, len(sign_O))
+  sign = jnp.tile(sign_O, t // 2)[None, None, None]
+  four = [y[:, :, row, :, column] * sign
+          for row in (0, 1) for column in (0, 1)]
+  high = functools.reduce(jnp.maximum, four)
+  first = functools.reduce(
+      lambda found, n: jnp.where(four[n] == high, n, found), (2, 1, 0),
+      jnp.asarray(3, y.dtype))
+  return (high * sign).reshape(*high.shape[:2], -1), first
+
+
+def _unpool(dz, first):
+  """Gradient of `_pool`: [B, H, W*O]."""
+  b, h, n, half = first.shape
+  place = jnp.arange(4, dtype=first.dtype).reshape(1, 1, 2, 1, 2, 1)
+  return jnp.where(first[:, :, None, :, None] == place,
+                   dz.reshape(b, h, 1, n, 1, half), 0).reshape(b, 2 * h, -1)
+
+
+def _average(x, channels):
+  """Of each channel. Sums run over whole rows first: W*C numbers, not C."""
+  sums = x.sum(tuple(range(x.ndim - 1)))
+  return sums.reshape(-1, channels).sum(0) * (channels / x.size)
+
+
+def spread(values_C, x):
+  """Values of channels, repeated along the last axis, with the rank of x."""
+  row = jnp.tile(values_C, x.shape[-1] // values_C.shape[0])
+  return row.reshape((1,) * (x.ndim - 1) + (-1,))

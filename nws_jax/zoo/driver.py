@@ -5,15 +5,17 @@ the one before is written, made durable and committed; while a unit is trained,
 the program of the next one is compiled.
 """
 
+import contextlib
 import os
 import shutil
 import time
+from typing import NamedTuple
 
 import numpy as np
 
 from nws_jax import errors, space
-from nws_jax.store import folder, tables, vectors
-from nws_jax.zoo import coverage, images, opening, plan
+from nws_jax.store import folder, tables, vectors, whole
+from nws_jax.zoo import coverage, images, opening, plan, price
 from nws_jax.zoo import quote as quotes
 from nws_jax.zoo import recipe as recipes
 
@@ -33,30 +35,66 @@ def run(recipe, workdir, bar):
     errors.Wrong: the request cannot be met; nothing was changed.
     errors.Damaged: what is there is damaged, or it could not be saved.
   """
-  sets = load_sets(recipe)
-  opening.check_free(workdir)
-  with folder.lock(workdir):
-    opening.check_config(workdir, recipe, sets)
-    rows = recipes.rows(recipe)
-    made = opening.make_plan(workdir, recipe, rows, {
-        name: images.an_epoch(s) for name, s in sets.items()})[0]
-    left = [u for u in made.units if not is_done(workdir, u)]
-    opening.check_disk(workdir, recipe, rows, left)
-    opening.settle(workdir, recipe, sets, made)
+  with _open(workdir, recipe, folder.lock) as asked:
+    made, left = asked.made, asked.left
+    opening.check_disk(workdir, recipe, asked.rows, left)
+    opening.settle(workdir, recipe, asked.sets, made)
     tables.write_text(os.path.join(workdir, 'coverage.csv'),
-                      coverage.to_csv(rows))
+                      coverage.to_csv(asked.rows))
     tables.sweep(workdir)  # what a killed run left
     for unit in made.units:
       folder.sweep(workdir, unit.name)
     while left:
       try:
-        _train(workdir, recipe, made, rows, sets, bar)
+        _train(workdir, recipe, made, left, asked.rows, asked.sets, bar)
         break
       except OutOfMemory as e:
         made = _halve(workdir, made, e.unit, bar)
-    folder.rebuild(workdir)
+        left = _list_left(workdir, made)
+    whole.rebuild(workdir)
     shutil.rmtree(os.path.join(workdir, 'state'), ignore_errors=True)
   return bool(left)
+
+
+class _Asked(NamedTuple):
+  """What a request asks for, and what of it is left to train."""
+  sets: dict  # {name: `images.ImageSet`}
+  images_each: dict  # {name: images of an epoch}
+  rows: list
+  made: plan.Plan
+  machine: price.Machine
+  left: list  # units
+
+
+@contextlib.contextmanager
+def _open(workdir, recipe, hold):
+  """Yields the `_Asked` of a request that is possible; writes nothing.
+
+  Args:
+    workdir: the zoo's folder, which may not be there.
+    recipe: `recipe.Recipe`.
+    hold: of the folder, the context in which it is looked at.
+  """
+  choices = dict(recipe.choices)
+  sets = {name: images.load(name, recipe.dataset_source,
+                            recipe.data_dir or None)
+          for name in choices['dataset']}
+  images_each = {name: images.an_epoch(s) for name, s in sets.items()}
+  opening.check_sizes(choices['batch_size'], images_each)
+  opening.check_free(workdir)
+  with hold(workdir):
+    opening.check_config(workdir, recipe, sets)
+    rows = recipes.rows(recipe)
+    made, machine = opening.make_plan(workdir, recipe, rows, images_each)
+    yield _Asked(sets, images_each, rows, made, machine,
+                 _list_left(workdir, made))
+
+
+def _list_left(workdir, made):
+  """The units of a plan that are not done."""
+  records = [folder.progress(workdir, u.name) for u in made.units]
+  return [u for u, record in zip(made.units, records)
+          if record is None or not record['done']]
 
 
 class OutOfMemory(Exception):
@@ -65,11 +103,6 @@ class OutOfMemory(Exception):
   def __init__(self, unit):
     super().__init__(unit.name)
     self.unit = unit
-
-
-def is_done(workdir, unit):
-  progress = folder.progress(workdir, unit.name)
-  return progress is not None and progress['done']
 
 
 def _halve(workdir, made, unit, bar):
@@ -95,50 +128,33 @@ def quote(recipe, workdir):
   Raises:
     errors.Wrong: it cannot be done.
   """
-  sets = load_sets(recipe)
-  opening.check_free(workdir)
-  opening.check_config(workdir, recipe, sets)
-  rows = recipes.rows(recipe)
-  images_each = {name: images.an_epoch(s) for name, s in sets.items()}
-  made, machine, _ = opening.make_plan(workdir, recipe, rows, images_each)
-  left = [u for u in made.units if not is_done(workdir, u)]
-  disk = opening.find_disk(workdir, recipe.disk_gb)
-  said = '\n\n'.join([coverage.text(rows), quotes.text(
-      recipe, rows, left, machine, images_each, disk)])
-  try:
-    opening.check_disk(workdir, recipe, rows, left)
-  except errors.Wrong as e:
-    return said, e
+  with _open(workdir, recipe, contextlib.nullcontext) as asked:
+    disk = opening.find_disk(workdir, recipe.disk_gb)
+    said = '\n\n'.join([coverage.text(asked.rows), quotes.text(
+        recipe, asked.rows, asked.left, asked.machine, asked.images_each,
+        disk)])
+    try:
+      opening.check_disk(workdir, recipe, asked.rows, asked.left)
+    except errors.Wrong as e:
+      return said, e
   return said, None
 
 
-def load_sets(recipe):
-  """{name: `images.ImageSet`} that a recipe asks for, checked."""
-  choices = dict(recipe.choices)
-  sets = {name: images.load(name, recipe.dataset_source,
-                            recipe.data_dir or None)
-          for name in choices['dataset']}
-  opening.check_sizes(choices['batch_size'], {
-      name: images.an_epoch(s) for name, s in sets.items()})
-  return sets
-
-
-def _train(workdir, recipe, made, rows, sets, bar):
+def _train(workdir, recipe, made, left, rows, sets, bar):
   import jax
 
   from nws_jax.zoo import ahead, dataset, ledger, population
-  left, done = [], 0
-  for unit in made.units:
-    if is_done(workdir, unit):
-      done += len(unit.ids) * recipe.epochs
-    else:
-      left.append(unit)
-      if folder.progress(workdir, unit.name):
-        done += int((folder.read_unit(workdir, unit.name)[1]['epoch'] > 0)
-                    .sum())
+  done = recipe.epochs * sum(
+      len(u.ids) for u in made.units if u not in left)
+  for unit in left:
+    if folder.progress(workdir, unit.name):
+      done += int((folder.read_unit(workdir, unit.name)[1]['epoch'] > 0).sum())
   bar.start(len(rows), recipe.epochs, done)
   data = dataset.pack(sets.values(), recipe.test_part)
   stage = population.set_stage(data, recipe.seed, made.form)
+
+  def key(unit):
+    return static_of(recipe, unit, made.form), unit.width
 
   def build(key):
     static, width = key
@@ -152,8 +168,7 @@ def _train(workdir, recipe, made, rows, sets, bar):
       book = ledger.Ledger(workdir, unit, [rows[id] for id in unit.ids],
                            recipe.epochs, recipe.keep)
       try:
-        program = programs.get(_key(recipe, unit), following and _key(
-            recipe, following))
+        program = programs.get(key(unit), following and key(following))
         _train_unit(book, program, stage, recipe, unit, rows, data, bar)
       except jax.errors.JaxRuntimeError as e:
         if 'RESOURCE_EXHAUSTED' not in str(e):
@@ -172,25 +187,22 @@ class _Rebuilder:
   def rebuild(self):
     begin = time.monotonic()
     if begin >= self._next:
-      folder.rebuild(self._workdir)
+      whole.rebuild(self._workdir)
       took = time.monotonic() - begin
       self._next = begin + 50 * took
-
-
-def _key(recipe, unit):
-  return static_of(recipe, unit), unit.width
 
 
 def _train_unit(ledger, program, stage, recipe, unit, rows, data, bar):
   """Trains one unit from where it stands to the end of its last network."""
   round, turned, state = ledger.resume(program.blank())
-  state = stage.place(state)
+  state, before = stage.place(state), None
   while (turned.ids_M >= 0).any():
     ids_M, fresh_M = turned
-    networks_M = networks(
-        recipe, [rows[id] if id >= 0 else None for id in ids_M], unit.width,
-        unit.arch)
-    placed = stage.place(networks_M)
+    if not np.array_equal(ids_M, before):
+      networks_M = networks(
+          recipe, [rows[id] if id >= 0 else None for id in ids_M], unit.width,
+          unit.arch)
+      placed, before = stage.place(networks_M), ids_M
     if fresh_M.any():
       state = program.reset(placed, state, stage.place(fresh_M))
     state, metrics = program.epoch(placed, state)
@@ -230,14 +242,16 @@ def _measure(program, stage, recipe, unit, rows, ids, own, epochs):
   return np.asarray(metrics.test_loss), np.asarray(metrics.test_accuracy)
 
 
-def static_of(recipe, unit):
-  """What the program of a unit is compiled for: `train.Static`."""
-  from nws_jax.zoo import train
+def static_of(recipe, unit, form):
+  """What the program of a unit is compiled for, `train.Static`, if networks
+  are mapped by `form`."""
+  from nws_jax.zoo import conv, train
   return train.Static(
       arch=unit.arch, batch_size=unit.batch_size, lr_decay=recipe.lr_decay,
       eval_bn=recipe.eval_bn, eval_augmentation=recipe.eval_augmentation,
       eval_batch=train.EVAL_BATCH, patience=recipe.early_stopping,
-      activations=dict(recipe.choices)['activation'], dtype=recipe.precision)
+      activations=dict(recipe.choices)['activation'], dtype=recipe.precision,
+      form=conv.find_form(form, recipe.convolution))
 
 
 def networks(recipe, rows, width, arch):

@@ -33,17 +33,20 @@ class Ledger:
     self._archs = {id: vectors.architecture(row)
                    for id, row in self._rows.items()}
     self._round, self._metrics, self._digests, self._ends = -1, [], {}, {}
+    self._turns = {id: n for n, id in enumerate(unit.ids)}
+    self._begun = 0  # networks that have a slot or had one, the first ones
     self._taken, self._writer = None, snapshots.Writer()
     self._seconds, self._clock = 0.0, time.monotonic()
 
   def resume(self, state):
     """Where the unit stands: (its next round, `slots.Slots` of it, state).
 
+    What its record does not name was swept away.
+
     Args:
       state: a blank one, NumPy; empty slots stay as they are in it.
     """
     unit = self._unit.name
-    folder.sweep(self._workdir, unit)
     progress = folder.progress(self._workdir, unit)
     if progress is None:
       return 0, slots.begin(self._unit.width, self._unit.ids), state
@@ -51,6 +54,7 @@ class Ledger:
     self._metrics = metrics.to_dict('records')
     self._round, self._digests = progress['round'], progress['digests']
     self._seconds = progress['seconds']
+    self._begin(m['id'] for m in self._metrics)
     self._ends = {m['id']: (m['status'], m['diverged_epoch'])
                   for m in members.to_dict('records')
                   if m['status'] in ('stopped', 'diverged')}
@@ -116,30 +120,37 @@ class Ledger:
       measure: (ids, vectors, epochs) of at most a width of networks -> (test
         losses, test accuracies).
     """
-    last = {m['id']: m for m in self._metrics}
+    last, stacked = {m['id']: m for m in self._metrics}, self._stack()
     ids, width = sorted(last), self._unit.width
     for n in range(0, len(ids), width):
       some = [last[id] for id in ids[n:n + width]]
       for m, loss, accuracy in zip(some, *measure(
-          [m['id'] for m in some], self._read(some),
+          [m['id'] for m in some], self._read(some, stacked),
           [m['epoch'] for m in some])):
         m['test_loss'], m['test_accuracy'] = float(loss), float(accuracy)
     if self._keep:
-      self._thin()
+      self._thin(stacked)
     self._commit(True, ())
     folder.sweep(self._workdir, self._unit.name)
 
-  def _thin(self):
+  def _stack(self):
+    """{snapshot: ids of its networks, ascending}."""
+    stacked = {}
+    for m in self._metrics:
+      stacked.setdefault(m['snapshot'], []).append(m['id'])
+    return {number: sorted(ids) for number, ids in stacked.items()}
+
+  def _thin(self, stacked):
     """Stacks the kept snapshots anew; the metrics name those, and no others."""
     series, kept, digests = {}, {}, {}
     for m in self._metrics:
       series.setdefault(m['id'], []).append(m)
     for id in sorted(series):
-      picked = slots.pick(len(series[id]), self._keep)
+      picked = tables.pick(len(series[id]), self._keep)
       for number, n in enumerate(picked, 1):
         kept.setdefault(number, []).append(series[id][n])
     for number, some in kept.items():
-      own = self._read(some)
+      own = self._read(some, stacked)
       digests[number] = snapshots.digests(own)
       self._writer.wait()  # for the one before, written meanwhile
       self._writer.save(
@@ -152,20 +163,17 @@ class Ledger:
       m['snapshot'] = numbers.get((m['id'], m['epoch']))
     self._digests = digests
 
-  def _read(self, some):
+  def _read(self, some, stacked):
     """The vectors that rows of the metrics name, their digests compared."""
-    stacked, found = {}, {}
-    for m in self._metrics:
-      stacked.setdefault(m['snapshot'], []).append(m['id'])
+    found = {}
     for number in {m['snapshot'] for m in some}:
-      ids = sorted(stacked[number])
+      ids = stacked[number]
       rows = [ids.index(m['id']) for m in some if m['snapshot'] == number]
       path = folder.snapshot_path(self._workdir, self._unit.name, number)
-      for row, vector in zip(rows, stacks.read(
+      for row, vector_P in zip(rows, stacks.read(
           path, [self._archs[id] for id in ids], rows)):
-        if snapshots.digest(vector) != self._digests[number][row]:
-          raise tables.damaged(path, f'network {ids[row]} has a wrong digest')
-        found[ids[row]] = vector
+        stacks.check(path, ids[row], vector_P, self._digests[number], row)
+        found[ids[row]] = vector_P
     return [found[m['id']] for m in some]
 
   def _number(self, round):
@@ -173,11 +181,13 @@ class Ledger:
     return round + self._keep + 1 if self._keep else round
 
   def _turn(self, ids_M, state):
-    begun = {m['id'] for m in self._metrics} | set(ids_M.tolist())
+    self._begin(ids_M[ids_M >= 0].tolist())
     finished_M = ((state.stopped >= 0) | (state.diverged >= 0)
                   | (state.epoch >= self._epochs))
-    return slots.turn(ids_M, finished_M,
-                      [id for id in self._unit.ids if id not in begun])
+    return slots.turn(ids_M, finished_M, self._unit.ids[self._begun:])
+
+  def _begin(self, ids):
+    self._begun = max([self._begun] + [self._turns[id] + 1 for id in ids])
 
   def _commit(self, done, ids_M):
     now = time.monotonic()

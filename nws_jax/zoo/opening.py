@@ -1,6 +1,7 @@
 """Before anything is trained: is the request possible, and is it this zoo's?
 
-All of it happens before jax starts, so that a wrong request costs a second.
+Nothing compiles here, and jax starts only to say what machine this is, so that
+a wrong request costs seconds.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from importlib import metadata
 
 import numpy as np
 
-from nws_jax import errors, space
+from nws_jax import errors, say, space
 from nws_jax.store import tables
 from nws_jax.zoo import plan, price, runtime
 
@@ -97,7 +98,7 @@ def settle(workdir, recipe, sets, made):
 
 
 def make_plan(workdir, recipe, rows, images_each):
-  """(plan, machine, work): the plan in the folder, more for what it lacks.
+  """(plan, machine): the plan in the folder, more for what it lacks.
 
   Starts jax the way the plan wants it, and writes nothing.
 
@@ -129,7 +130,7 @@ def make_plan(workdir, recipe, rows, images_each):
              _QUEUE if recipe.early_stopping else 1, bool(recipe.keep))
   made = plan.extend(there, rows, *options) if there else plan.make(
       rows, *options)
-  return made, machine, work
+  return made, machine
 
 
 _QUEUE = 4  # widths of networks in a unit whose slots are filled again
@@ -163,15 +164,15 @@ def check_disk(workdir, recipe, rows, units):
   left = sum(len(u.ids) for u in units)
   fit = int(left * max(0, budget - peak) / max(kept, 1))
   ways = [f'about --config.networks={fit} would fit'] * (fit > 0) + [
-      f'--config.keep={n} would take {say_bytes(sum(count(n)))}'
+      f'--config.keep={n} would take {say.size(sum(count(n)))}'
       for n in (20, 2) if (not recipe.keep or n < recipe.keep)
       and sum(count(n)) <= budget][:1] + [
           'make room, or name a --workdir on another disk'
           if not recipe.disk_gb else 'or raise --config.disk_gb']
   raise errors.Wrong(
-      f'{workdir} would need {say_bytes(kept + peak)} of disk for {left} '
-      f'networks ({say_bytes(kept)} of snapshots, and {say_bytes(peak)} '
-      f'while they are made), but {say_bytes(budget)} are '
+      f'{workdir} would need {say.size(kept + peak)} of disk for {left} '
+      f'networks ({say.size(kept)} of snapshots, and {say.size(peak)} '
+      f'while they are made), but {say.size(budget)} are '
       + (f'allowed by disk_gb={recipe.disk_gb:g}' if recipe.disk_gb else 'free')
       + f'. Ask for less: {"; ".join(ways)}.')
 
@@ -191,10 +192,6 @@ def _size(folder):
   """Bytes of all files under a folder, which may not be there."""
   return sum(os.lstat(os.path.join(where, name)).st_size
              for where, _, names in os.walk(folder) for name in names)
-
-
-def say_bytes(count):
-  return f'{count / 1e9:.2f} GB' if count >= 1e9 else f'{count / 1e6:.1f} MB'
 
 
 def _ask(recipe, sets):

@@ -6,6 +6,7 @@ every round.
 """
 
 import dataclasses
+import re
 from typing import NamedTuple
 
 from nws_jax import errors, space
@@ -66,10 +67,10 @@ def extend(plan, rows, machine, work, width=0, merge=True, queue=1,
   for row in rows:
     if row['id'] not in known:
       groups.setdefault(space.group(row), []).append(row['id'])
-  units, counts = list(plan.units), {}
+  units, last = list(plan.units), {}
   for u in plan.units:
-    label = u.name.rsplit('-', 1)[0]
-    counts[label] = counts.get(label, 0) + 1
+    label, number = u.name.rsplit('-', 1)
+    last[label] = max(last.get(label, -1), int(number))
   for archs, batch_size in _share(groups, machine, work, merge):
     ids = sorted(id for a in archs for id in groups[a, batch_size])
     arch = vectors.envelop(archs)
@@ -78,7 +79,7 @@ def extend(plan, rows, machine, work, width=0, merge=True, queue=1,
         arch, most, queue, machine, work)
     for some in _cut(ids, long):
       label = f'{_label(arch)}-b{batch_size}'
-      number = counts[label] = counts.get(label, -1) + 1
+      number = last[label] = last.get(label, -1) + 1
       slots = min(most, len(some))
       units.append(Unit(f'{label}-{number:03d}', archs, batch_size,
                         -(-slots // plan.devices) * plan.devices, some))
@@ -157,6 +158,8 @@ def _find_wrong(plan):
     if u.name in names:
       return f'it names the unit {u.name} twice'
     names.add(u.name)
+    if not re.fullmatch('.+-[0-9]+', u.name):
+      return f'it names a unit {u.name!r}, without a number'
     if u.width < 1 or u.width % plan.devices:
       return (f'{u.name} has width={u.width}, which is no multiple of its '
               f'{plan.devices} devices')

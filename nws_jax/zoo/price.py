@@ -8,7 +8,7 @@ import functools
 from typing import NamedTuple
 
 from nws_jax.store import vectors
-from nws_jax.zoo import conv
+from nws_jax.zoo import conv, tiles
 
 
 class Machine(NamedTuple):
@@ -45,13 +45,14 @@ IMAGES_A_STEP = 16384  # that fill an accelerator
 
 @functools.lru_cache(maxsize=None)
 def count_flops(arch):
-  """Operations that training on one image takes, banded zeros included."""
+  """Operations of the dots that training on one image takes on CPU."""
   total, side = 0, 32
   for n, layer in enumerate(vectors.layers(arch)):
     *window, into, out = layer.kernel
     if window:
-      k, t = window[0], conv.tile(side)
-      flops = 2 * side * side * k * (t + k - 1) * into * out
+      tiling = conv.choose(conv.FORMS['map'], window[0], into, side,
+                           layer.pool).tiling
+      flops = 2 * side * side * tiles.count_products(tiling) * into * out
       total += flops * (3 if n else 2)  # the images need no gradient
       side = side // 2 if layer.pool else side
     else:
@@ -62,11 +63,11 @@ def count_flops(arch):
 @functools.lru_cache(maxsize=None)
 def count_activations(arch):
   """Values of one image's layers that the gradient needs, copies included."""
-  total, side, into = 0, 32, 3
+  total, side = 0, 32
   for layer in vectors.layers(arch):
     *window, into, out = layer.kernel
     if window:
-      k, t = window[0], conv.tile(side)
+      k, t = window[0], min(side, 4)
       total += side * side * (k * (t + k - 1) / t * into + 3 * out)
       side = side // 2 if layer.pool else side
     else:

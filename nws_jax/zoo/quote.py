@@ -1,9 +1,7 @@
 """What a population will take, for who decides whether to train it."""
 
-import math
-
-from nws_jax import space
-from nws_jax.zoo import opening, price
+from nws_jax import say, space
+from nws_jax.zoo import conv, opening, price
 
 _SHOWN = 24  # programs; the longest ones
 _HEAD = ('program', 'shapes', 'networks', 'at once', 'images', 'time')
@@ -32,7 +30,7 @@ def text(recipe, rows, left, machine, images_each, disk):
         price.Work(images / epochs / len(ids), epochs))
     lines.append((time, (
         unit.name.rsplit('-', 1)[0], len(unit.archs), f'{len(ids):,}',
-        unit.width, _count(images), say_time(time))))
+        unit.width, _count(images), say.time(time))))
     total_images, seconds = total_images + images, seconds + time
   programs, compile = len(lines), price.compile_seconds(machine)
   archs = {row['id']: space.architecture(row) for row in rows}
@@ -48,16 +46,19 @@ def text(recipe, rows, left, machine, images_each, disk):
       f'{sum(len(u.ids) for u in left):,} of {len(rows):,} networks are left, '
       f'in {programs} programs on {machine.devices} {machine.platform} '
       f'device{"s" * (machine.devices > 1)}',
+      'dots    convolutions are '
+      + conv.describe(conv.find_form(
+          'map' if machine.platform == 'cpu' else 'vmap', recipe.convolution)),
       f'images  {_count(total_images)}, if networks train for {epochs} epochs'
       + (f' (early stopping: from 19 to {recipe.epochs})'
          if recipe.early_stopping and recipe.epochs > 19 else ''),
-      f'time    about {say_time(seconds)} of training, and '
-      f'{say_time(programs * compile)} of compilation'
+      f'time    about {say.time(seconds)} of training, and '
+      f'{say.time(programs * compile)} of compilation'
       + (', all but the first beside it' if hidden else ''),
-      f'memory  about {memory / 1e9:.2f} GB for the networks, of '
-      f'{machine.memory / 1e9:.1f} GB that may be used',
-      f'disk    {kept / 1e9:.2f} GB of snapshots, at most '
-      f'{peak / 1e9:.2f} GB more while they are made, of {disk / 1e9:.1f} GB'])
+      f'memory  about {say.size(memory)} for the networks, of '
+      f'{say.size(machine.memory)} that may be used',
+      f'disk    {say.size(kept)} of snapshots, at most {say.size(peak)} more '
+      f'while they are made, of {say.size(disk)}'])
 
 
 def _by_program(units):
@@ -79,13 +80,3 @@ def _count(n):
     if n >= size:
       return f'{n / size:.1f} {unit}'
   return str(n)
-
-
-def say_time(seconds):
-  if seconds < 90:
-    return f'{math.ceil(seconds)} s'
-  if seconds < 90 * 60:
-    return f'{seconds / 60:.0f} min'
-  if seconds < 72 * 3600:
-    return f'{seconds / 3600:.1f} h'
-  return f'{seconds / 86400:.1f} days'

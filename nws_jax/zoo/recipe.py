@@ -9,6 +9,7 @@ from nws_jax.zoo import images
 
 EVAL_BN = ('running', 'batch')
 PRECISIONS = ('float32',)
+CONVOLUTIONS = ('auto', 'banded', 'toom_cook')  # see zoo/tiles.py
 FLAGS = (True, False)
 
 
@@ -34,6 +35,7 @@ class Recipe:
   compile_ahead: bool
   merge: bool
   choices: tuple  # ((property, values), ...), in the order of the table
+  convolution: str = 'auto'  # of `CONVOLUTIONS`
 
   def record(self):
     """As JSON keeps it."""
@@ -99,7 +101,7 @@ def from_config(config):
       disk_gb=number('disk_gb', lambda v: v >= 0, 'finite numbers from 0 (0 is '
                      'what is free)'),
       compile_ahead=word('compile_ahead', FLAGS), merge=word('merge', FLAGS),
-      choices=choices)
+      choices=choices, convolution=word('convolution', CONVOLUTIONS))
 
 
 def _is_whole(v):

@@ -36,11 +36,3 @@ def turn(ids_M, finished_M, queue):
   for slot, id in zip(free, queue):
     ids_M[slot], fresh_M[slot] = id, True
   return Slots(ids_M, fresh_M)
-
-
-def pick(count, keep):
-  """Which of `count` evaluations keep their weights: `keep` of them, spread
-  evenly from the first to the last (recipe, section 10); 0: all."""
-  if not keep or count <= keep:
-    return list(range(count))
-  return np.round(np.linspace(0, count - 1, keep)).astype(int).tolist()

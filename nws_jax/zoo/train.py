@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from nws_jax.store import vectors
-from nws_jax.zoo import augment, cnn, dataset, draws, optim, stopping
+from nws_jax.zoo import augment, cnn, conv, dataset, draws, optim, stopping
 
 EVAL_BATCH = 250  # images measured at once
 
@@ -22,6 +22,7 @@ class Static(NamedTuple):
   patience: int  # of early stopping; 0: never
   activations: tuple  # names that a network's index chooses from
   dtype: str
+  form: conv.Form = conv.Form()  # of the convolutions
 
 
 class Network(NamedTuple):
@@ -85,7 +86,7 @@ def run_epoch(static, longest, seed_key, network, state, full, data):
     State, Metrics.
   """
   epoch = state.epoch + is_running(network, state)
-  state, loss, accuracy = _train(
+  state, loss, accuracy = train_epoch(
       static, longest, seed_key, network, state, data, epoch)
   (valid, test) = zip(*_evaluate(static, longest, seed_key, network,
                                  state.vector_P, epoch, full, data))
@@ -102,7 +103,7 @@ def is_running(network, state):
   return network.active & (state.stopped < 0) & (state.diverged < 0)
 
 
-def _train(static, longest, seed_key, network, state, data, epoch):
+def train_epoch(static, longest, seed_key, network, state, data, epoch):
   """One epoch of updates: (state, mean loss, mean accuracy)."""
   size = static.batch_size
   order = draws.epoch_order(seed_key, network, data, epoch, longest)
@@ -117,7 +118,7 @@ def _train(static, longest, seed_key, network, state, data, epoch):
   def body(carry):
     i, state, loss_sum, correct = carry
     index = jax.lax.dynamic_slice(order, (i * size,), (size,))
-    new, loss, accuracy = _update(
+    new, loss, accuracy = update(
         static, seed_key, network, state, data.images_NxHxWxC[index],
         data.labels_N[index], rate, own_P)
     good = jnp.isfinite(loss) & jnp.isfinite(new.vector_P).all()
@@ -134,7 +135,7 @@ def _train(static, longest, seed_key, network, state, data, epoch):
   return state, loss_sum / done, correct / done
 
 
-def _update(static, seed_key, network, state, pixels, labels, rate, own_P):
+def update(static, seed_key, network, state, pixels, labels, rate, own_P):
   """One update: (state, loss, accuracy)."""
   arch = static.arch
   key = jax.random.fold_in(
@@ -146,7 +147,7 @@ def _update(static, seed_key, network, state, pixels, labels, rate, own_P):
   def loss_fn(parts):
     logits, batch = cnn.apply(
         parts, x, _style(network), arch, static.activations, key,
-        batch_statistics=True)
+        batch_statistics=True, form=static.form)
     loss = _cross_entropy(logits, labels).mean()
     return loss, (batch, (logits.argmax(-1) == labels).mean())
 
@@ -198,7 +199,7 @@ def _evaluate(static, longest, seed_key, network, vector_P, epoch, full, data):
            else augment.scale(data.images_NxHxWxC[index], static.dtype))
       logits, _ = cnn.apply(
           parts, x, _style(network), static.arch, static.activations,
-          batch_statistics=static.eval_bn == 'batch')
+          batch_statistics=static.eval_bn == 'batch', form=static.form)
       labels = data.labels_N[index]
       mine = i * n + jnp.arange(n) < count_2[side]
       loss = jnp.where(mine, _cross_entropy(logits, labels), 0)

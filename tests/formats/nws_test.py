@@ -68,20 +68,6 @@ def test_a_yes_may_be_a_number():
     assert nws.decode(cells)['augmentation'] is value
 
 
-@hypothesis.given(st.integers(20, 1001))
-def test_twenty_snapshots_are_those_the_reader_takes_errors_of(count):
-  chosen = nws.pick(count)
-  assert [n + 1 for n in chosen] == np.round(
-      np.linspace(1, count, 20)).astype(int).tolist()
-  assert chosen == np.round(np.linspace(0, count - 1, 20)).astype(int).tolist()
-  assert len(set(chosen)) == 20 and chosen[0] == 0 and chosen[-1] == count - 1
-
-
-@pytest.mark.parametrize('count', (1, 2, 19, 20))
-def test_twenty_evaluations_or_fewer_keep_all(count):
-  assert nws.pick(count) == list(range(count))
-
-
 def test_errors_by_hand():
   rows = figures_of([0.5, 0.75, 0.25])
   rows[0]['train_accuracy'] = float('nan')  # before any update

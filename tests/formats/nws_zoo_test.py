@@ -5,7 +5,7 @@ import pytest
 
 import nws_jax
 from nws_jax.formats import nws_read, nws_zoo
-from nws_jax.store import folder, vectors
+from nws_jax.store import folder, vectors, whole
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def write(path, runs):
     nws_zoo.write_unit(str(path), unit, runs, nws_zoo.list_sides(runs),
                        lambda: None)
   (path / 'config.json').write_text('{"converted_from": {}}')
-  folder.rebuild(str(path))
+  whole.rebuild(str(path))
   return nws_jax.open_zoo(path)
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from nws_jax import errors
-from nws_jax.meta import classifiers, fit, measure, windows
+from nws_jax.meta import classifiers, fit, measure, views, windows
 
 
 def _shared(classes, spread=0.3):
@@ -21,8 +21,8 @@ def _shared(classes, spread=0.3):
 
 
 def _place(source, region, length=20, even=4, drawn=4):
-  return measure.Place(
-      source, region, measure.Looks(length, even, drawn, True))
+  return views.Place(
+      source, region, views.Looks(length, even, drawn, True))
 
 
 def _decide(values_RxM, outputs, *, steps=200, name='fast', seed=0,
@@ -108,7 +108,7 @@ def test_a_mapped_model_is_the_model_alone():
   labels = np.arange(60) % 3
   source, region = _shared(labels)
   sides = windows.split(pd.DataFrame({'fold': np.arange(60) % 5}))
-  bank = measure.fill(
+  bank = views.fill(
       _place(source, region), 'fast', jax.random.key(0))
   plan = fit.Plan(40, 20, 5, 32, 1e-3, 1)
   functions = fit.map_fit(fit.make_fit(
@@ -129,7 +129,7 @@ def test_it_stops_early_and_keeps_the_best():
   labels = np.arange(60) % 3
   source, region = _shared(labels)
   sides = windows.split(pd.DataFrame({'fold': np.arange(60) % 5}))
-  bank = measure.fill(
+  bank = views.fill(
       _place(source, region, 20, 1, 1), 'fast', jax.random.key(0))
   plan = fit.Plan(1000, 5, 2, 16, 0.3, 1)  # a rate that soon makes it worse
   start, advance, _ = fit.make_fit(
@@ -174,7 +174,7 @@ def test_models_in_a_few_lanes_are_those_in_many(patience):
   labels = np.arange(60) % 3
   source, region = _shared(labels, spread=3.0)
   sides = windows.split(pd.DataFrame({'fold': np.arange(60) % 5}))
-  bank = measure.fill(_place(source, region), 'fast', jax.random.key(0))
+  bank = views.fill(_place(source, region), 'fast', jax.random.key(0))
   plan = fit.Plan(50, 10, patience, 16, 1e-3, 1)
   mapped = fit.map_fit(fit.make_fit(
       classifiers.make('fast', 3), windows.look_up(), plan))

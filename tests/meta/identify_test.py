@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nws_jax import errors
-from nws_jax.meta import answer, identify, saved, strangers, unlike
+from nws_jax.meta import answer, identify, opinions, saved, strangers, unlike
 from nws_jax.meta import request as requests
 from nws_jax.store import vectors
 from tests.meta import real
@@ -48,7 +48,7 @@ def test_a_held_out_network_is_told_what_the_result_says(made, asked):
   classifier, zoo = saved.read(os.path.join(path, 'model')), real.RealZoo()
   for row in rows[::7]:
     id = int(row['id'])
-    said, = saved.answer(classifier, zoo.vector(id, 0)[None], NAME, id)
+    said, = opinions.answer(classifier, zoo.vector(id, 0)[None], NAME, id)
     if asked[0] == 'learning_rate':
       assert said.value == pytest.approx(float(row['predicted']), rel=1e-3)
       assert said.low < said.value < said.high
@@ -84,7 +84,7 @@ def test_what_is_odd_is_unlike(made):
   path, *_ = made[1]['optimizer', 'logistic']
   classifier, zoo = saved.read(os.path.join(path, 'model')), real.RealZoo()
   rng = np.random.default_rng(5)
-  own = [saved.answer(classifier, zoo.vector(id, 0)[None], NAME, id)[0]
+  own = [opinions.answer(classifier, zoo.vector(id, 0)[None], NAME, id)[0]
          .strangeness for id in range(0, 60, 3)]
   assert np.mean(np.array(own) > 1) <= 0.2
   shuffled = zoo.weights_MxP.copy()
@@ -94,7 +94,7 @@ def test_what_is_odd_is_unlike(made):
     part[:] = rng.permuted(part, axis=1)
   noise = rng.normal(size=(20, shuffled.shape[1])).astype(np.float32)
   for odd in (noise, shuffled[:20], np.roll(zoo.weights_MxP[:20], 9, 1)):
-    far = [a.strangeness for a in saved.answer(classifier, odd, NAME)]
+    far = [a.strangeness for a in opinions.answer(classifier, odd, NAME)]
     assert np.mean(np.array(far)[:, None] > np.array(own)) > 0.9  # AUROC
 
 

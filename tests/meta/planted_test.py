@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nws_jax.meta import ablation, fit, measure, score, stats, windows
+from nws_jax.meta import ablation, fit, measure, score, stats, views, windows
 from nws_jax.meta import request as requests
 from tests.meta import planted
 
@@ -45,7 +45,7 @@ def _read(seed, networks, effect, steps=600, fresh=FRESH):
   region = windows.Region(np.zeros(networks + fresh, np.int32),
                           np.full(networks + fresh, length, np.int32))
   outcome, = measure.decide(
-      [measure.Place(source, region, measure.Looks(length, 1, 1, True))],
+      [views.Place(source, region, views.Looks(length, 1, 1, True))],
       [measure.Trial(0, np.broadcast_to(
           zoo.labels_M, (5, networks + fresh)), sides, 1)], 3, name='fast',
       plan=lambda span: fit.Plan(steps, 10, 10, 64, 1e-3, span),

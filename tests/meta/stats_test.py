@@ -59,17 +59,56 @@ def test_balanced_accuracy_and_confusion():
       stats.confusion(predicted, labels, 2), [[3, 1], [1, 1]])
 
 
+def _r2(said, true):
+  return 1 - np.sum((said - true)**2) / np.sum((true - true.mean())**2)
+
+
+def test_explained_is_resampled_r2():
+  rng = np.random.default_rng(0)
+  true = rng.normal(size=30)
+  said, settings = true + rng.normal(size=30), np.arange(30) // 2
+  got = stats.explained((said - true)**2, true, settings_M=settings,
+                        repetitions=300)
+  one_by_one = stats.bootstrap(lambda rows: _r2(said[rows], true[rows]),
+                               settings, repetitions=300, seed=0)
+  np.testing.assert_allclose(got, (_r2(said, true), *one_by_one))
+  assert stats.explained(np.zeros(30), true, settings_M=settings) == (1, 1, 1)
+  nothing = stats.explained(np.ones(4), np.full(4, 0.1),
+                            settings_M=np.arange(4), repetitions=20)
+  assert np.isnan(nothing).all()
+
+
+def test_balanced_accuracy_is_resampled_recall():
+  rng = np.random.default_rng(0)
+  labels, said = rng.integers(0, 3, (2, 200))
+
+  def recall(rows):
+    right = said[rows] == labels[rows]
+    return np.mean([right[labels[rows] == k].mean() for k in range(3)])
+
+  got = stats.balanced_accuracy(said, labels, np.arange(200), repetitions=300)
+  assert got.value == pytest.approx(recall(np.arange(200)))
+  low, high = stats.bootstrap(recall, np.arange(200), repetitions=300, seed=0)
+  least = stats.wilson(got.value, 200, scipy_stats.t.ppf(0.975, 199))
+  np.testing.assert_allclose(
+      got[1:], (min(low, least[0]), max(high, least[1])))
+
+
+def test_a_mean_is_resampled():
+  x = np.random.default_rng(0).normal(size=40)
+  got = stats.average(x, settings_M=np.arange(40) // 4, repetitions=200)
+  want = stats.bootstrap(lambda rows: x[rows].mean(), np.arange(40) // 4,
+                         repetitions=200, seed=0)
+  np.testing.assert_allclose(got, (x.mean(), *want))
+
+
 def test_regression_figures():
   target = np.array([1., 2, 3, 4])
-  assert stats.r2(target, target) == 1
-  assert stats.r2(np.full(4, 2.5), target) == 0
-  assert stats.r2(-target, target) < 0
   assert stats.kendall_tau(target**3, target) == pytest.approx(1)
   assert stats.kendall_tau(np.ones(4), target) == 0
-  assert stats.mean_absolute_error(target + [1, -1, 1, 1], target) == 1
-  got = stats.regression(stats.r2, target + 0.1, target,
+  got = stats.regression(stats.kendall_tau, target + 0.1, target,
                          settings_M=np.arange(4), repetitions=200)
-  assert got.low <= got.value <= 1
+  assert got.value == 1 and got.low <= got.high <= 1
 
 
 def _cover(n, p, repetitions, replicates=1):
@@ -135,8 +174,8 @@ def test_p_values_of_nothing_are_uniform(regressed):
     true, said = rng.integers(0, 3, (2, 30))
     if regressed:
       true, said = rng.normal(size=(2, 30))
-    found.append(stats.exceed_chance(
-        said, true, np.arange(30), repetitions=199))
+    found += stats.exceed_chance(
+        said[None], true, np.arange(30), repetitions=199).tolist()
   for level in (0.05, 0.2, 0.5):  # not more often small than a uniform one
     assert np.mean(np.array(found) <= level) < level + 3 * np.sqrt(
         level * (1 - level) / 200)
@@ -145,10 +184,23 @@ def test_p_values_of_nothing_are_uniform(regressed):
 
 def test_a_majority_gains_nothing():
   true = np.r_[np.zeros(40, int), np.ones(10, int)]
-  assert stats.exceed_chance(
-      np.zeros(50, int), true, np.arange(50), repetitions=99) == 1
-  assert stats.exceed_chance(
-      true, true, np.arange(50), repetitions=999) == pytest.approx(0.001)
+  np.testing.assert_allclose(stats.exceed_chance(
+      np.stack([np.zeros(50, int), true]), true, np.arange(50),
+      repetitions=999), [1, 0.001])
+
+
+@pytest.mark.parametrize('regressed', [False, True])
+def test_p_values_are_counted_order_by_order(regressed):
+  rng = np.random.default_rng(1)
+  true, said = rng.integers(0, 3, (2, 12))
+  if regressed:
+    true, said = rng.normal(size=(2, 12))
+  orders = stats.move(np.arange(12), 99, np.random.default_rng(0))
+  error = (lambda a, b: (a - b)**2) if regressed else np.not_equal
+  extreme = sum(error(said, true[order]).sum() <= error(said, true).sum()
+                for order in orders)
+  assert stats.exceed_chance(said[None], true, np.arange(12), repetitions=99
+                             ) == pytest.approx((1 + extreme) / 100)
 
 
 def test_moves_are_orders_and_keep_settings_whole():

@@ -34,3 +34,13 @@ def test_other_architectures_than_were_stacked_are_damage(stack):
   with pytest.raises(errors.Damaged):
     stacks.read(path, archs + (space.Architecture(5, 3, 2, 2, 16),),
                 [len(archs)])
+
+
+def test_a_vector_is_compared_with_the_digest_of_its_row(stack):
+  path, _, own = stack
+  digests = snapshots.digests(own)
+  for row, vector in enumerate(own):
+    stacks.check(path, 30 + row, vector, digests, row)
+    for others in (digests[1:] + digests[:1], digests[:row]):
+      with pytest.raises(errors.Damaged, match=f'7 is .*network {30 + row} '):
+        stacks.check(path, 30 + row, vector, others, row)

@@ -143,3 +143,22 @@ def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
       tables.write_text(path, 'new')
   assert path.read_text() == GOOD
   assert os.listdir(tmp_path) == ['x.csv']
+
+
+@hypothesis.given(st.integers(1, 2000), st.integers(2, 50))
+def test_kept_evaluations_are_spread_from_first_to_last(count, keep):
+  picked = tables.pick(count, keep)
+  assert picked == np.round(
+      np.linspace(0, count - 1, min(count, keep))).astype(int).tolist()
+  assert len(picked) == len(set(picked)) == min(count, keep)
+  assert picked[0] == 0 and picked[-1] == count - 1
+  gaps = np.diff(picked)
+  assert len(gaps) == 0 or gaps.max() - gaps.min() <= 1
+  assert tables.pick(count, 0) == list(range(count))
+
+
+@hypothesis.given(st.integers(1, 2000))
+def test_twenty_kept_are_those_the_published_reader_takes_errors_of(count):
+  picked = tables.pick(count, 20)
+  assert [n + 1 for n in picked] == np.round(
+      np.linspace(1, count, min(count, 20))).astype(int).tolist()

@@ -1,5 +1,6 @@
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,53 +8,72 @@ import pytest
 
 from nws_jax import space
 from nws_jax.store import vectors
-from nws_jax.zoo import conv, dataset, population, train
+from nws_jax.zoo import conv, dataset, population, tiles, train
 
-CASES = [(k, t, halves) for k in (1, 3, 5, 7) for t in (1, 2, 8, 16)
-         for halves in (False, True) if t > 1 or not halves]
+FORMS = (conv.Form(), conv.Form(tile=16), conv.Form(tile=2, cache=1 << 16),
+         conv.Form(cache=1 << 18, toom_cook=True))
+CASES = [(k, form, pool) for k in (1, 3, 5, 7) for form in FORMS
+         for pool in (False, True)] + [(11, FORMS[0], True)]
 
 
-def make(k, b=2, size=16, c=3, out=4):
+def make(k, b=6, size=16, c=14, out=4):
+  """Images of which one is blank, a filter, which values to pool."""
   rng = np.random.default_rng(k)
-  return (rng.standard_normal((b, size, size, c)),
-          rng.standard_normal((out, c, k, k)))
+  x = rng.standard_normal((b, size, size, c))
+  x[0] = 0  # of equal values under a window the first has the gradient
+  return x, rng.standard_normal((out, c, k, k)), np.array([1., -1, 1, -1])
 
 
-def plain(x, w):
-  return jax.lax.conv_general_dilated(
+def plain(x, w, sign, pool):
+  """What the library says: values, mean and variance."""
+  y = jax.lax.conv_general_dilated(
       x, w, (1, 1), 'SAME', dimension_numbers=('NHWC', 'OIHW', 'NHWC'))
+  statistics = y.mean((0, 1, 2)), y.var((0, 1, 2))
+  sign = sign.reshape(1, 1, 1, -1)
+  return (sign * nn.max_pool(sign * y, (2, 2), (2, 2)) if pool else y,
+          *statistics)
 
 
-def ours(x, w, t, halves):
-  b, h, width, c = x.shape
-  y = conv.conv(x.reshape(b, h, width * c), w, t, halves)
-  if halves:
-    y = conv._interleave(y, t, len(w))
-  return y.reshape(b, h, width, len(w))
+def ours(x, w, sign, pool, form):
+  b, size, _, c = x.shape
+  layer = conv.choose(form, w.shape[-1], c, size, pool)
+  z, statistics = conv.conv(x.reshape(b, size, -1), w, sign, layer)
+  return z.reshape(b, z.shape[1], z.shape[1], -1), *statistics
 
 
-@pytest.mark.parametrize('k, t, halves', CASES)
-def test_values_and_gradients_of_the_plain_convolution(k, t, halves):
+@pytest.mark.parametrize('k, form, pool', CASES)
+def test_values_and_gradients_of_the_plain_convolution(k, form, pool):
   with jax.enable_x64(True):
-    x, w = map(jnp.asarray, make(k))
-    both = [f(x, w) for f in (
-        plain, functools.partial(ours, t=t, halves=halves))]
-    np.testing.assert_allclose(*both, atol=1e-12)
-    cotangent = jnp.asarray(np.random.default_rng(9).standard_normal(
-        both[0].shape))
-    grads = [jax.vjp(f, x, w)[1](cotangent) for f in (
-        plain, functools.partial(ours, t=t, halves=halves))]
-    for a, b in zip(*grads):
-      np.testing.assert_allclose(a, b, atol=1e-11)
+    x, w, sign = map(jnp.asarray, make(k))
+    routes = [functools.partial(f, sign=sign, pool=pool) for f in (
+        plain, functools.partial(ours, form=form))]
+    values, backs = zip(*(jax.vjp(f, x, w) for f in routes))
+    rng = np.random.default_rng(9)
+    cotangents = tuple(jnp.asarray(rng.standard_normal(v.shape))
+                       for v in values[0])
+    grads = [back(cotangents) for back in backs]
+    for a, b in zip(*(jax.tree.leaves(v) for v in zip(values, grads))):
+      np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize('t', (2, 8, 16))
-def test_pooling_after_halves(t):
-  x, w = make(3)
-  y = conv.conv(jnp.asarray(x.reshape(2, 16, -1)), jnp.asarray(w), t, True)
-  got = conv.max_pool(y, t, 4).reshape(2, 8, 8, 4)
-  want = np.asarray(plain(x, w)).reshape(2, 8, 2, 8, 2, 4).max((2, 4))
-  np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+def test_the_forms_that_the_cases_meant():
+  layers = [conv.choose(form, k, 14, 16, True) for k, form, _ in CASES]
+  assert {la.tiling.toom_cook for la in layers} == {True, False}
+  x = jnp.zeros((6, 16, 16 * 14))
+  assert len({conv._count_images(x, 14, la) for la in layers}) > 2
+
+
+@pytest.mark.parametrize('k, t', ((3, 4), (5, 4), (7, 2)))
+def test_float32_is_as_good_by_polynomials(k, t):
+  """Their rounding errors against those of the same sums in float64."""
+  x, w, sign = make(k)
+  form = conv.Form(cache=1 << 18, toom_cook=True)
+  assert conv.choose(form, k, 14, 16, False).tiling == tiles.Tiling(k, t, True)
+  got = ours(*(jnp.asarray(v, jnp.float32) for v in (x, w, sign)), False, form)
+  with jax.enable_x64(True):
+    want = plain(*map(jnp.asarray, (x, w, sign)), False)
+  for a, b in zip(got, want):
+    np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(b).max())
 
 
 @pytest.mark.parametrize('form', ('map', 'vmap'))
@@ -62,7 +82,7 @@ def test_a_compiled_training_step_holds_no_convolution(form):
   arch = vectors.envelop([space.Architecture(5, 4, 2, 4, 16),
                           space.Architecture(3, 4, 3, 2, 16)])
   static = train.Static(arch, 4, 0.96, 'running', False, 4, 0,
-                        space.ACTIVATIONS[:4], 'float32')
+                        space.ACTIVATIONS[:4], 'float32', conv.FORMS[form])
   n = np.arange(2, dtype=np.int32)
   networks = train.Network(
       n, 0 * n, n * 1e-3, n * 0.1, n * 0.1, n > 0, n, n, n, n >= 0,

@@ -10,7 +10,7 @@ import pytest
 
 import nws_jax
 from nws_jax import errors, verify
-from nws_jax.store import folder
+from nws_jax.store import folder, whole
 from nws_jax.zoo import driver, opening, recipe
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
@@ -252,7 +252,7 @@ def test_the_commands_say_so_in_one_line(copy):
                           capture_output=True, text=True)
   done = call('nws_jax.zoo', '--config=configs/zoo.py', f'--workdir={copy}')
   assert done.returncode == 2 and 'holds another zoo' in done.stderr
-  folder.rebuild(copy)
+  whole.rebuild(copy)
   done = call('nws_jax.verify', f'--zoo={copy}', '--networks=0')
   assert done.returncode == 1 and 'population  FAILED' in done.stdout
   line, = done.stderr.splitlines()

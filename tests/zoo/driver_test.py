@@ -141,7 +141,7 @@ KILLS = {
     'before a commit': ('folder', 'commit', 3, 'before', {}),
     'inside a commit': ('tables', 'write_text', 13, 'after', {}),
     'while thinning': ('stacks', 'read', 3, 'after', {'keep': 3}),
-    'before what is not kept goes': ('folder', 'sweep', 6, 'before',
+    'before what is not kept goes': ('folder', 'sweep', 4, 'before',
                                      {'keep': 3}),
 }
 
@@ -177,6 +177,13 @@ def test_killed_and_resumed_is_uninterrupted(whole, thinned, tmp_path, kill):
   assert done.returncode == -signal.SIGKILL
   committed = {u: folder.progress(path, u)['round'] for u in folder.units(path)}
   assert committed
+  if kill == 'before what is not kept goes':  # all rounds are still there
+    unit, = folder.units(path)
+    record = folder.progress(path, unit)
+    assert record['done'] and sorted(record['digests']) == [1, 2, 3]
+    assert os.listdir(os.path.join(path, 'state', unit))
+    assert set(os.listdir(os.path.join(path, 'snapshots', unit))) == set(
+        '1234567')
   assert driver.run(make_recipe(**changes), path, Silent())
   assert_equal_zoos(thinned if changes else whole, path)
   for unit in folder.units(path):

@@ -51,6 +51,20 @@ def test_a_plan_grows_by_units_of_its_own():
   assert plan.extend(grown, rows, machine(), WORK) == grown
 
 
+def test_units_of_a_label_are_numbered_without_gaps():
+  same = {name: (MAIN[name][0],) for name in (
+      'batch_size', 'batch_norm', 'filter_size', 'depth_conv', 'depth_fc',
+      'width_conv', 'width_fc')}
+  rows, some = make_rows(9, **same), plan.make([], machine(), WORK)
+  for count in (4, 5, 9):  # in units of two, two, one, two and two
+    some = plan.extend(some, rows[:count], machine(), WORK, 2)
+  assert [u.name.rsplit('-', 1)[1] for u in some.units] == [
+      '000', '001', '002', '003', '004']
+  kept = some._replace(units=some.units[1:3])  # behind the greatest one
+  assert plan.extend(kept, rows, machine(), WORK, 2).units[2].name.endswith(
+      '-003')
+
+
 def test_few_programs_where_training_is_short_and_many_where_it_is_long():
   """972 combinations of architecture and batch size are not 972 programs."""
   rows, programs = make_rows(1300), {}

@@ -70,6 +70,7 @@ def test_replicates_share_their_setting_and_side():
     ({'keep': '2.5'}, "keep='2.5'"),
     ({'disk_gb': -1.0}, 'disk_gb=-1.0.*from 0'),
     ({'disk_gb': float('nan')}, 'disk_gb=nan'),
+    ({'convolution': 'fft'}, "convolution='fft'.*auto, banded, toom_cook"),
 ])
 def test_impossible_configs_are_named(changes, said):
   with pytest.raises(errors.Wrong, match=said):

@@ -2,7 +2,6 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nws_jax.formats import nws
 from nws_jax.zoo import slots
 
 
@@ -35,18 +34,3 @@ def test_an_unfinished_network_keeps_its_slot():
                       np.array([False, True, False, False]), [8, 9, 10])
   assert turned.ids_M.tolist() == [4, 8, 9, 7]
   assert turned.fresh_M.tolist() == [False, True, True, False]
-
-
-@given(st.integers(1, 2000), st.integers(2, 50))
-def test_kept_evaluations_are_spread_from_first_to_last(count, keep):
-  picked = slots.pick(count, keep)
-  assert len(picked) == len(set(picked)) == min(count, keep)
-  assert picked[0] == 0 and picked[-1] == count - 1
-  gaps = np.diff(picked)
-  assert len(gaps) == 0 or gaps.max() - gaps.min() <= 1
-  assert slots.pick(count, 0) == list(range(count))
-
-
-@given(st.integers(1, 2000))
-def test_twenty_are_those_of_the_published_format(count):
-  assert slots.pick(count, 20) == nws.pick(count)

@@ -391,7 +391,7 @@ def test_an_epoch_is_whole_batches_of_other_images_at_its_rate(
   images_an_epoch = int(data.a_class_S[network.dataset]) * 10
   steps, seen = images_an_epoch // 16, []
   assert images_an_epoch % 16 and steps > 5
-  one = jax.jit(lambda data, state, epoch: train._train(
+  one = jax.jit(lambda data, state, epoch: train.train_epoch(
       static, 150, key, network, state, data, epoch)[0])
   blank = train.State(jnp.zeros(301), (), *jnp.int32([0, -1, -1, -1]),
                       stopping.init())

@@ -1,0 +1,1 @@
+"""Contestants take turns in one process: python -m benchmarks.NAME --help."""

@@ -1,0 +1,97 @@
+"""Contestants that take turns, and the ratios of what they did side by side.
+
+A machine's speed drifts by more than contestants differ: every round times all
+of them, one after another, and what counts is the ratio within a round.
+"""
+
+import datetime
+import json
+import os
+import platform
+import time
+from typing import Any, Callable, NamedTuple
+
+import numpy as np
+
+RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'results')
+
+
+class Contestant(NamedTuple):
+  run: Callable  # does some work, to its end
+  work: float  # how much, in the unit of the benchmark
+
+
+def alternate(contestants, rounds=7, seconds=0.7):
+  """Rates: {name: work a second in each round}.
+
+  Args:
+    contestants: {name: `Contestant`}.
+    rounds: in each, every contestant has its turn; the first one is who was
+      last in the round before.
+    seconds: of a turn, at least one call.
+  """
+  for c in contestants.values():
+    c.run()  # compiled, and warm
+  rates, order = {name: [] for name in contestants}, list(contestants)
+  for _ in range(rounds):
+    for name in order:
+      c, calls, begin = contestants[name], 0, time.perf_counter()
+      while not calls or time.perf_counter() - begin < seconds:
+        c.run()
+        calls += 1
+      rates[name].append(calls * c.work / (time.perf_counter() - begin))
+    order = order[1:] + order[:1]
+  return rates
+
+
+def compare(rates, name, other):
+  """Ratio of two contestants: (median over rounds, low, high), the interval by
+  a bootstrap over rounds, 95 %."""
+  ratios = np.asarray(rates[name]) / np.asarray(rates[other])
+  drawn = np.random.default_rng(0).choice(ratios, (2000, len(ratios)))
+  return (float(np.median(ratios)),
+          *np.quantile(np.median(drawn, axis=1), (0.025, 0.975)).tolist())
+
+
+def table(rates, base, unit):
+  """Lines: each contestant's median rate, and `base` against it."""
+  lines = [f'  {"":24} {unit:>14}  {base} is so many times as fast']
+  for name, r in rates.items():
+    ratio = '' if name == base else '{:.2f} ({:.2f} to {:.2f})'.format(
+        *compare(rates, base, name))
+    lines.append(f'  {name:24} {np.median(r):14,.0f}  {ratio}')
+  return '\n'.join(lines)
+
+
+def write(name, results: Any):
+  """Keeps results, with where they came from, as JSON; says where."""
+  import jax
+  os.makedirs(RESULTS, exist_ok=True)
+  path = os.path.join(RESULTS, f'{name}.json')
+  record = {'machine': machine(), 'date': datetime.date.today().isoformat(),
+            'jax': jax.__version__, 'results': results}
+  with open(path, 'w') as f:
+    json.dump(record, f, indent=1)
+  print(path)
+
+
+def machine():
+  """The machine in words."""
+  import jax
+  name = platform.processor() or platform.machine()
+  if os.path.exists('/proc/cpuinfo'):
+    with open('/proc/cpuinfo') as f:
+      names = [line.split(':')[1].strip() for line in f
+               if line.startswith('model name')]
+      name = names[0] if names else name
+  kinds = sorted({d.device_kind for d in jax.devices()})
+  return f'{os.cpu_count()} x {name}; {len(jax.devices())} x {", ".join(kinds)}'
+
+
+def mean(ratios):
+  """Geometric."""
+  return float(np.exp(np.mean(np.log(ratios))))
+
+
+def median(rates):
+  return float(np.median(rates))

@@ -1,0 +1,143 @@
+"""The contestants of `train` that are written in JAX."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import PartitionSpec
+
+from benchmarks.contest import Contestant
+from nws_jax import space
+from nws_jax.store import vectors
+from nws_jax.zoo import (
+  augment,
+  cnn,
+  conv,
+  dataset,
+  images,
+  module,
+  population,
+  train,
+)
+
+RATE = 1e-3
+
+
+def start(arch, networks, batch_size, augmentation=False):
+  """(Flax variables of the first network, `train.Static`, `train.Network`s)."""
+  static = train.Static(
+      arch, batch_size, 1.0, 'running', False, train.EVAL_BATCH, 0,
+      space.BY_NAME['activation'].choices, 'float32', conv.FORMS['map'])
+  n = np.arange(networks, dtype=np.int32)
+  same = functools.partial(np.full, networks)
+  made = train.Network(
+      id=n, dataset=0 * n, learning_rate=same(np.float32(RATE)),
+      weight_decay=same(np.float32(0)), dropout=same(np.float32(0.5)),
+      augmentation=same(augmentation), optimizer=0 * n, activation=0 * n,
+      initialization=0 * n + 2, active=same(True), sizes=None)
+  vector = train.init(static, jax.random.key(0), jax.tree.map(
+      lambda x: jnp.asarray(x[0]), made)).vector_P
+  return vectors.to_variables(vector, arch), static, made
+
+
+def measure_losses(arch, batch_size, image_set):
+  """Of the first images, without dropout: {contestant: loss}."""
+  variables, static, _ = start(arch, 1, batch_size)
+  x = image_set.train_images[:batch_size]
+  labels = image_set.train_labels[:batch_size]
+
+  def mean(logits):
+    return float(optax.softmax_cross_entropy_with_integer_labels(
+        logits, labels).mean())
+
+  def ours(form):
+    parts = vectors.split(vectors.to_vector(variables, arch), arch)
+    return mean(cnn.apply(parts, augment.scale(x), cnn.Style(0, 0.0), arch,
+                          ('relu',), batch_statistics=True, form=form)[0])
+
+  logits, _ = module.Cnn(arch, 'relu', 0.0).apply(
+      variables, x / np.float32(255), train=True, mutable=['batch_stats'],
+      rngs={'dropout': jax.random.key(0)})
+  return {'ours': ours(conv.FORMS['map']), 'vmapped': ours(conv.FORMS['vmap']),
+          'Flax': mean(logits)}
+
+
+def ours(arch, batch_size, image_set, augmentation, form='map'):
+  """Whole epochs, a network a device (eight side by side)."""
+  stage = population.set_stage(dataset.pack([image_set], 1), 0, form)
+  networks = len(stage.mesh.devices) * (1 if form == 'map' else 8)
+  _, static, made = start(arch, networks, batch_size, augmentation)
+  static = static._replace(form=conv.FORMS[form])
+  made = stage.place(made)
+  shares = PartitionSpec(population.AXIS)
+
+  def over(key, networks, state, data):
+    return population.over(lambda n, s: train.train_epoch(
+        static, stage.longest, key, n, s, data, jnp.int32(1)), form)(
+            networks, state)
+
+  run = jax.jit(jax.shard_map(
+      over, mesh=stage.mesh, in_specs=(PartitionSpec(), shares, shares,
+                                       PartitionSpec()),
+      out_specs=shares, check_vma=False))
+  state = stage.place(jax.jit(jax.vmap(
+      lambda n: train.init(static, stage.seed_key, n)))(made))
+  run = run.lower(stage.seed_key, made, state, stage.data).compile()
+  steps = dataset.count_steps(
+      images.an_epoch(image_set) // space.NUM_CLASSES, batch_size)
+  return Contestant(
+      lambda: jax.block_until_ready(
+          run(stage.seed_key, made, state, stage.data)),
+      networks * steps * batch_size)
+
+
+def flax(arch, batch_size, image_set, networks=4):
+  """A step of plain Flax and Optax, mapped over networks with `vmap`."""
+  variables, _, _ = start(arch, 1, batch_size)
+  net, tx = module.Cnn(arch, 'relu'), optax.adam(RATE)
+  x, labels = image_set.train_images, image_set.train_labels
+
+  def step(variables, moments, key):
+    order_key, drop_key = jax.random.split(key)
+    index = jax.random.permutation(order_key, len(x))[:batch_size]
+
+    def loss(params):
+      logits, rest = net.apply(
+          {**variables, 'params': params},
+          jnp.asarray(x)[index].astype(jnp.float32) / 255, train=True,
+          mutable=['batch_stats'], rngs={'dropout': drop_key})
+      return optax.softmax_cross_entropy_with_integer_labels(
+          logits, jnp.asarray(labels)[index]).mean(), rest
+
+    grads, rest = jax.grad(loss, has_aux=True)(variables['params'])
+    updates, moments = tx.update(grads, moments)
+    return {'params': optax.apply_updates(variables['params'], updates),
+            **rest}, moments
+
+  many = jax.tree.map(lambda v: jnp.stack([v] * networks), variables)
+  moments = jax.vmap(tx.init)(many['params'])
+  keys = jax.random.split(jax.random.key(1), networks)
+  run = jax.jit(jax.vmap(step)).lower(many, moments, keys).compile()
+  return Contestant(lambda: jax.block_until_ready(run(many, moments, keys)),
+                    networks * batch_size)
+
+
+def count_step(arch, batch_size):
+  """XLA's `cost_analysis` of one update of one network, without its loops: all
+  images at once, so that nothing is counted once that runs many times."""
+  _, static, made = start(arch, 1, batch_size)
+  static = static._replace(form=static.form._replace(cache=0))
+  network = jax.tree.map(lambda x: x[0], made)
+  state = jax.eval_shape(functools.partial(train.init, static),
+                         jax.random.key(0), network)
+  pixels = jax.ShapeDtypeStruct((batch_size, 32, 32, 3), jnp.uint8)
+  labels = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
+
+  def step(network, state, pixels, labels):
+    return train.update(static, jax.random.key(0), network, state, pixels,
+                        labels, jnp.float32(RATE), None)
+
+  return jax.jit(step).lower(
+      network, state, pixels, labels).compile().cost_analysis()

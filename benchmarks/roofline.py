@@ -1,0 +1,91 @@
+"""How near a compiled training step comes to what the device can do.
+
+  python -m benchmarks.roofline --points=fixed,smallest,largest
+
+The device's rates are measured beside the step, in turns: of copying arrays too
+large for its caches, and of one large dot. Operations and bytes are XLA's own
+count (`cost_analysis`, whose bytes are those before the caches); `plain` is the
+network's multiplications and additions in a loop of convolutions.
+"""
+
+from absl import app, flags
+
+from benchmarks import contest, nets
+from nws_jax.zoo import runtime
+
+_POINTS = flags.DEFINE_list('points', ['fixed', 'smallest', 'largest'], 'nets')
+_ROUNDS = flags.DEFINE_integer('rounds', 5, 'in each, all take their turn')
+
+
+def main(_):
+  runtime.start()
+  from benchmarks import jax_nets
+  from nws_jax.zoo import images
+  image_set = images.load('fashion_mnist')
+  results = {}
+  print(contest.machine())
+  for name in _POINTS.value:
+    arch, batch_size = nets.point(name)
+    ours = jax_nets.ours(arch, batch_size, image_set, False)
+    step = jax_nets.count_step(arch, batch_size)
+    rates = contest.alternate(
+        {'ours': ours, 'copy': copy(), 'dot': dot()}, _ROUNDS.value)
+    images_s, copied, flops = (contest.median(rates[n])
+                               for n in ('ours', 'copy', 'dot'))
+    plain = count_plain(arch)
+    each = {k: v / batch_size for k, v in step.items()}
+    results[name] = {
+        'images_per_second': images_s, 'copy_bytes_per_second': copied,
+        'dot_flops_per_second': flops, 'flops_per_image': each['flops'],
+        'bytes_per_image': each['bytes accessed'], 'plain_flops': plain,
+        'of_dot_rate': images_s * each['flops'] / flops,
+        'of_dot_rate_plain': images_s * plain / flops,
+        'of_copy_rate': images_s * each['bytes accessed'] / copied}
+    print(f'{name}: {images_s:,.0f} images/s; an image is '
+          f'{each["flops"] / 1e6:.1f} MFLOP ({plain / 1e6:.1f} plain) and '
+          f'{each["bytes accessed"] / 1e6:.2f} MB\n'
+          f'  device: dot {flops / 1e9:.0f} GFLOP/s, copy {copied / 1e9:.1f} '
+          'GB/s, read and written\n'
+          f'  reached: {results[name]["of_dot_rate"]:.0%} of the dot rate ('
+          f'{results[name]["of_dot_rate_plain"]:.0%} plain), '
+          f'{results[name]["of_copy_rate"]:.0%} of the copy rate', flush=True)
+  contest.write('roofline', results)
+
+
+def _on_all(fn, *shape):
+  """`fn` of an array on every device at once."""
+  import jax
+  import jax.numpy as jnp
+  xs = [jax.device_put(jnp.ones(shape), d) for d in jax.devices()]
+  fn = jax.jit(fn)
+
+  def run():
+    jax.block_until_ready([fn(x) for x in xs])
+
+  return run, len(xs)
+
+
+def copy():
+  run, devices = _on_all(lambda x: x + 1, 1 << 25)
+  return contest.Contestant(run, devices * 2 * 4 * (1 << 25))
+
+
+def dot():
+  run, devices = _on_all(lambda x: x @ x, 2048, 2048)
+  return contest.Contestant(run, devices * 2 * 2048 ** 3)
+
+
+def count_plain(arch):
+  """Operations of training on one image, by convolutions of plain sums."""
+  from nws_jax.store import vectors
+  total, side = 0, 32
+  for n, layer in enumerate(vectors.layers(arch)):
+    *window, into, out = layer.kernel
+    area = side * side * window[0] * window[1] if window else 1
+    total += 2 * area * into * out * (3 if n else 2)
+    side = side // 2 if layer.pool else side
+  return total
+
+
+if __name__ == '__main__':
+  app.run(main)

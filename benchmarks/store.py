@@ -1,0 +1,91 @@
+"""Snapshots: MB/s written, and how long a read takes.
+
+  python -m benchmarks.store --networks=1000 --epochs=10
+
+Networks of the fixed architecture, of random weights, one unit after another,
+as the trainer writes them (made durable), and read back through `open_zoo`'s
+own functions: one network, one trajectory, one window of all networks.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+
+import numpy as np
+from absl import app, flags
+
+from benchmarks import contest, nets
+from nws_jax.store import snapshots, vectors
+
+_NETWORKS = flags.DEFINE_integer('networks', 1000, 'networks written')
+_EPOCHS = flags.DEFINE_integer('epochs', 5, 'snapshots of each')
+_AT_ONCE = flags.DEFINE_integer('at_once', 64, 'networks of a unit')
+_FOLDER = flags.DEFINE_string('folder', '', 'on the disk that is measured')
+
+
+def main(_):
+  arch, _ = nets.point('fixed')
+  folder = tempfile.mkdtemp(dir=_FOLDER.value or None)
+  try:
+    results = measure(arch, folder)
+  finally:
+    shutil.rmtree(folder)
+  for name, value in results.items():
+    print(f'{name:44} {value:10,.1f}')
+  contest.write('store', results)
+
+
+def measure(arch, folder):
+  """Figures by name, whose last word is the unit."""
+  total, epochs, each = _NETWORKS.value, _EPOCHS.value, _AT_ONCE.value
+  counts = [min(each, total - n) for n in range(0, total, each)]
+  rng, writer = np.random.default_rng(0), snapshots.Writer()
+  p = vectors.num_weights(arch)
+  written = 0.0
+  for unit, count in enumerate(counts):
+    for epoch in range(epochs):
+      tree = vectors.to_variables(
+          rng.standard_normal((count, p), np.float32), arch)
+      begin = time.perf_counter()
+      writer.save(_path(folder, unit, epoch), tree)
+      writer.wait()  # durable
+      written += time.perf_counter() - begin
+
+  def read(units, networks, snapshot_numbers, *window):
+    return [snapshots.read_vectors(_path(folder, u, e), arch, networks(u),
+                                   *window)
+            for u in units for e in snapshot_numbers]
+
+  every, one, size = range(len(counts)), range(1), 4 * p * epochs * total / 1e6
+  return {
+      'size of all, MB': size,
+      'written and made durable, MB/s': size / written,
+      'one network after one epoch, ms': median_ms(lambda: read(
+          one, lambda _: [counts[0] // 2], one)),
+      f'its trajectory of {epochs} epochs, ms': median_ms(lambda: read(
+          one, lambda _: [counts[0] // 2], range(epochs))),
+      f'5,000 values of {total:,} networks, one epoch, ms': median_ms(
+          lambda: read(every, lambda u: range(counts[u]), one, 20_000,
+                       25_000)),
+      f'all values of {total:,} networks, one epoch, MB/s':
+          4e-6 * p * total / (median_ms(lambda: read(
+              every, lambda u: range(counts[u]), one)) / 1e3)}
+
+
+def _path(folder, unit, epoch):
+  return os.path.join(folder, f'{unit:04d}', f'{epoch:04d}')
+
+
+def median_ms(fn, times=5):
+  """Median milliseconds of a call; the files are in the system's cache."""
+  taken = []
+  for _ in range(times):
+    begin = time.perf_counter()
+    fn()
+    taken.append(1e3 * (time.perf_counter() - begin))
+  return contest.median(taken)
+
+
+if __name__ == '__main__':
+  app.run(main)

@@ -1,0 +1,83 @@
+"""The whole command against bare training: what all the rest costs.
+
+  python -m benchmarks.zoo --networks=64,256,1024
+
+Runs `python -m nws_jax.zoo` on Fashion-MNIST's embedded images, without
+augmentation, evaluated and saved every epoch, with an empty cache of programs
+and again with a full one; between the runs, in turns, the bare training of the
+same network. `kept` is the bare time of its images in the command's own time,
+starting Python included.
+"""
+
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+
+from absl import app, flags
+
+from benchmarks import contest, nets
+from nws_jax.zoo import runtime
+
+_NETWORKS = flags.DEFINE_list('networks', ['64', '256'], 'sizes of the zoos')
+_EPOCHS = flags.DEFINE_integer('epochs', 4, 'of every network')
+_POINT = flags.DEFINE_enum('point', 'smallest', list(nets.POINTS), 'net')
+
+
+def main(_):
+  runtime.start()
+  from benchmarks import jax_nets
+  from nws_jax.zoo import images
+  image_set = images.load('fashion_mnist')
+  arch, batch_size = nets.point(_POINT.value)
+  bare = {'bare': jax_nets.ours(arch, batch_size, image_set, False)}
+  steps = images.an_epoch(image_set) // batch_size
+  results = {}
+  print(contest.machine())
+  for networks in map(int, _NETWORKS.value):
+    with tempfile.TemporaryDirectory() as folder:
+      before = contest.alternate(bare, 3)['bare']
+      cold, _ = run(arch, batch_size, networks, folder, 'cold')
+      between = contest.alternate(bare, 3)['bare']
+      warm, peak = run(arch, batch_size, networks, folder, 'warm')
+      after = contest.alternate(bare, 3)['bare']
+    trained = networks * _EPOCHS.value * steps * batch_size
+    rate = contest.median(between + after)
+    results[networks] = {
+        'seconds': warm, 'seconds_with_compilation': cold,
+        'bare_images_per_second': before + between + after,
+        'images': trained, 'kept': trained / rate / warm, 'peak_mb': peak}
+    print(f'{networks:5} networks: {warm:6.1f} s, {cold:6.1f} s with an empty '
+          f'cache; {trained / warm:,.0f} images/s of {rate:,.0f} bare: '
+          f'{results[networks]["kept"]:.0%} kept; peak {peak:,.0f} MB',
+          flush=True)
+  contest.write('zoo', results)
+
+
+def run(arch, batch_size, networks, folder, name):
+  """(seconds, peak MB of memory) of one run of the command."""
+  config = {
+      'networks': networks, 'epochs': _EPOCHS.value, 'datasets':
+      'fashion_mnist', 'augmentation': False, 'batch_size': batch_size,
+      'filter_size': arch.filter_size, 'depth_conv': arch.depth_conv,
+      'depth_fc': arch.depth_fc, 'width_conv': arch.width_conv,
+      'width_fc': arch.width_fc}
+  begin = time.perf_counter()
+  done = subprocess.run(
+      [sys.executable, '-m', 'nws_jax.zoo', '--config=configs/zoo.py',
+       f'--workdir={os.path.join(folder, name)}',
+       *(f'--config.{k}={v}' for k, v in config.items())],
+      env={**os.environ, 'XDG_CACHE_HOME': os.path.join(folder, 'cache')},
+      capture_output=True, text=True, check=False)
+  seconds = time.perf_counter() - begin
+  if done.returncode or not re.search(rf'{networks} networks', done.stdout):
+    raise SystemExit(f'the command failed:\n{done.stdout}\n{done.stderr}')
+  return seconds, resource.getrusage(
+      resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+
+
+if __name__ == '__main__':
+  app.run(main)

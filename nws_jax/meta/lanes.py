@@ -1,0 +1,144 @@
+"""Trains many models, some at once, and lets them predict.
+
+On a CPU the steps of small models are too short to be shared by cores: each
+core has models of its own.
+"""
+
+import concurrent.futures
+import functools
+import os
+import threading
+
+import jax
+import numpy as np
+
+from nws_jax.meta import classifiers, fit, views
+
+MEMORY = 1 << 30  # bytes that models trained at once may take, about
+LANES = {'cpu': 25}  # models that train at once where more are no faster
+
+
+@functools.lru_cache(maxsize=8)  # cells of one shape share what is compiled
+def build(name, outputs, plan, form):
+  """`fit.map_fit`; `plan.steps` is of no account, `form` is of `views`."""
+  view, more = views.make(name, form)
+  return fit.map_fit(
+      fit.make_fit(classifiers.make(name, outputs, more), view, plan))
+
+
+def run(mapped, shared, tasks, asked, keys, plan, form, kept, progress):
+  """Trains as many models at once as memory allows, on every core.
+
+  Args:
+    mapped: from `build`.
+    shared: what all models see.
+    tasks: `fit.Task` with a leading axis of models.
+    asked: what they predict, each a `fit.Task` like `tasks`.
+    keys: one a model; consumed.
+    plan: `fit.Plan`.
+    form: of `views`.
+    kept: how many models' variables are returned, the first ones.
+    progress: called with (rounds done, models to go).
+
+  Returns:
+    (outputs [models, N, span, S, O] for each of `asked`, the variables of the
+    first `kept` models).
+  """
+  models = len(keys)
+  workers = 1 if form else min(_count_cores(), models)
+  lanes, chunk = _plan_lanes(
+      mapped, shared, tasks, keys, plan, form, -(-models // workers))
+  _compile(mapped, shared, fit.take(tasks, np.arange(lanes)), keys[:lanes])
+  report = _Report(progress, models)
+  parts = [functools.partial(
+      _run_some, mapped, shared, tasks, asked, keys, plan, kept, lanes, chunk,
+      rows, report) for rows in np.array_split(np.arange(models), workers)]
+  said, trained = zip(*_run_all(parts, report))
+  trained = [part for some in trained for part in some]
+  return [np.concatenate(x) for x in zip(*said)], (jax.tree.map(
+      lambda *x: np.concatenate(x)[:kept], *trained) if kept else None)
+
+
+def _count_cores():
+  return len(os.sched_getaffinity(0)) if (
+      jax.default_backend() == 'cpu' and hasattr(os, 'sched_getaffinity')
+  ) else 1
+
+
+def _plan_lanes(mapped, shared, tasks, keys, plan, form, models):
+  """(models that train at once, models of which variables are at hand)."""
+  one = jax.eval_shape(mapped[0], shared, fit.take(tasks, [0]), keys[:1])
+  size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(one.best))
+  size *= 5  # variables, two moments, the best ones, gradients
+  if form:
+    size += 400 * plan.batch * form[0]  # activations of the cnn, about
+  lanes = min(models, max(1, MEMORY // size),
+              LANES.get(jax.default_backend(), models))
+  return lanes, max(lanes, 5 * MEMORY // size // lanes * lanes)
+
+
+def _compile(mapped, shared, tasks, keys):
+  """Compiles all three, together; jit finds them when they are called."""
+  start, advance, predict = mapped
+  state = jax.eval_shape(start, shared, tasks, keys)
+  lowered = [start.lower(shared, tasks, keys),
+             advance.lower(shared, tasks, keys, state),
+             predict.lower(shared, tasks, state.best)]
+  with concurrent.futures.ThreadPoolExecutor(len(lowered)) as pool:
+    list(pool.map(lambda program: program.compile(), lowered))
+
+
+def _run_all(parts, report):
+  """What each of `parts` returns; all end soon where one fails."""
+  if len(parts) == 1:
+    return [parts[0]()]
+  pool = concurrent.futures.ThreadPoolExecutor(len(parts))
+  try:
+    futures = [pool.submit(part) for part in parts]
+    for future in concurrent.futures.as_completed(futures):
+      future.result()
+    return [future.result() for future in futures]
+  except BaseException:
+    report.stopped = True
+    raise
+  finally:
+    pool.shutdown(wait=not report.stopped)
+
+
+def _run_some(mapped, shared, tasks, asked, keys, plan, kept, lanes, chunk,
+              rows, report):
+  """`run` of some models: (outputs for each of `asked`, [variables])."""
+  said, trained = [[] for _ in asked], []
+  for begin in range(0, len(rows), chunk):
+    some = rows[begin:begin + chunk]
+    later = len(rows) - begin - len(some)
+    best = fit.train(
+        mapped, shared, fit.take(tasks, some), keys[some], plan,
+        lambda _, going, later=later: report.tell(rows[0], going + later),
+        lanes)
+    for first in range(0, len(some), lanes):
+      lane = np.minimum(np.arange(first, first + lanes), len(some) - 1)
+      for outputs, task in zip(said, asked):
+        outputs.append(np.asarray(mapped[2](
+            shared, fit.take(task, some[lane]), fit.take(best, lane)))[
+                :len(some) - first])
+    if some[0] < kept:
+      trained.append(best)
+  return [np.concatenate(x) for x in said], trained
+
+
+class _Report:
+  """Adds up what threads tell of their progress."""
+
+  def __init__(self, progress, models):
+    self._progress, self._models, self._rounds = progress, models, 0
+    self._going, self._lock = {}, threading.Lock()
+    self.stopped = False
+
+  def tell(self, worker, going):
+    with self._lock:
+      if self.stopped:
+        raise InterruptedError('another thread has failed')
+      self._going[worker] = going
+      self._rounds += 1
+      self._progress(self._rounds, sum(self._going.values()))

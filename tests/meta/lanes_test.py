@@ -1,0 +1,66 @@
+import jax
+import numpy as np
+import pytest
+
+from nws_jax import errors
+from nws_jax.meta import classifiers, fit, lanes, views, windows
+
+
+def _ask(labels_WxM, rate=1e-2):
+  """(models, what they share, tasks, keys, plan): the label is the value."""
+  models, networks = labels_WxM.shape
+  bank = windows.Bank(*[np.eye(3, dtype=np.float32)[
+      labels_WxM[0]][:, None, None]] * 2)
+  rows = np.tile(np.arange(networks, dtype=np.int32), (models, 1))
+  number = np.full(models, networks, np.int32)
+  tasks = fit.Task(labels_WxM, 0 * number, rows, number, rows, number, rows)
+  plan = fit.Plan(40, 10, 10, 16, rate, 1)
+  mapped = fit.map_fit(fit.make_fit(
+      classifiers.make('fast', 3), windows.look_up(), plan))
+  return mapped, bank, tasks, jax.random.split(jax.random.key(0), models), plan
+
+
+def _run(asked, workers, monkeypatch, progress=lambda rounds, going: None):
+  mapped, bank, tasks, keys, plan = asked
+  monkeypatch.setattr(lanes, '_count_cores', lambda: workers)
+  return lanes.run(mapped, bank, tasks, [tasks], keys, plan, None, 2, progress)
+
+
+def test_cores_share_the_models_and_change_none(monkeypatch):
+  labels_WxM = np.random.default_rng(0).integers(0, 3, (5, 12), np.int32)
+  told = []
+  one, three = (_run(_ask(labels_WxM), n, monkeypatch,
+                     lambda *at: told.append(at)) for n in (1, 3))
+  assert one[0][0].shape == (5, 12, 1, 1, 3)
+  for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(three)):
+    np.testing.assert_allclose(a, b, atol=1e-4)
+  assert len(jax.tree.leaves(one[1])[0]) == 2
+  assert np.abs(one[0][0][0] - one[0][0][1]).max() > 1e-2
+  assert told[-1][1] == 0  # none is left
+
+
+def test_what_fails_on_one_core_fails(monkeypatch):
+  labels_WxM = np.zeros((4, 12), np.int32)
+  with pytest.raises(errors.Damaged, match='diverged'):
+    _run(_ask(labels_WxM, rate=np.inf), 2, monkeypatch)
+
+
+def test_lanes_hold_what_memory_holds(monkeypatch):
+  mapped, bank, tasks, keys, plan = _ask(np.zeros((6, 12), np.int32))
+  monkeypatch.setattr(lanes, 'MEMORY', 1)
+  assert lanes._plan_lanes(mapped, bank, tasks, keys, plan, None, 6) == (1, 1)
+  monkeypatch.setattr(lanes, 'MEMORY', 1 << 30)
+  at_once, at_hand = lanes._plan_lanes(
+      mapped, bank, tasks, keys, plan, None, 6)
+  assert at_once == 6 and at_hand % 6 == 0
+
+
+def test_a_place_says_how_its_bank_will_be_filled(plant, settle):
+  from nws_jax.meta import request as requests
+  request = requests.make(plant(), 'optimizer', settle(window=50))
+  place = requests.make_place(request, requests.load(request))
+  bank = views.fill(place, 'fast', jax.random.key(0))
+  even, parts, size = views.measure_size(place)
+  assert bank.even_MxExSxF.shape[2] == even == views.count_even(place)
+  assert bank.even_MxExSxF.shape[3] % parts == 0
+  assert sum(x.nbytes for x in bank) == size
