@@ -1,7 +1,7 @@
 """Windows a second of the meta-classifiers, against the same in PyTorch.
 
   python -m benchmarks.meta
-  python -m benchmarks.meta --net=fast --rounds=9
+  python -m benchmarks.meta --nets=fast --rounds=9
 
 Ours trains many models at once; PyTorch's eager loop steps the same models one
 after another, with its own threads. First both must say the same loss of the
@@ -10,25 +10,23 @@ they take turns, and the ratio of each round is kept. Needs PyTorch:
 pip install torch. Writes benchmarks/results/meta.json.
 """
 
-import argparse
 import concurrent.futures
 import functools
-import json
 import os
-import pathlib
-import platform
-import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import torch
+from absl import app, flags
 from flax import linen as nn
 
-from benchmarks import torch_readers
+from benchmarks import contest, torch_readers
 from nws_jax.meta import classifiers, fit, transformer
 
+_NETS = flags.DEFINE_list('nets', [], 'fast, transformer, cnn; all if empty')
+_ROUNDS = flags.DEFINE_integer('rounds', 7, 'turns of each')
 LIMIT = 1e-4  # of the difference of losses
 CLASSES, PARTS, LENGTH, VECTOR = 3, 36, 5000, 21_260
 _RATE = 1e-3
@@ -73,8 +71,8 @@ class Ours:
     # Small models: each core has its own, as nws_jax.meta.lanes has it.
     self._workers = len(os.sched_getaffinity(0)) if name == 'fast' else 1
     self._pool = concurrent.futures.ThreadPoolExecutor(self._workers)
-    start = jax.jit(jax.vmap(lambda key: self._net.init(key, self._inputs)))
-    self.variables = _shake(start(keys))
+    start = jax.jit(jax.vmap(self._net.init, in_axes=(0, None)))
+    self.variables = _shake(start(keys, self._inputs))
     parts = np.array_split(np.arange(models), self._workers)
     self._keys = [keys[rows] for rows in parts]
     self._parts = [jax.tree.map(lambda x, r=rows: x[r], self.variables)
@@ -160,7 +158,8 @@ class Torch:
           self._make(v, drop=False).train(train))) for v in self._one])
 
   def _lose(self, model):
-    return nn_loss(model(*self._inputs), self._labels_B)
+    return torch.nn.functional.cross_entropy(
+        model(*self._inputs), self._labels_B)
 
   def infer(self):
     with torch.inference_mode():
@@ -176,17 +175,8 @@ class Torch:
         adam.step()
 
 
-nn_loss = torch.nn.functional.cross_entropy
-
-
-def _time(call):
-  begin = time.perf_counter()
-  call()
-  return time.perf_counter() - begin
-
-
 def _compare(name, rounds):
-  """Rates and ratios of one net: {inference, training, loss_difference}."""
+  """Rates of one net, {infer, train}: and how far the losses are apart."""
   models, batch, steps, draw, more, make = _list_nets()[name]
   rng = np.random.default_rng(0)
   inputs, labels_B = draw(rng, batch), rng.integers(0, CLASSES, batch)
@@ -196,57 +186,37 @@ def _compare(name, rounds):
             for t in (False, True))
   if not off <= LIMIT:
     raise SystemExit(f'{name}: the losses differ by {off:.1e}')
+  print(f'{name}: {models} models, batches of {batch}; losses within {off:.0e}')
   record = {'models': models, 'batch': batch, 'loss_difference': off}
   for what, times in (('infer', 1), ('train', steps)):
-    pairs = []
-    for n in range(rounds + 1):
-      calls = [getattr(x, what) for x in (ours, theirs)]
-      order = (0, 1) if n % 2 else (1, 0)
-      took = {i: _time(calls[i]) for i in order}
-      pairs.append((took[0], took[1]))
-    seconds_Rx2 = np.array(pairs[1:])  # the first compiles
-    ratio_R = seconds_Rx2[:, 1] / seconds_Rx2[:, 0]
-    rate_2 = models * batch * times / np.median(seconds_Rx2, 0)
-    record[what] = {
-        'ours': float(rate_2[0]), 'torch': float(rate_2[1]),
-        'ratio': float(np.median(ratio_R)),
-        'spread': [float(x) for x in np.quantile(ratio_R, (0.25, 0.75))]}
+    rates = contest.alternate({
+        who: contest.Contestant(getattr(x, what), models * batch * times)
+        for who, x in (('ours', ours), ('PyTorch eager', theirs))}, rounds)
+    print(contest.table(rates, 'ours', f'{what}, windows/s'), flush=True)
+    record[what] = {'rates': rates, 'ratio': contest.compare(
+        rates, 'ours', 'PyTorch eager')}
   return record
 
 
-def _measure_dot():
-  """GFLOP/s of one large dot, ours and PyTorch's: the roof."""
+def _measure_dots():
+  """GFLOP/s of a large dot: what bounds a net that is all large dots."""
   n = 2048
   x, y = jnp.ones((n, n)), torch.ones((n, n))
   dot = jax.jit(jnp.matmul)
-  calls = (lambda: jax.block_until_ready(dot(x, x)), lambda: y @ y)
-  found = [[_time(call) for call in calls] for _ in range(6)][1:]
-  return (2 * n**3 / np.median(found, 0) / 1e9).tolist()
+  rates = contest.alternate({
+      'ours': contest.Contestant(
+          lambda: jax.block_until_ready(dot(x, x)), 2e-9 * n**3),
+      'PyTorch': contest.Contestant(lambda: y @ y, 2e-9 * n**3)}, 5)
+  print(contest.table(rates, 'ours', 'a dot, GFLOP/s'))
+  return {name: contest.median(r) for name, r in rates.items()}
 
 
-def main():
-  parser = argparse.ArgumentParser(
-      description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-  parser.add_argument('--net', choices=list(_list_nets()), action='append')
-  parser.add_argument('--rounds', type=int, default=7)
-  parser.add_argument('--out', type=pathlib.Path, default=pathlib.Path(
-      __file__).parent / 'results' / 'meta.json')
-  args = parser.parse_args()
-  result = {'machine': {
-      'cpus': len(os.sched_getaffinity(0)), 'processor': platform.processor(),
-      'jax': jax.__version__, 'torch': torch.__version__,
-      'dot_gflops': dict(zip(('ours', 'torch'), _measure_dot()))}}
-  for name in args.net or _list_nets():
-    result[name] = _compare(name, args.rounds)
-    for what in ('infer', 'train'):
-      r = result[name][what]
-      print(f'{name:<12}{what:<6}{r["ours"]:12,.0f} windows/s, PyTorch '
-            f'{r["torch"]:12,.0f}: {r["ratio"]:.2f} x  (middle half '
-            f'{r["spread"][0]:.2f} to {r["spread"][1]:.2f}), losses within '
-            f'{result[name]["loss_difference"]:.0e}', flush=True)
-  args.out.parent.mkdir(exist_ok=True)
-  args.out.write_text(json.dumps(result, indent=2) + '\n')
+def main(_):
+  results = {'dot_gflops': _measure_dots()}
+  for name in _NETS.value or _list_nets():
+    results[name] = _compare(name, _ROUNDS.value)
+  contest.write('meta', results)
 
 
 if __name__ == '__main__':
-  main()
+  app.run(main)
