@@ -1,0 +1,85 @@
+"""benchmarks/results/*.json -> RESULTS.md: python -m benchmarks.report"""
+
+import json
+import os
+
+from benchmarks import contest
+
+_HERE = os.path.dirname(contest.RESULTS)
+
+
+def main():
+  parts = ['# Results of the last runs\n\nWritten by `python -m '
+           'benchmarks.report` from benchmarks/results/. A ratio is the median '
+           'over rounds in which all contestants took turns, with a 95 % '
+           'interval by bootstrap over rounds.\n']
+  for name in sorted(os.listdir(contest.RESULTS)):
+    with open(os.path.join(contest.RESULTS, name)) as f:
+      record = json.load(f)
+    name = name.removesuffix('.json')
+    show = _SHOW.get(name.split('_')[0])
+    if show:
+      parts.append(f'## {name}\n\n{record["machine"]}; jax {record["jax"]}, '
+                   f'{record["date"]}\n\n' + show(record['results']))
+  path = os.path.join(_HERE, 'RESULTS.md')
+  with open(path, 'w') as f:
+    f.write('\n'.join(parts))
+  print(path)
+
+
+def _table(head, rows):
+  lines = [head, ['---'] * len(head), *rows]
+  return ''.join(f'| {" | ".join(map(str, line))} |\n' for line in lines)
+
+
+def _ratio(three):
+  return '{:.2f} ({:.2f} to {:.2f})'.format(*three)
+
+
+def _show_train(results):
+  others = list(dict.fromkeys(
+      o for r in results.values() for o in r['ours_against']))
+  rows = [[name, r['arch'], r['batch_size'],
+           f'{contest.median(r["images_per_second"]["ours"]):,.0f}',
+           *(_ratio(r['ours_against'][o]) if o in r['ours_against'] else ''
+             for o in others)] for name, r in results.items()]
+  means = [contest.mean([r['ours_against'][o][0] for r in results.values()
+                         if o in r['ours_against']]) for o in others]
+  rows.append(['geometric mean', '', '', '', *(f'{m:.2f}' for m in means)])
+  return _table(['net', 'sizes', 'batch', 'ours, images/s',
+                 *(f'times {o}' for o in others)], rows)
+
+
+def _show_zoo(results):
+  return _table(
+      ['networks', 'seconds', 'with an empty cache', 'of the bare rate', 'MB'],
+      [[n, f'{r["seconds"]:.1f}', f'{r["seconds_with_compilation"]:.1f}',
+        f'{r["kept"]:.0%}', f'{r["peak_mb"]:,.0f}']
+       for n, r in results.items()])
+
+
+def _show_store(results):
+  return _table(['', 'figure'],
+                [[name, f'{v:,.1f}'] for name, v in results.items()])
+
+
+def _show_roofline(results):
+  return _table(
+      ['net', 'images/s', 'MFLOP an image', 'plain', 'MB an image',
+       'of the dot rate', 'plain', 'of the copy rate'],
+      [[name, f'{r["images_per_second"]:,.0f}',
+        f'{r["flops_per_image"] / 1e6:.1f}', f'{r["plain_flops"] / 1e6:.1f}',
+        f'{r["bytes_per_image"] / 1e6:.2f}', f'{r["of_dot_rate"]:.0%}',
+        f'{r["of_dot_rate_plain"]:.0%}', f'{r["of_copy_rate"]:.0%}']
+       for name, r in results.items()])
+
+
+def _show_meta(results):
+  return '```\n' + json.dumps(results, indent=1) + '\n```\n'
+
+
+_SHOW = {'train': _show_train, 'zoo': _show_zoo, 'store': _show_store,
+         'roofline': _show_roofline, 'meta': _show_meta}
+
+if __name__ == '__main__':
+  main()
