@@ -154,6 +154,7 @@ def test_it_stops_early_and_keeps_the_best():
       jax.tree.leaves(after), jax.tree.leaves(state)))  # frozen
 
 
+@pytest.mark.soak
 def test_the_cnn_learns_from_windows():
   labels = np.arange(40) % 2
   decisions, = _decide([labels], 2, name='cnn', steps=60, length=16,
