@@ -140,6 +140,8 @@ def from_record(record):
   Raises:
     errors.Damaged: something is missing, or is no possible value.
   """
+  # Zoos made before there was a choice of convolutions.
+  record = {'convolution': 'banded', **record}
   try:
     values = {f.name: record[f.name] for f in dataclasses.fields(Recipe)}
     values['choices'] = tuple((p.name, tuple(values['choices'][p.name]))
