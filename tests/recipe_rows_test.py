@@ -112,7 +112,7 @@ CHECKS = {
         'Conv layer: k x k cross-correlation,': LAYERS + (
             'zoo/conv_test.py::'
             'test_values_and_gradients_of_the_plain_convolution',
-            'zoo/conv_test.py::test_pooling_after_halves'),
+            'zoo/conv_test.py::test_float32_is_as_good_by_polynomials'),
         'Hidden FC layer: matmul → +': LAYERS + (
             NETWORK + 'test_dropout_keeps_its_share_and_scales_it',),
         'No weight decay, no skip connections.': (
