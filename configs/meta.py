@@ -84,6 +84,7 @@ def _smoke():
 def _published():
   c = _default()
   c.classifier = 'cnn'
+  c.learning_rate = 1e-3
   c.window = 5000
   c.balance = True
   c.steps, c.passes = 0, 50
