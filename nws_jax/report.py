@@ -27,6 +27,10 @@ _OUT = flags.DEFINE_string('out', 'runs/report', 'Folder of the page.',
 _HEADLINE = flags.DEFINE_string(
     'headline', None, 'Make one picture with the main results instead, as this '
     'PNG file.', flag_values=_FLAGS)
+_TABLE = flags.DEFINE_string(
+    'table', None, 'Write the table of all properties instead (how much, what '
+    'else explains it, where, when), as this Markdown file.',
+    flag_values=_FLAGS)
 
 
 def main():
@@ -35,13 +39,17 @@ def main():
   if _FLAGS['meta'].present and not meta.is_dir():
     raise errors.Wrong(f'--meta={meta} is not a folder; give the --workdir of '
                        'python -m nws_jax.meta.')
-  if _HEADLINE.value:
-    path = pathlib.Path(_HEADLINE.value)
-    if path.suffix != '.png':
-      raise errors.Wrong(f'--headline={path} is not a .png file name.')
-    _prepare(path.parent)
-    _write(path, make_headline(zoo, meta))
-    print(f'Headline picture: {path}')
+  for flag, suffix, make in ((_HEADLINE, '.png', make_headline),
+                             (_TABLE, '.md', make_table)):
+    if flag.value:
+      path = pathlib.Path(flag.value)
+      if path.suffix != suffix:
+        raise errors.Wrong(
+            f'--{flag.name}={path} is not a {suffix} file name.')
+      _prepare(path.parent)
+      _write(path, make(zoo, meta))
+      print(path)
+  if _HEADLINE.value or _TABLE.value:
     return
   out = pathlib.Path(_OUT.value)
   _prepare(out)
@@ -57,6 +65,7 @@ def make_page(zoo, meta):
   from nws_jax.pictures import (  # slow to import
     explained,
     explanations,
+    overview,
     page,
     results,
     sections,
@@ -72,6 +81,7 @@ def make_page(zoo, meta):
     return page.build(
         f'{len(members):,} networks, and what their weights tell',
         f'A report on {zoo}', [
+            *filter(None, [overview.describe(*results.read_own(meta, digest))]),
             sections.describe_population(
                 members, metrics, config.get('dataset_source', 'unknown')),
             sections.describe_training(members, metrics),
@@ -89,10 +99,20 @@ def make_headline(zoo, meta):
   """PNG bytes of the picture with the main results, of this zoo alone."""
   from nws_jax.pictures import headline, results, theme  # slow to import
   members, _, _, digest = _open(zoo)
-  found, grids = ([f for f in read(meta) if f.digest == digest] for read in (
-      results.read_results, results.read_ablations))
   with theme.style():
-    return theme.to_png(headline.draw(members, found, grids))
+    return theme.to_png(headline.draw(
+        members, *results.read_own(meta, digest)))
+
+
+def make_table(zoo, meta):
+  """Markdown bytes of the table of all properties, of this zoo alone."""
+  from nws_jax.pictures import overview, results  # slow to import
+  table = overview.tabulate(*results.read_own(meta, _open(zoo)[-1]))
+  if not len(table):
+    raise errors.Wrong(f'{meta} has no result on {zoo}. Make one: '
+                       f'{_command("meta", zoo=zoo, workdir=meta)} '
+                       '--target=optimizer --controls')
+  return overview.to_markdown(table).encode()
 
 
 # What config.json tells beside the keys of a config, or what changes no draw.

@@ -230,6 +230,7 @@ def test_what_is_asked_wrongly_or_damaged_has_its_exit_code(
                      (2, [f'--zoo={zoo}', f'--meta={tmp_path / "none"}']),
                      (2, [f'--zoo={zoo}', f'--out={zoo / "config.json"}']),
                      (2, [f'--zoo={zoo}', '--headline=a.jpg']),
+                     (2, [f'--zoo={zoo}', '--table=a.png']),
                      (1, [f'--zoo={zoo}', f'--meta={meta}'])):
     done = _run('-m', 'nws_jax.report', f'--out={tmp_path / "out"}', *args)
     assert done.returncode == code, (args, done.stderr)

@@ -82,6 +82,12 @@ def read_ablations(folder):
   return sorted(found, key=lambda a: -a.written)
 
 
+def read_own(folder, digest):
+  """(results, ablations) under `folder` of the zoo with this digest alone."""
+  return tuple([f for f in read(folder) if f.digest == digest]
+               for read in (read_results, read_ablations))
+
+
 def keep_first(found, key):
   """(the first of each key, the others): of a list that is newest first."""
   kept, older, seen = [], [], set()

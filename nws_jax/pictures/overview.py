@@ -1,0 +1,107 @@
+"""One row a property: how much of it is read, what else could explain that,
+from where, and from when."""
+
+import math
+
+import pandas as pd
+
+from nws_jax.pictures import page, results, theme
+
+_CONTROLS = ('epoch_0', 'no_statistics', 'accuracy_matched', 'updates_matched',
+             'weight_norm', 'num_weights')
+_LEVEL = 0.05  # of p-values after Holm's correction over a grid
+_SAID = (
+    'One row a property: the score per network (accuracy, or R² of a number) '
+    'with its 95 % interval beside chance; the same before any training, '
+    'without batch norm\'s running statistics, at equal accuracy, at equal '
+    'numbers of updates, and from the weights\' norm or number alone; the '
+    'p-value among shuffled labels; the layer that tells most at the last '
+    'epoch (at the common window where layers differ in length); and the first '
+    'epoch from which on some layer is above chance at every epoch, after '
+    'Holm\'s correction over the grid.')
+
+
+def describe(found, grids):
+  """The section with the table of all properties; None if none was read."""
+  table = tabulate(found, grids)
+  if not len(table):
+    return None
+  shown = dict.fromkeys(set(table.columns) - {
+      'property', 'classifier', 'measure', 'networks', 'best_layer',
+      'from_epoch'}, _show)
+  return page.Section('overview', 'How much, where and when', [
+      page.Table('overview', _SAID, table, shown)])
+
+
+def tabulate(found, grids):
+  """One row a property: DataFrame, NaN where nothing was measured.
+
+  Args:
+    found: `results.Result`s of one zoo. Of a property's the one with the most
+      controls is taken, of equals the newest.
+    grids: `results.Ablation`s of that zoo. Of a property's the newest over
+      layers and epochs is taken.
+  """
+  best, _ = results.keep_first(
+      sorted(found, key=lambda r: (-len(_controls(r)), -r.written)),
+      lambda r: r.target)
+  where = {a.target: a for a in sorted(grids, key=lambda a: a.written)
+           if set(a.axes) == {'layer', 'epoch'} and 'p_holm' in a.cells}
+  rows = []
+  for r in results.sort_by_gain(best):
+    controls = _controls(r)
+    rows.append({
+        'property': r.target, 'classifier': r.classifier,
+        'measure': 'R²' if r.regression else 'accuracy',
+        'read': r.main.value, 'low': r.main.low, 'high': r.main.high,
+        'chance': r.main.chance,
+        **{name: _value(controls.get(name)) for name in _CONTROLS},
+        'shuffled_p': controls.get('shuffled', {}).get('p_value', math.nan),
+        **(_locate(where[r.target].cells) if r.target in where else {})})
+  return pd.DataFrame(rows).dropna(axis='columns', how='all')
+
+
+def to_markdown(table):
+  """The table as GitHub shows it; intervals and chance share their cells."""
+  lines = []
+  for row in table.to_dict('records'):
+    low, high = (_show(row.pop(name)) for name in ('low', 'high'))
+    row['read'] = f'{_show(row["read"])} ({low} – {high})'
+    if 'best_low' in row:
+      low, high = (_show(row.pop(f'best_{name}')) for name in ('low', 'high'))
+      row['best_value'] = f'{_show(row["best_value"])} ({low} – {high})'
+    if not lines:
+      lines += [list(map(theme.words, row)), ['---'] * len(row)]
+    lines.append([_show(v) if isinstance(v, float) else str(v)
+                  for v in row.values()])
+  return ''.join(f'| {" | ".join(cells)} |\n' for cells in lines)
+
+
+def _controls(result):
+  return result.data.get('controls', {})
+
+
+def _value(control):
+  if control is None:
+    return math.nan
+  return float(control.get('accuracy', control.get('value', math.nan)))
+
+
+def _locate(cells):
+  """Where most is told at the last epoch, and from when on something is."""
+  kind = 'common_' if 'common_value' in cells else ''
+  last = cells[cells.epoch == cells.epoch.max()]
+  best = last.loc[last[f'{kind}value'].idxmax()]
+  found = cells[cells[f'{kind}p_holm'] < _LEVEL].epoch.unique()
+  epochs, first = sorted(cells.epoch.unique(), reverse=True), math.nan
+  for epoch in epochs:
+    if epoch not in found:
+      break
+    first = epoch
+  return {'best_layer': best.layer, 'best_value': best[f'{kind}value'],
+          'best_low': best[f'{kind}low'], 'best_high': best[f'{kind}high'],
+          'from_epoch': 'never' if math.isnan(first) else f'{first:.0f}'}
+
+
+def _show(value):
+  return '–' if pd.isna(value) else f'{value:.3f}'

@@ -1,0 +1,69 @@
+import math
+import pathlib
+
+import pandas as pd
+import pytest
+
+from nws_jax.pictures import overview, results
+
+
+def _result(target, value, written=0.0, controls=None, **data):
+  return results.Result(
+      target, 'fast', results.Measure(value, value - 0.1, value + 0.1, 0.25),
+      pathlib.Path('x'), written, 'd', {
+          'kind': 'classification', 'controls': controls or {}, **data})
+
+
+def _grid(target, cells, written=0.0):
+  return results.Ablation(target, 'fast', ('layer', 'epoch'), cells,
+                          pathlib.Path('x'), written, 'd', {})
+
+
+def _cells(p, value):
+  """Two layers and four epochs; fc1 tells `value`, from p < 0.05 on."""
+  return pd.DataFrame([
+      {'layer': layer, 'epoch': e, 'value': 0.99, 'low': 0.9, 'high': 1.0,
+       'p_holm': 0.0, 'common_value': value if layer == 'fc1' else 0.3,
+       'common_low': 0.2, 'common_high': 0.7,
+       'common_p_holm': p[e] if layer == 'fc1' else 1.0}
+      for layer in ('conv1_1', 'fc1') for e in range(4)])
+
+
+def test_the_one_with_controls_counts_and_then_the_newest():
+  controls = {'epoch_0': {'accuracy': 0.26}, 'weight_norm': {'value': 0.4},
+              'shuffled': {'accuracy': 0.2, 'p_value': 0.05}}
+  table = overview.tabulate([
+      _result('optimizer', 0.9, written=3), _result('dataset', 0.5),
+      _result('optimizer', 0.7, controls=controls),
+      _result('optimizer', 0.8, written=1, controls=controls)], [])
+  assert table.property.tolist() == ['optimizer', 'dataset']  # by gain
+  row = table.iloc[0]
+  assert (row['read'], row.low, row.chance, row.epoch_0, row.weight_norm,
+          row.shuffled_p) == (0.8, pytest.approx(0.7), 0.25, 0.26, 0.4, 0.05)
+  assert math.isnan(table.iloc[1].epoch_0)
+  assert 'no_statistics' not in table  # nobody measured it
+  assert not len(overview.tabulate([], []))
+
+
+@pytest.mark.parametrize('p, first', [
+    ((1, 0.01, 0.01, 0.01), '1'), ((0.01,) * 4, '0'), ((1, 1, 1, 1), 'never'),
+    ((0.01, 1, 0.01, 0.01), '2'), ((0.01, 0.01, 0.01, 1), 'never')])
+def test_where_and_when_are_those_of_the_common_window(p, first):
+  table = overview.tabulate(
+      [_result('optimizer', 0.9)], [
+          _grid('optimizer', _cells((1,) * 4, 0.1), written=0),
+          _grid('optimizer', _cells(p, 0.6), written=1)])
+  row, = table.to_dict('records')
+  assert (row['best_layer'], row['best_value'], row['from_epoch']) == (
+      'fc1', 0.6, first)
+
+
+def test_markdown_has_every_row_and_as_many_cells_in_each():
+  table = overview.tabulate(
+      [_result('optimizer', 0.9), _result('dataset', 0.5)],
+      [_grid('optimizer', _cells((1, 0, 0, 0), 0.6))])
+  lines = overview.to_markdown(table).splitlines()
+  assert len(lines) == 4 and len({line.count('|') for line in lines}) == 1
+  assert '0.900 (0.800 – 1.000)' in lines[2] and '0.600 (0.2' in lines[2]
+  assert lines[3].endswith('| – |') or 'nan' not in lines[3]
+  assert overview.describe([], []) is None
