@@ -41,6 +41,7 @@ def _default():
   c.epochs = 10
   c.keep = 'all'  # snapshots of a network, or how many, evenly spread
 
+  # 'auto' on an accelerator: the fewest that fill it, found by running some.
   c.networks_per_program = 'auto'
   c.merge = True  # by masks, networks of several shapes in one program
   c.compile_ahead = True  # the next program, while this one trains

@@ -35,7 +35,7 @@ def run(recipe, workdir, bar):
     errors.Wrong: the request cannot be met; nothing was changed.
     errors.Damaged: what is there is damaged, or it could not be saved.
   """
-  with _open(workdir, recipe, folder.lock) as asked:
+  with _open(workdir, recipe, folder.lock, measured=True) as asked:
     made, left = asked.made, asked.left
     opening.check_disk(workdir, recipe, asked.rows, left)
     opening.settle(workdir, recipe, asked.sets, made)
@@ -67,13 +67,14 @@ class _Asked(NamedTuple):
 
 
 @contextlib.contextmanager
-def _open(workdir, recipe, hold):
+def _open(workdir, recipe, hold, measured=False):
   """Yields the `_Asked` of a request that is possible; writes nothing.
 
   Args:
     workdir: the zoo's folder, which may not be there.
     recipe: `recipe.Recipe`.
     hold: of the folder, the context in which it is looked at.
+    measured: whether widths may be chosen by running something.
   """
   choices = dict(recipe.choices)
   sets = {name: images.load(name, recipe.dataset_source,
@@ -85,7 +86,8 @@ def _open(workdir, recipe, hold):
   with hold(workdir):
     opening.check_config(workdir, recipe, sets)
     rows = recipes.rows(recipe)
-    made, machine = opening.make_plan(workdir, recipe, rows, images_each)
+    made, machine = opening.make_plan(
+        workdir, recipe, rows, images_each, measured)
     yield _Asked(sets, images_each, rows, made, machine,
                  _list_left(workdir, made))
 

@@ -97,7 +97,7 @@ def settle(workdir, recipe, sets, made):
     plan.write(path, made)
 
 
-def make_plan(workdir, recipe, rows, images_each):
+def make_plan(workdir, recipe, rows, images_each, measured):
   """(plan, machine): the plan in the folder, more for what it lacks.
 
   Starts jax the way the plan wants it, and writes nothing.
@@ -107,6 +107,8 @@ def make_plan(workdir, recipe, rows, images_each):
     recipe: `recipe.Recipe`.
     rows: `recipe.rows`.
     images_each: {image set: images of an epoch}.
+    measured: whether widths on an accelerator are chosen by a measurement,
+      where the config leaves them open and no plan is there.
 
   Raises:
     errors.Wrong: the plan is for another machine.
@@ -123,6 +125,12 @@ def make_plan(workdir, recipe, rows, images_each):
         f'{workdir} was begun on {there.devices} {there.platform} devices, but '
         f'{machine.devices} {machine.platform} devices are here. Go on where '
         f'it began, or set JAX_PLATFORMS={there.platform}.')
+  if there:
+    machine = machine._replace(images_a_step=there.images_a_step)
+  elif measured and platform != 'cpu' and not recipe.networks_per_program:
+    from nws_jax.zoo import probe
+    machine = machine._replace(
+        images_a_step=probe.measure(recipe, rows, machine)[0])
   work = price.Work(
       float(np.mean([images_each[row['dataset']] for row in rows])),
       expect_epochs(recipe))

@@ -40,6 +40,7 @@ class Plan(NamedTuple):
   form: str  # how networks are mapped: 'map' or 'vmap' (population.py)
   devices: int
   units: tuple
+  images_a_step: int  # that widths were chosen for, on an accelerator
 
 
 def make(rows, machine, work, width=0, merge=True, queue=1, thins=False):
@@ -55,7 +56,8 @@ def make(rows, machine, work, width=0, merge=True, queue=1, thins=False):
     thins: whether not all of a unit's snapshots are kept.
   """
   form = 'map' if machine.platform == 'cpu' else 'vmap'
-  none = Plan(machine.platform, form, machine.devices, ())
+  none = Plan(machine.platform, form, machine.devices, (),
+              machine.images_a_step)
   return extend(none, rows, machine, work, width, merge, queue, thins)
 
 
@@ -140,7 +142,8 @@ def read(path):
              int(u['batch_size']), int(u['width']), tuple(map(int, u['ids'])))
         for u in record['units'])
     plan = Plan(str(record['platform']), str(record['form']),
-                int(record['devices']), units)
+                int(record['devices']), units,
+                int(record.get('images_a_step', 16384)))
     wrong = _find_wrong(plan)
   except (KeyError, TypeError, ValueError, errors.Wrong) as e:
     raise tables.damaged(path, f'it is no plan ({e!r})') from e

@@ -17,6 +17,7 @@ class Machine(NamedTuple):
   devices: int
   memory: float  # bytes that its networks may use, on all devices together
   disk: float  # bytes that a population may take
+  images_a_step: int = 16384  # that fill an accelerator; `probe` measures it
 
 
 class Work(NamedTuple):
@@ -40,7 +41,6 @@ _RATES = {'cpu': Rates(6e-12, 2.5e-9, 4e-9, 4e-5, 0, 15)}
 # fixed net a second, and what a step's kernels take to be started.
 _ACCELERATOR = Rates(1e-14, 3e-12, 1e-11, 1e-8, 2e-3, 60)
 MOST = 64  # networks of a unit on CPU: how much a kill may lose
-IMAGES_A_STEP = 16384  # that fill an accelerator
 
 
 @functools.lru_cache(maxsize=None)
@@ -114,7 +114,7 @@ def count_bytes(arch, batch_size, platform):
 def choose_width(machine, arch, batch_size):
   """Networks that train at once."""
   most = MOST if machine.platform == 'cpu' else max(
-      1, IMAGES_A_STEP // batch_size)
+      1, machine.images_a_step // batch_size)
   fit = machine.memory / count_bytes(arch, batch_size, machine.platform)
   return int(max(1, min(most, fit)))
 
