@@ -3,15 +3,13 @@
   python -m benchmarks.zoo --networks=64,256,1024
 
 Runs `python -m nws_jax.zoo` on Fashion-MNIST's embedded images, without
-augmentation, evaluated and saved every epoch, with an empty cache of programs
-and again with a full one; between the runs, in turns, the bare training of the
-same network. `kept` is the bare time of its images in the command's own time,
-starting Python included.
+augmentation, evaluated and saved every epoch; the smallest zoo first with an
+empty cache of programs too. Before and after each run, the bare training of
+the same network. `kept` is the bare time of its images in the command's own
+time, starting Python included.
 """
 
 import os
-import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -37,23 +35,25 @@ def main(_):
   steps = images.an_epoch(image_set) // batch_size
   results = {}
   print(contest.machine())
-  for networks in map(int, _NETWORKS.value):
-    with tempfile.TemporaryDirectory() as folder:
-      before = contest.alternate(bare, 3)['bare']
-      cold, _ = run(arch, batch_size, networks, folder, 'cold')
-      between = contest.alternate(bare, 3)['bare']
-      warm, peak = run(arch, batch_size, networks, folder, 'warm')
-      after = contest.alternate(bare, 3)['bare']
-    trained = networks * _EPOCHS.value * steps * batch_size
-    rate = contest.median(between + after)
-    results[networks] = {
-        'seconds': warm, 'seconds_with_compilation': cold,
-        'bare_images_per_second': before + between + after,
-        'images': trained, 'kept': trained / rate / warm, 'peak_mb': peak}
-    print(f'{networks:5} networks: {warm:6.1f} s, {cold:6.1f} s with an empty '
-          f'cache; {trained / warm:,.0f} images/s of {rate:,.0f} bare: '
-          f'{results[networks]["kept"]:.0%} kept; peak {peak:,.0f} MB',
-          flush=True)
+  with tempfile.TemporaryDirectory() as folder:
+    for networks in sorted(map(int, _NETWORKS.value)):
+      cold = None
+      if not results:
+        cold, _ = run(arch, batch_size, networks, folder, 'cold')
+      before = contest.alternate(bare, 5)['bare']
+      warm, peak = run(arch, batch_size, networks, folder, str(networks))
+      rates = before + contest.alternate(bare, 5)['bare']
+      trained = networks * _EPOCHS.value * steps * batch_size
+      results[networks] = {
+          'seconds': warm, 'seconds_with_compilation': cold,
+          'bare_images_per_second': rates, 'images': trained,
+          'kept': trained / contest.median(rates) / warm, 'peak_mb': peak}
+      print(f'{networks:5} networks: {warm:6.1f} s'
+            + (f', {cold:.1f} s with an empty cache' if cold else '')
+            + f'; {trained / warm:,.0f} images/s of '
+            f'{contest.median(rates):,.0f} bare: '
+            f'{results[networks]["kept"]:.0%} kept; peak {peak:,.0f} MB',
+            flush=True)
   contest.write('zoo', results)
 
 
@@ -66,17 +66,21 @@ def run(arch, batch_size, networks, folder, name):
       'depth_fc': arch.depth_fc, 'width_conv': arch.width_conv,
       'width_fc': arch.width_fc}
   begin = time.perf_counter()
-  done = subprocess.run(
-      [sys.executable, '-m', 'nws_jax.zoo', '--config=configs/zoo.py',
-       f'--workdir={os.path.join(folder, name)}',
-       *(f'--config.{k}={v}' for k, v in config.items())],
-      env={**os.environ, 'XDG_CACHE_HOME': os.path.join(folder, 'cache')},
-      capture_output=True, text=True, check=False)
+  log = os.path.join(folder, f'{name}.log')
+  with open(log, 'w') as said:
+    child = subprocess.Popen(
+        [sys.executable, '-m', 'nws_jax.zoo', '--config=configs/zoo.py',
+         f'--workdir={os.path.join(folder, name)}',
+         *(f'--config.{k}={v}' for k, v in config.items())],
+        env={**os.environ, 'XDG_CACHE_HOME': os.path.join(folder, 'cache')},
+        stdout=said, stderr=said)
+    _, status, usage = os.wait4(child.pid, 0)
   seconds = time.perf_counter() - begin
-  if done.returncode or not re.search(rf'{networks} networks', done.stdout):
-    raise SystemExit(f'the command failed:\n{done.stdout}\n{done.stderr}')
-  return seconds, resource.getrusage(
-      resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+  with open(log) as said:
+    text = said.read()
+  if status or f'{networks} networks' not in text:
+    raise SystemExit(f'the command failed:\n{text}')
+  return seconds, usage.ru_maxrss / 1024  # its own, not of runs before
 
 
 if __name__ == '__main__':

@@ -5,13 +5,17 @@
       median test accuracy 0.74, and 0.91 of the Glorot-initialised
   python -m nws_jax.zoo --config=configs/zoo.py:smoke --workdir=/tmp/zoo
       100 networks of two optimizers and two batch sizes, two epochs: 28 s
+  python -m nws_jax.zoo --config=configs/zoo.py:study --workdir=runs/study
+      512 networks of the published fixed architecture on the same sets, eight
+      epochs: what docs/study.md reads
   python -m nws_jax.zoo --config=configs/zoo.py:fixed --workdir=runs/fixed
       nws_fixed: 3,000 networks of one architecture, 20 snapshots each
   python -m nws_jax.zoo --config=configs/zoo.py:main --workdir=runs/main
       nws_main: 13,000 networks of 243 architectures, 20 snapshots each
 
-The last two are the published populations, every line of docs/recipe.md but
-for its section 17. They need the five full image sets (python -m nws_jax.data
+The last two (fixed, main) are the published populations, every line of
+docs/recipe.md but for its section 17. They need the five full image sets
+(python -m nws_jax.data
 --prepare=mnist,fashion_mnist,cifar10,svhn_cropped,stl10) and an accelerator;
 --plan says how many programs, how long, and how much memory and disk, before
 anything runs (on two CPU cores and two of the sets: 14 days and 96 days of
@@ -114,15 +118,22 @@ def _fixed():
   c = _main()
   c.seed = 1  # shares no draw with a network of main
   c.networks = 3000
-  c.filter_size = (5,)
-  c.depth_conv = (3,)
-  c.depth_fc = (2,)
-  c.width_conv = (8,)
-  c.width_fc = (128,)
+  c.update(_FIXED)
   return c
 
 
-PRESETS = {'default': _default, 'smoke': _smoke, 'fixed': _fixed, 'main': _main}
+def _study():
+  c = _default()
+  c.networks = 512
+  c.epochs = 8
+  c.update(_FIXED)
+  return c
+
+
+_FIXED = {'filter_size': (5,), 'depth_conv': (3,), 'depth_fc': (2,),
+          'width_conv': (8,), 'width_fc': (128,)}  # nws_fixed's architecture
+PRESETS = {'default': _default, 'smoke': _smoke, 'study': _study,
+           'fixed': _fixed, 'main': _main}
 
 
 def get_config(preset='default'):

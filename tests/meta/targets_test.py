@@ -150,7 +150,8 @@ def test_select_leaves_out_and_counts(plant):
 @pytest.mark.parametrize('key, value, words', [
     ('classifier', 'tree', 'auto, majority'), ('epochs', '8-9', 'first:last'),
     ('batch_size', 0, 'whole numbers from 1'), ('min_accuracy', 2.0, 'below 1'),
-    ('learning_rate', float('nan'), 'finite numbers'), ('passes', 3, 'exactly one')])
+    ('learning_rate', float('nan'), 'finite numbers'),
+    ('passes', 3, 'exactly one')])
 def test_settings_name_the_key_that_is_wrong(settle, key, value, words):
   with pytest.raises(errors.Wrong, match=f'{key}=.*{words}'):
     settle(**{key: value})

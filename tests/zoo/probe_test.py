@@ -1,8 +1,8 @@
 """Widths by measurement; run on CPU, in the form of accelerators."""
 
 import pytest
-from configs import zoo as presets
 
+from configs import zoo as presets
 from nws_jax import space
 from nws_jax.zoo import opening, plan, price, probe, recipe, runtime
 
