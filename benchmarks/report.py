@@ -77,11 +77,30 @@ def _show_roofline(results):
 
 
 def _show_meta(results):
-  return '```\n' + json.dumps(results, indent=1) + '\n```\n'
+  dots = results.pop('dot_gflops')
+  return _table(
+      ['net', 'models', 'batch', 'what', 'ours, windows/s',
+       'times PyTorch, eager'],
+      [[name, r['models'], r['batch'], what,
+        f'{contest.median(r[what]["rates"]["ours"]):,.0f}',
+        _ratio(r[what]['ratio'])] for name, r in results.items()
+       for what in ('infer', 'train')]) + (
+           '\nA large dot: ' + ', '.join(
+               f'{who} {rate:,.0f} GFLOP/s' for who, rate in dots.items())
+           + '.\n')
+
+
+def _show_strangers(results):
+  names = list(dict.fromkeys(n for r in results.values() for n in r))
+  return _table(
+      ['property', *(n.replace('_', ' ') for n in names)],
+      [[target, *(f'{r[n]:.3g}' if n in r else '' for n in names)]
+       for target, r in results.items()])
 
 
 _SHOW = {'train': _show_train, 'zoo': _show_zoo, 'store': _show_store,
-         'roofline': _show_roofline, 'meta': _show_meta}
+         'roofline': _show_roofline, 'meta': _show_meta,
+         'strangers': _show_strangers}
 
 if __name__ == '__main__':
   main()

@@ -1,0 +1,95 @@
+"""What saved classifiers say of networks held out, and whom they call unlike.
+
+  python -m benchmarks.strangers --zoo=runs/zoo --meta=runs/meta
+
+Asks every classifier under --meta, as `nws_jax.identify` does, about each
+network of the zoo by the models that did not see it: the accuracy and the
+calibration error must be those of its result. Then about weights that are no
+networks: the share of pairs (odd one, network held out) in which the odd one is
+farther (AUROC). Writes benchmarks/results/strangers.json.
+"""
+
+import jax
+import numpy as np
+from absl import app, flags
+from sklearn import metrics
+
+from benchmarks import contest
+from nws_jax import api
+from nws_jax.meta import calibration, identify, opinions
+
+_ZOO = flags.DEFINE_string('zoo', 'runs/zoo', 'that was read')
+_META = flags.DEFINE_string('meta', 'runs/meta', 'classifiers')
+
+
+def main(_):
+  zoo, results = api.Zoo(_ZOO.value), {}
+  print(contest.machine())
+  for classifier in identify.load(_META.value):
+    if classifier.record['zoo']['digest'] != zoo.digest:
+      continue
+    name = classifier.record['target']
+    results[name] = ask(zoo, classifier)
+    print(name, *(f'{k} {v:.3f}' for k, v in results[name].items()), sep='\n  ',
+          flush=True)
+  contest.write('strangers', results)
+
+
+def ask(zoo, classifier):
+  """{figure: value} of one classifier."""
+  record, rng = classifier.record, np.random.default_rng(0)
+  ids = [int(id) for id, (_, fold) in record['sides'].items()
+         if fold is not None]
+  arch = record['architectures'][0]
+  rows = zoo.members.set_index('id').loc[ids]
+  own_NxP = np.stack([zoo.vector(id, record['epochs'][-1]) for id in ids])
+  said = [opinions.answer(classifier, x[None], arch, id)[0]
+          for x, id in zip(own_NxP, ids)]
+  own = np.array([a.strangeness for a in said])
+  found = {'networks': float(len(ids)), 'called_unlike': np.mean(own > 1)}
+  if record['classes']:
+    truth_N = np.array([record['classes'].index(str(x)) if str(x) in
+                        record['classes'] else record['classes'].index(x)
+                        for x in rows[record['target']]])
+    shares_NxK = np.stack([a.shares_K for a in said])
+    found |= {
+        'accuracy': np.mean(shares_NxK.argmax(1) == truth_N),
+        'accuracy_of_result': record['accuracy'],
+        'calibration_error': calibration.describe(
+            shares_NxK, truth_N)['error']}
+  for odd, make in _ODD.items():
+    far = [a.strangeness for a in opinions.answer(
+        classifier, make(rng, own_NxP, classifier.known[arch]), arch)]
+    found[f'auroc_{odd}'] = metrics.roc_auc_score(
+        np.repeat([0, 1], [len(own), len(far)]), np.append(own, far))
+  jax.clear_caches()
+  return {k: float(v) for k, v in found.items()}
+
+
+def _shuffle(rng, x_NxP, borders):
+  """Values of each part in another order, in each network another."""
+  x_NxP = x_NxP.copy()
+  for start, stop in zip(borders, borders[1:]):
+    x_NxP[:, start:stop] = rng.permuted(x_NxP[:, start:stop], axis=1)
+  return x_NxP
+
+
+def _tensors(parts):
+  return [t.start for t in parts] + [parts[-1].stop]
+
+
+def _layers(parts):
+  return [t.start for n, t in enumerate(parts)
+          if not n or t.layer != parts[n - 1].layer] + [parts[-1].stop]
+
+
+_ODD = {
+    'normal_noise': lambda rng, x, parts: rng.normal(
+        0, x.std(), x.shape).astype(np.float32),
+    'shuffled_vector': lambda rng, x, parts: rng.permuted(x, axis=1),
+    'shuffled_layers': lambda rng, x, parts: _shuffle(rng, x, _layers(parts)),
+    'shuffled_tensors': lambda rng, x, parts: _shuffle(rng, x, _tensors(parts)),
+}
+
+if __name__ == '__main__':
+  app.run(main)
