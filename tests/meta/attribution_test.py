@@ -48,8 +48,8 @@ def explained():
   return make
 
 
-CASES = [('optimizer', 'fast'), ('learning_rate', 'fast'),
-         ('optimizer', 'transformer')]
+CASES = [('optimizer', 'fast'), ('learning_rate', 'fast'), pytest.param(
+    ('optimizer', 'transformer'), marks=pytest.mark.soak)]
 
 
 @pytest.mark.parametrize('case', CASES)

@@ -170,7 +170,8 @@ def test_a_diverged_classifier_is_an_error():
     _decide([np.arange(20.)], 1, rate=1e30, steps=40)
 
 
-@pytest.mark.parametrize('patience', [1, 1000])
+@pytest.mark.parametrize('patience', [
+    pytest.param(1, marks=pytest.mark.soak), 1000])
 def test_models_in_a_few_lanes_are_those_in_many(patience):
   labels = np.arange(60) % 3
   source, region = _shared(labels, spread=3.0)

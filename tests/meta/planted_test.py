@@ -65,6 +65,7 @@ def test_bayes_is_what_the_best_reader_reaches():
   assert 0.7 < zoo.bayes() < 0.9
 
 
+@pytest.mark.soak
 def test_the_planted_tensor_is_found_and_no_other(settle):
   assert _find_cells(settle, 0, ('tensor',), layer='bias', effect=2.0,
                      epochs=1, since=0) == {('bias',)}

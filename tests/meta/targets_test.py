@@ -118,6 +118,7 @@ def test_pairs_lie_on_one_side_and_are_even(plant):
     targets.pair(plant().members, 0)
 
 
+@pytest.mark.soak
 def test_networks_of_one_setting_are_told(plant, settle):
   def read(alike):
     zoo = plant(networks=80, replicates=2, epochs=1, effect=0.0, alike=alike)

@@ -31,12 +31,15 @@ def make_batch(b=6):
   return rng.random((b, 32, 32, 3), np.float32), rng.integers(0, 10, b)
 
 
-PAIRS = pytest.mark.parametrize(
-    'arch, activation', tuple(zip(ARCHS, space.ACTIVATIONS)),
-    ids=lambda v: getattr(v, 'name', v))
+def pair(*soak):
+  """Architectures and activations; some of them take long."""
+  return pytest.mark.parametrize('arch, activation', [
+      pytest.param(arch, activation, marks=[pytest.mark.soak] * (n in soak))
+      for n, (arch, activation) in enumerate(zip(ARCHS, space.ACTIVATIONS))],
+      ids=lambda v: getattr(v, 'name', v))
 
 
-@PAIRS
+@pair(1)
 def test_same_as_the_flax_module(arch, activation):
   vector, (x, _) = make_network(arch), make_batch()
   flax = module.Cnn(arch, activation, dropout=0.0)
@@ -69,7 +72,7 @@ def test_same_as_the_flax_module(arch, activation):
   assert np.ptp(np.asarray(got[1]), axis=0).max() > 1e-2  # images differ
 
 
-@PAIRS
+@pair(1, 2)
 def test_gradients_are_those_of_the_flax_module(arch, activation):
   x, labels = make_batch()
   flax = module.Cnn(arch, activation, dropout=0.0)

@@ -166,7 +166,8 @@ def assert_close(a, b, arch, limit):
     assert np.linalg.norm(x - y) <= limit * np.linalg.norm(y) + 1e-9, s
 
 
-@pytest.mark.parametrize('form, devices, m', [('map', 1, 1), ('vmap', 2, 4)])
+@pytest.mark.parametrize('form, devices, m', [
+    pytest.param('map', 1, 1, marks=pytest.mark.soak), ('vmap', 2, 4)])
 def test_another_width_or_form_agrees_in_float64(form, devices, m):
   with jax.enable_x64(True):
     networks = make_networks(4, np.float64)
@@ -179,7 +180,7 @@ def test_another_width_or_form_agrees_in_float64(form, devices, m):
         assert_close(a, b, ARCH, 1e-4)
 
 
-@pytest.mark.soak  # minutes of compilation; one step of it, below, is not
+@pytest.mark.soak  # minutes of compilation, here and below
 def test_a_merge_by_masks_agrees_in_float64():
   envelope = vectors.envelop(SHAPES)
   with jax.enable_x64(True):
@@ -194,6 +195,7 @@ def test_a_merge_by_masks_agrees_in_float64():
       assert_close(merged.slots.m_P[n][places], alone.slots.m_P[0], arch, 1e-4)
 
 
+@pytest.mark.soak
 def test_one_step_of_a_merge_agrees_in_float32():
   envelope, networks = vectors.envelop(SHAPES), make_networks()
   merged, figures = run(networks._replace(sizes=stack_sizes(envelope, 4)), 1,
@@ -217,17 +219,29 @@ def test_a_merged_network_keeps_its_bits_in_any_slot():
 
 
 def test_one_step_agrees_in_float32():
-  """From equal weights: alone, mapped by vmap and by map."""
-  wide = space.Architecture(5, 3, 1, 8, 8)  # by polynomials, and by bands
+  """From equal weights: mapped by map and polynomials, by vmap and bands."""
+  wide = space.Architecture(5, 3, 1, 8, 8)
   by = [conv.choose(conv.FORMS[form], 5, 8, 16, True).tiling.toom_cook
         for form in ('map', 'vmap')]
   assert by == [True, False]
-  networks = make_networks()  # 20 images an epoch: one step
-  (a, loss_a), (b, loss_b) = (run(networks, 1, wide, form, a_class=2)
-                              for form in ('map', 'vmap'))
-  assert a.step.tolist() == [1, 1, 1, 1]
-  np.testing.assert_allclose(loss_a.train_loss, loss_b.train_loss, rtol=1e-4)
-  for x, y in zip(a.slots.m_P, b.slots.m_P):
+  networks, data, key = make_networks(), make_data(), jax.random.key(7)
+  index_MxB = data.start_S[networks.dataset][:, None] + np.arange(16)
+
+  def step(form):
+    static = make_static(wide, form=conv.FORMS[form])
+
+    def one(network, images, labels):
+      state = train.init(static, key, network)
+      new, loss, _ = train.update(static, key, network, state, images, labels,
+                                  network.learning_rate, None)
+      return new.slots.m_P, loss
+    return jax.jit(population.over(one, form))(
+        networks, data.images_NxHxWxC[index_MxB], data.labels_N[index_MxB])
+
+  (a, loss_a), (b, loss_b) = map(step, ('map', 'vmap'))
+  np.testing.assert_allclose(loss_a, loss_b, rtol=1e-4)
+  assert len(set(np.asarray(loss_a).tolist())) == 4
+  for x, y in zip(a, b):
     assert_close(x, y, wide, 1e-4)
 
 
@@ -246,6 +260,7 @@ def test_weight_decay_takes_its_share_off_the_kernels():
   assert np.abs(want).max() > 1e-5
 
 
+@pytest.mark.soak
 def test_evaluation_by_augmented_images_differs_where_they_are():
   networks = make_networks()
   _, plain = run(networks, 0)
