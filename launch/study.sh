@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# The population of docs/study.md and every number there:
+# bash launch/study.sh. Begun again, it makes what is not there yet.
+set -euo pipefail
+zoo=${1:-runs/study} meta=${2:-runs/study_meta} docs=${3:-docs}
+python -m nws_jax.zoo --config=configs/zoo.py:study --workdir="$zoo"
+for target in initialization activation optimizer dataset augmentation \
+    batch_size learning_rate; do
+  read=(python -m nws_jax.meta --zoo="$zoo" --target="$target")
+  "${read[@]}" --workdir="$meta/whole" --window=92868 --controls
+  "${read[@]}" --workdir="$meta/whole" --ablate=layer,epoch
+  "${read[@]}" --workdir="$meta/local" --nocontrols
+done
+for kind in whole local; do
+  python -m nws_jax.report --zoo="$zoo" --meta="$meta/$kind" \
+    --table="$docs/study_$kind.md"
+done
+python -m nws_jax.report --zoo="$zoo" --meta="$meta/whole" \
+  --headline="$docs/study.png"
+python -m nws_jax.report --zoo="$zoo" --meta="$meta/whole" --out="$meta/report"
