@@ -1,7 +1,8 @@
 """What training costs: seconds, memory and disk, before anything runs.
 
-The rates were fitted to measurements (BUILD.md); they decide nothing but
-widths and which architectures share a program.
+The rates of CPU were fitted to training on the machine of
+benchmarks/RESULTS.md; they decide nothing but widths and which architectures
+share a program.
 """
 
 import functools
