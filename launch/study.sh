@@ -7,9 +7,12 @@ python -m nws_jax.zoo --config=configs/zoo.py:study --workdir="$zoo"
 for target in initialization activation optimizer dataset augmentation \
     batch_size learning_rate; do
   read=(python -m nws_jax.meta --zoo="$zoo" --target="$target")
-  "${read[@]}" --workdir="$meta/whole" --window=92868 --controls
-  "${read[@]}" --workdir="$meta/whole" --ablate=layer,epoch
+  "${read[@]}" --workdir="$meta/whole" --window=92868 --controls \
+    --config.members=3
   "${read[@]}" --workdir="$meta/local" --nocontrols
+  "${read[@]}" --workdir="$meta/whole" --ablate=layer,epoch \
+    --config.grid_members=1 --config.windows_per_network=4 \
+    --config.windows_drawn=4
 done
 for kind in whole local; do
   python -m nws_jax.report --zoo="$zoo" --meta="$meta/$kind" \

@@ -45,7 +45,7 @@ def run(mapped, shared, tasks, asked, keys, plan, form, kept, progress):
     first `kept` models).
   """
   models = len(keys)
-  workers = 1 if form else min(_count_cores(), models)
+  workers = 1 if form else min(count_cores(), models)
   lanes, chunk = _plan_lanes(
       mapped, shared, tasks, keys, plan, form, -(-models // workers))
   _compile(mapped, shared, fit.take(tasks, np.arange(lanes)), keys[:lanes])
@@ -59,7 +59,8 @@ def run(mapped, shared, tasks, asked, keys, plan, form, kept, progress):
       lambda *x: np.concatenate(x)[:kept], *trained) if kept else None)
 
 
-def _count_cores():
+def count_cores():
+  """Threads that can work side by side: an accelerator's work is in one."""
   return len(os.sched_getaffinity(0)) if (
       jax.default_backend() == 'cpu' and hasattr(os, 'sched_getaffinity')
   ) else 1

@@ -22,7 +22,7 @@ def _ask(labels_WxM, rate=1e-2):
 
 def _run(asked, workers, monkeypatch, progress=lambda rounds, going: None):
   mapped, bank, tasks, keys, plan = asked
-  monkeypatch.setattr(lanes, '_count_cores', lambda: workers)
+  monkeypatch.setattr(lanes, 'count_cores', lambda: workers)
   return lanes.run(mapped, bank, tasks, [tasks], keys, plan, None, 2, progress)
 
 
