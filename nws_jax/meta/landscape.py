@@ -7,15 +7,13 @@ quartiles, held at five deviations, and drawn by their two principal components;
 and by UMAP where umap-learn is installed. Networks are read a few at a time.
 """
 
-import functools
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from nws_jax import errors
-from nws_jax.meta import features, reading
+from nws_jax.meta import reading, windows
 
 MOST = 2000  # networks; the map of more is no clearer
 _MEMORY = 64 << 20  # bytes of vectors that are read at once
@@ -93,13 +91,12 @@ def _describe_all(vectors_NxP, part_P, parts):
   padded = np.zeros((1 << (count - 1).bit_length(), vectors_NxP.shape[1]),
                     np.float32)
   padded[:count] = vectors_NxP
-  return np.asarray(_describe(jnp.asarray(padded), part_P, parts))[:count]
-
-
-@functools.partial(jax.jit, static_argnames='parts')
-def _describe(vectors_NxP, part_P, parts):
-  return jax.lax.map(
-      lambda vector_P: features.describe(vector_P, part_P, parts), vectors_NxP)
+  source = windows.Source(jnp.asarray(padded)[:, None],
+                          jnp.asarray(part_P)[None],
+                          np.zeros(len(padded), np.int32))
+  return np.asarray(windows.describe(
+      source, np.zeros((len(padded), 1, 1), np.int32), np.arange(parts),
+      length=padded.shape[1], parts=parts))[:count, 0, 0]
 
 
 def standardise(rows_NxC):

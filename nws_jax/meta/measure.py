@@ -5,7 +5,6 @@ held back. Its folds and members, and all trials that look alike, are trained
 together.
 """
 
-import concurrent.futures
 import functools
 from typing import Any, NamedTuple
 
@@ -163,9 +162,7 @@ def _share(places, trials, some, kind, key):
   numbers = list(dict.fromkeys(trials[t].place for t in some))
   if kind[1]:
     return views.share_vectors(places[numbers[0]], *kind), {numbers[0]: 0}
-  with concurrent.futures.ThreadPoolExecutor(lanes.count_cores()) as pool:
-    banks = list(pool.map(
-        lambda n: views.fill(places[n], kind[0], key), numbers))
+  banks = [views.fill(places[n], kind[0], key) for n in numbers]
   starts = np.cumsum([0] + [b.even_MxExSxF.shape[1] for b in banks])
   return (windows.Bank(*(views.join([b[i] for b in banks]) for i in (0, 1))),
           dict(zip(numbers, starts.tolist())))

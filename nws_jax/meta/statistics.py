@@ -55,7 +55,8 @@ def _summarise(values_L, part_L, parts):
   columns = jnp.stack([mean, variance, sums(scaled_L**3) / some,
                        sums(scaled_L**4) / some], 1)
   described = jnp.concatenate(
-      [columns, features.find_quantiles(values_L, part_L, count, _LEVELS)], 1)
+      [columns, features.find_quantiles(
+          features.sort(values_L, part_L), count, _LEVELS)], 1)
   return jnp.where(count[:, None] > 0, described, jnp.nan)
 
 

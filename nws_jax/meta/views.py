@@ -154,7 +154,7 @@ def fill(place, name, key):
   if looks.layout:
     number_P, parts = frame.number_P, frame.parts
   describe = functools.partial(
-      windows.describe, source, number_P=jnp.asarray(number_P),
+      windows.describe, source, number_P=number_P,
       length=looks.length, parts=parts, by=statistics.describe
       if name in settings.STATISTICS else features.describe)
   even_MxS = jax.vmap(lambda low, high: windows.space_starts(

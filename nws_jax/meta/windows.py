@@ -5,7 +5,9 @@ and cut under jit where it is used. Starts are uniform in low ... high - L, both
 ends included (docs/recipe.md, section 11). Values are not normalised.
 """
 
+import concurrent.futures
 import functools
+import os
 from typing import NamedTuple
 
 import jax
@@ -172,7 +174,6 @@ def look_up():
   return fit.View(pick, lambda bank, m, e: bank.even_MxExSxF[m, e])
 
 
-@functools.partial(jax.jit, static_argnames=('length', 'parts', 'by'))
 def describe(source, starts_MxExS, number_P, *, length, parts,
              by=features.describe):
   """Describes windows of every network and snapshot: [M, E, S, F].
@@ -186,20 +187,65 @@ def describe(source, starts_MxExS, number_P, *, length, parts,
     parts: how many there are.
     by: `features.describe`, or what takes and gives the like.
   """
-  def look(m, e, start):
+  networks, snapshots, count = starts_MxExS.shape
+  m_N, e_N = np.divmod(np.arange(networks * snapshots, dtype=np.int32),
+                       np.int32(snapshots))
+  starts_NxS = np.asarray(starts_MxExS).reshape(-1, count)
+  number_P = np.asarray(number_P)
+  look = functools.partial(_describe, source, number_P, length=length,
+                           parts=parts, by=by)
+  if by is features.describe and jax.default_backend() == 'cpu':
+    described = _describe_on_cores(source, look, m_N, e_N, starts_NxS,
+                                   number_P, length, parts)
+  else:
+    described = look(m_N, e_N, starts_NxS, None)
+  return described.reshape(networks, snapshots, count, -1)
+
+
+_CHUNK = 1 << 22  # values of windows that are sorted before they are described
+
+
+def _describe_on_cores(source, look, m_N, e_N, starts_NxS, number_P, length,
+                       parts):
+  """The same, some snapshots at a time and sorted by the host."""
+  weights_MxExP, parts_AxP, layout_M = map(np.asarray, source)
+  each = min(len(m_N), max(1, _CHUNK // (length * starts_NxS.shape[1])))
+
+  def some(first):
+    rows = np.minimum(np.arange(first, first + each), len(m_N) - 1)
+    ordered = [[features.sort_on_host(
+        weights_MxExP[m_N[n], e_N[n], s:s + length], number_parts(
+            parts_AxP[layout_M[m_N[n]], s:s + length], number_P, parts, np))
+        for s in starts_NxS[n].tolist()] for n in rows]
+    return look(m_N[rows], e_N[rows], starts_NxS[rows], np.array(ordered))
+
+  begins = range(0, len(m_N), each)
+  done = [some(0)]  # compiled once, before threads ask for it
+  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    done += pool.map(some, begins[1:])
+  return jnp.concatenate(done)[:len(m_N)]
+
+
+def number_parts(part_L, number_P, parts, xp=jnp):
+  """The number of each value's part, or of its stretch of the window."""
+  if number_P.size:
+    return xp.asarray(number_P)[part_L]
+  return xp.arange(len(part_L)) * parts // len(part_L)
+
+
+@functools.partial(jax.jit, static_argnames=('length', 'parts', 'by'))
+def _describe(source, number_P, m_N, e_N, starts_NxS, ordered_NxSxL, *, length,
+              parts, by):
+  def look(m, e, start, *ordered):
     part_L = jax.lax.dynamic_slice(
         source.parts_AxP, (source.layout_M[m], start), (1, length))[0]
-    part_L = (number_P[part_L] if number_P.size
-              else jnp.arange(length) * parts // length)
-    return by(
-        window(source.weights_MxExP, m, e, start, length), part_L, parts)
+    return by(window(source.weights_MxExP, m, e, start, length),
+              number_parts(part_L, number_P, parts), parts, *ordered)
 
   def describe_snapshot(at):
-    m, e, starts_S = at
-    return jax.vmap(lambda start: look(m, e, start))(starts_S)
+    m, e, starts_S, *ordered = at
+    return jax.vmap(lambda start, *ordered: look(m, e, start, *ordered))(
+        starts_S, *ordered)
 
-  networks, snapshots, count = starts_MxExS.shape
-  m_N, e_N = jnp.divmod(jnp.arange(networks * snapshots), snapshots)
-  described = jax.lax.map(
-      describe_snapshot, (m_N, e_N, starts_MxExS.reshape(-1, count)))
-  return described.reshape(networks, snapshots, count, -1)
+  ordered = () if ordered_NxSxL is None else (ordered_NxSxL,)
+  return jax.lax.map(describe_snapshot, (m_N, e_N, starts_NxS, *ordered))

@@ -12,6 +12,9 @@ from nws_jax.meta import features
 def test_parts_are_described_as_numpy_would(parts, seed):
   part_L = np.sort(parts)
   window_L = np.random.default_rng(seed).normal(size=30).astype(np.float32)
+  ordered_L = features.sort(jnp.asarray(window_L), jnp.asarray(part_L))
+  np.testing.assert_array_equal(
+      features.sort_on_host(window_L, part_L), ordered_L)
   got = np.asarray(features.describe(
       jnp.asarray(window_L), jnp.asarray(part_L), 4)).reshape(4, -1)
   for part in range(4):

@@ -92,6 +92,22 @@ def test_an_empty_side_is_refused(plant):
     windows.split(plant(networks=3).members)
 
 
+@pytest.mark.parametrize('chunk', [1, 300, 1 << 22])
+@pytest.mark.parametrize('number_P', [np.arange(3), np.zeros(0, int)])
+def test_sorted_by_the_host_or_on_the_device(monkeypatch, chunk, number_P):
+  rng = np.random.default_rng(0)
+  weights = rng.normal(size=(5, 2, 40)).astype(np.float32)
+  source = _source(weights, np.repeat([0, 1, 2], [15, 5, 20]))
+  starts = rng.integers(0, 30, (5, 2, 4))
+  found = []
+  for backend in ('gpu', 'cpu'):
+    monkeypatch.setattr(windows, '_CHUNK', chunk)
+    monkeypatch.setattr(jax, 'default_backend', lambda b=backend: b)
+    found.append(windows.describe(source, starts, number_P, length=10, parts=3))
+  np.testing.assert_allclose(*found, rtol=1e-6)
+  assert found[0].shape[:3] == (5, 2, 4)
+
+
 def test_descriptions_are_of_the_windows_they_name():
   rng = np.random.default_rng(0)
   weights = rng.normal(size=(3, 2, 40)).astype(np.float32)
