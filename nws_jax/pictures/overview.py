@@ -9,15 +9,16 @@ from nws_jax.pictures import page, results, theme
 
 _CONTROLS = ('epoch_0', 'no_statistics', 'accuracy_matched', 'updates_matched',
              'weight_norm', 'num_weights')
+_INTERVALS = {'read': '', 'tells': 'tells_', 'common_tells': 'common_tells_'}
 _LEVEL = 0.05  # of p-values after Holm's correction over a grid
 _SAID = (
     'One row a property: the score per network (accuracy, or R² of a number) '
     'with its 95 % interval beside chance; the same before any training, '
     'without batch norm\'s running statistics, at equal accuracy, at equal '
     'numbers of updates, and from the weights\' norm or number alone; the '
-    'p-value among shuffled labels; the layer that tells most at the last '
-    'epoch (at the common window where layers differ in length); and the first '
-    'epoch from which on some layer is above chance at every epoch, after '
+    'p-value among shuffled labels; the layer that alone tells most at the '
+    'last epoch, and the same where all layers have one window; and the first '
+    'epoch from which on some layer is above chance after every epoch, after '
     'Holm\'s correction over the grid.')
 
 
@@ -27,7 +28,7 @@ def describe(found, grids):
   if not len(table):
     return None
   shown = dict.fromkeys(set(table.columns) - {
-      'property', 'classifier', 'measure', 'networks', 'best_layer',
+      'property', 'classifier', 'measure', 'layer', 'common_layer',
       'from_epoch'}, _show)
   return page.Section('overview', 'How much, where and when', [
       page.Table('overview', _SAID, table, shown)])
@@ -62,14 +63,14 @@ def tabulate(found, grids):
 
 
 def to_markdown(table):
-  """The table as GitHub shows it; intervals and chance share their cells."""
+  """The table as GitHub shows it; a number and its interval share a cell."""
   lines = []
   for row in table.to_dict('records'):
-    low, high = (_show(row.pop(name)) for name in ('low', 'high'))
-    row['read'] = f'{_show(row["read"])} ({low} – {high})'
-    if 'best_low' in row:
-      low, high = (_show(row.pop(f'best_{name}')) for name in ('low', 'high'))
-      row['best_value'] = f'{_show(row["best_value"])} ({low} – {high})'
+    for name, prefix in _INTERVALS.items():
+      if f'{prefix}low' in row:
+        low, high = (
+            _show(row.pop(f'{prefix}{end}')) for end in ('low', 'high'))
+        row[name] = f'{_show(row[name])} ({low} – {high})'
     if not lines:
       lines += [list(map(theme.words, row)), ['---'] * len(row)]
     lines.append([_show(v) if isinstance(v, float) else str(v)
@@ -89,18 +90,22 @@ def _value(control):
 
 def _locate(cells):
   """Where most is told at the last epoch, and from when on something is."""
-  kind = 'common_' if 'common_value' in cells else ''
-  last = cells[cells.epoch == cells.epoch.max()]
-  best = last.loc[last[f'{kind}value'].idxmax()]
-  found = cells[cells[f'{kind}p_holm'] < _LEVEL].epoch.unique()
-  epochs, first = sorted(cells.epoch.unique(), reverse=True), math.nan
-  for epoch in epochs:
+  found = cells[cells.p_holm < _LEVEL].epoch.unique()
+  first = math.nan
+  for epoch in sorted(cells.epoch.unique(), reverse=True):
     if epoch not in found:
       break
     first = epoch
-  return {'best_layer': best.layer, 'best_value': best[f'{kind}value'],
-          'best_low': best[f'{kind}low'], 'best_high': best[f'{kind}high'],
-          'from_epoch': 'never' if math.isnan(first) else f'{first:.0f}'}
+  last, where = cells[cells.epoch == cells.epoch.max()], {}
+  for kind in ('', 'common_'):
+    if f'{kind}value' in cells:
+      best = last.loc[last[f'{kind}value'].idxmax()]
+      where |= {f'{kind}layer': best.layer,
+                f'{kind}tells': best[f'{kind}value'],
+                f'{kind}tells_low': best[f'{kind}low'],
+                f'{kind}tells_high': best[f'{kind}high']}
+  return where | {
+      'from_epoch': 'never' if math.isnan(first) else f'{first:.0f}'}
 
 
 def _show(value):

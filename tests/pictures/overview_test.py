@@ -22,10 +22,10 @@ def _grid(target, cells, written=0.0):
 def _cells(p, value):
   """Two layers and four epochs; fc1 tells `value`, from p < 0.05 on."""
   return pd.DataFrame([
-      {'layer': layer, 'epoch': e, 'value': 0.99, 'low': 0.9, 'high': 1.0,
-       'p_holm': 0.0, 'common_value': value if layer == 'fc1' else 0.3,
-       'common_low': 0.2, 'common_high': 0.7,
-       'common_p_holm': p[e] if layer == 'fc1' else 1.0}
+      {'layer': layer, 'epoch': e, 'value': value if layer == 'fc1' else 0.3,
+       'low': 0.2, 'high': 0.7, 'p_holm': p[e] if layer == 'fc1' else 1.0,
+       'common_value': 0.4 if layer == 'fc1' else 0.5, 'common_low': 0.1,
+       'common_high': 0.8, 'common_p_holm': 0.0}
       for layer in ('conv1_1', 'fc1') for e in range(4)])
 
 
@@ -48,14 +48,14 @@ def test_the_one_with_controls_counts_and_then_the_newest():
 @pytest.mark.parametrize('p, first', [
     ((1, 0.01, 0.01, 0.01), '1'), ((0.01,) * 4, '0'), ((1, 1, 1, 1), 'never'),
     ((0.01, 1, 0.01, 0.01), '2'), ((0.01, 0.01, 0.01, 1), 'never')])
-def test_where_and_when_are_those_of_the_common_window(p, first):
+def test_where_is_told_twice_and_when_lasts(p, first):
   table = overview.tabulate(
       [_result('optimizer', 0.9)], [
           _grid('optimizer', _cells((1,) * 4, 0.1), written=0),
           _grid('optimizer', _cells(p, 0.6), written=1)])
   row, = table.to_dict('records')
-  assert (row['best_layer'], row['best_value'], row['from_epoch']) == (
-      'fc1', 0.6, first)
+  assert (row['layer'], row['tells'], row['from_epoch']) == ('fc1', 0.6, first)
+  assert (row['common_layer'], row['common_tells']) == ('conv1_1', 0.5)
 
 
 def test_markdown_has_every_row_and_as_many_cells_in_each():
@@ -64,6 +64,6 @@ def test_markdown_has_every_row_and_as_many_cells_in_each():
       [_grid('optimizer', _cells((1, 0, 0, 0), 0.6))])
   lines = overview.to_markdown(table).splitlines()
   assert len(lines) == 4 and len({line.count('|') for line in lines}) == 1
-  assert '0.900 (0.800 – 1.000)' in lines[2] and '0.600 (0.2' in lines[2]
-  assert lines[3].endswith('| – |') or 'nan' not in lines[3]
+  assert '0.900 (0.800 – 1.000)' in lines[2]
+  assert '0.600 (0.200 – 0.700)' in lines[2] and 'nan' not in lines[3]
   assert overview.describe([], []) is None
