@@ -12,26 +12,33 @@ _CONTROLS = ('epoch_0', 'no_statistics', 'accuracy_matched', 'updates_matched',
 _INTERVALS = {'read': '', 'tells': 'tells_', 'common_tells': 'common_tells_'}
 _LEVEL = 0.05  # of p-values after Holm's correction over a grid
 _SAID = (
-    'One row a property: the score per network (accuracy, or R² of a number) '
-    'with its 95 % interval beside chance; the same before any training, '
-    'without batch norm\'s running statistics, at equal accuracy, at equal '
-    'numbers of updates, and from the weights\' norm or number alone; the '
-    'p-value among shuffled labels; the layer that alone tells most at the '
-    'last epoch, and the same where all layers have one window; and the first '
-    'epoch from which on some layer is above chance after every epoch, after '
-    'Holm\'s correction over the grid.')
+    'How much: the score per network (accuracy, or R² of a number) with its '
+    '95 % interval beside chance; the same before any training, without batch '
+    'norm\'s running statistics, at equal accuracy, at equal numbers of '
+    'updates, and from the weights\' norm or number alone; and the p-value '
+    'among shuffled labels.')
+_WHERE = (
+    'Where and when: the layer that alone tells most at the last epoch; the '
+    'same where all layers have one window; and the first epoch from which on '
+    'some layer is above chance after every epoch, after Holm\'s correction '
+    'over the grid.')
+_WORDS = {'property', 'classifier', 'measure', 'layer', 'common_layer',
+          'from_epoch'}  # columns that are not numbers
 
 
 def describe(found, grids):
-  """The section with the table of all properties; None if none was read."""
+  """The section with the tables of all properties; None if none was read."""
   table = tabulate(found, grids)
   if not len(table):
     return None
-  shown = dict.fromkeys(set(table.columns) - {
-      'property', 'classifier', 'measure', 'layer', 'common_layer',
-      'from_epoch'}, _show)
-  return page.Section('overview', 'How much, where and when', [
-      page.Table('overview', _SAID, table, shown)])
+  shown = dict.fromkeys(set(table.columns) - _WORDS, _show)
+  cut = list(table).index('layer') if 'layer' in table else len(table.columns)
+  blocks = [page.Table('overview', _SAID, table.iloc[:, :cut], shown)]
+  if cut < len(table.columns):
+    where = table.iloc[:, [0, *range(cut, len(table.columns))]]
+    blocks.append(page.Table(
+        'overview_where', _WHERE, where.dropna(subset=['layer']), shown))
+  return page.Section('overview', 'How much, where and when', blocks)
 
 
 def tabulate(found, grids):

@@ -67,3 +67,15 @@ def test_markdown_has_every_row_and_as_many_cells_in_each():
   assert '0.900 (0.800 – 1.000)' in lines[2]
   assert '0.600 (0.200 – 0.700)' in lines[2] and 'nan' not in lines[3]
   assert overview.describe([], []) is None
+
+
+def test_the_page_has_where_and_when_in_a_table_of_their_own():
+  found = [_result('optimizer', 0.9), _result('dataset', 0.5)]
+  much, where = overview.describe(
+      found, [_grid('dataset', _cells((1, 0, 0, 0), 0.6))]).blocks
+  assert much.frame.property.tolist() == ['optimizer', 'dataset']
+  assert where.frame.property.tolist() == ['dataset']
+  assert {'layer', 'from_epoch'} <= set(where.frame) and (
+      'layer' not in much.frame)
+  alone, = overview.describe(found, []).blocks
+  assert 'read' in alone.frame
