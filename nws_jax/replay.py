@@ -57,7 +57,7 @@ def train_alone(recipe, sets, made, unit, id, evaluations, done):
     evaluations: how many there are.
     done: test figures after the last are of all images.
   """
-  from nws_jax.zoo import dataset, driver, population, runtime
+  from nws_jax.zoo import dataset, inputs, population, runtime
   from nws_jax.zoo import recipe as recipes
   platform, _ = runtime.start(made.devices)  # nothing used jax before
   import jax
@@ -66,9 +66,9 @@ def train_alone(recipe, sets, made, unit, id, evaluations, done):
       dataset.pack(sets.values(), recipe.test_part), recipe.seed, made.form,
       devices[:made.devices if made.devices <= len(devices) else 1])
   row = recipes.rows(recipe)[id]
-  networks_M = driver.networks(recipe, [row], unit.width, unit.arch)
+  networks_M = inputs.networks(recipe, [row], unit.width, unit.arch)
   program = population.build(
-      driver.static_of(recipe, unit, made.form), stage, networks_M)
+      inputs.static_of(recipe, unit, made.form), stage, networks_M)
   place = unit.place(space.architecture(row))
   placed, state = stage.place((networks_M, program.blank()))
   state = program.reset(placed, state, stage.place(networks_M.active))

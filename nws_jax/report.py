@@ -81,7 +81,8 @@ def make_page(zoo, meta):
     return page.build(
         f'{len(members):,} networks, and what their weights tell',
         f'A report on {zoo}', [
-            *filter(None, [overview.describe(*results.read_own(meta, digest))]),
+            *filter(None, [overview.describe(*results.keep_own(
+                digest, found, grids))]),
             sections.describe_population(
                 members, metrics, config.get('dataset_source', 'unknown')),
             sections.describe_training(members, metrics),
@@ -101,13 +102,16 @@ def make_headline(zoo, meta):
   members, _, _, digest = _open(zoo)
   with theme.style():
     return theme.to_png(headline.draw(
-        members, *results.read_own(meta, digest)))
+        members, *results.keep_own(digest, results.read_results(meta),
+                                   results.read_ablations(meta))))
 
 
 def make_table(zoo, meta):
   """Markdown bytes of the table of all properties, of this zoo alone."""
   from nws_jax.pictures import overview, results  # slow to import
-  table = overview.tabulate(*results.read_own(meta, _open(zoo)[-1]))
+  table = overview.tabulate(*results.keep_own(
+      _open(zoo)[-1], results.read_results(meta),
+      results.read_ablations(meta)))
   if not len(table):
     raise errors.Wrong(f'{meta} has no result on {zoo}. Make one: '
                        f'{_command("meta", zoo=zoo, workdir=meta)} '

@@ -6,13 +6,12 @@ core has models of its own.
 
 import concurrent.futures
 import functools
-import os
 import threading
 
 import jax
 import numpy as np
 
-from nws_jax.meta import classifiers, fit, views
+from nws_jax.meta import classifiers, cores, fit, views
 
 MEMORY = 1 << 30  # bytes that models trained at once may take, about
 LANES = {'cpu': 25}  # models that train at once where more are no faster
@@ -45,7 +44,7 @@ def run(mapped, shared, tasks, asked, keys, plan, form, kept, progress):
     first `kept` models).
   """
   models = len(keys)
-  workers = 1 if form else min(count_cores(), models)
+  workers = 1 if form else min(cores.count(), models)
   lanes, chunk = _plan_lanes(
       mapped, shared, tasks, keys, plan, form, -(-models // workers))
   _compile(mapped, shared, fit.take(tasks, np.arange(lanes)), keys[:lanes])
@@ -57,13 +56,6 @@ def run(mapped, shared, tasks, asked, keys, plan, form, kept, progress):
   trained = [part for some in trained for part in some]
   return [np.concatenate(x) for x in zip(*said)], (jax.tree.map(
       lambda *x: np.concatenate(x)[:kept], *trained) if kept else None)
-
-
-def count_cores():
-  """Threads that can work side by side: an accelerator's work is in one."""
-  return len(os.sched_getaffinity(0)) if (
-      jax.default_backend() == 'cpu' and hasattr(os, 'sched_getaffinity')
-  ) else 1
 
 
 def _plan_lanes(mapped, shared, tasks, keys, plan, form, models):

@@ -7,7 +7,6 @@ ends included (docs/recipe.md, section 11). Values are not normalised.
 
 import concurrent.futures
 import functools
-import os
 from typing import NamedTuple
 
 import jax
@@ -15,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nws_jax import errors
-from nws_jax.meta import features, fit
+from nws_jax.meta import cores, features, fit
 
 FOLDS = 5
 LARGE = 1000  # networks from which one fixed split replaces the folds
@@ -221,7 +220,7 @@ def _describe_on_cores(source, look, m_N, e_N, starts_NxS, number_P, length,
 
   begins = range(0, len(m_N), each)
   done = [some(0)]  # compiled once, before threads ask for it
-  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+  with concurrent.futures.ThreadPoolExecutor(cores.count()) as pool:
     done += pool.map(some, begins[1:])
   return jnp.concatenate(done)[:len(m_N)]
 

@@ -63,7 +63,7 @@ def tabulate(found, grids):
         'measure': 'R²' if r.regression else 'accuracy',
         'read': r.main.value, 'low': r.main.low, 'high': r.main.high,
         'chance': r.main.chance,
-        **{name: _value(controls.get(name)) for name in _CONTROLS},
+        **{name: results.number(controls.get(name)) for name in _CONTROLS},
         'shuffled_p': controls.get('shuffled', {}).get('p_value', math.nan),
         **(_locate(where[r.target].cells) if r.target in where else {})})
   return pd.DataFrame(rows).dropna(axis='columns', how='all')
@@ -87,12 +87,6 @@ def to_markdown(table):
 
 def _controls(result):
   return result.data.get('controls', {})
-
-
-def _value(control):
-  if control is None:
-    return math.nan
-  return float(control.get('accuracy', control.get('value', math.nan)))
 
 
 def _locate(cells):

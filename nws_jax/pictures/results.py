@@ -82,10 +82,9 @@ def read_ablations(folder):
   return sorted(found, key=lambda a: -a.written)
 
 
-def read_own(folder, digest):
-  """(results, ablations) under `folder` of the zoo with this digest alone."""
-  return tuple([f for f in read(folder) if f.digest == digest]
-               for read in (read_results, read_ablations))
+def keep_own(digest, *some):
+  """Of each list of results or ablations those of the zoo with this digest."""
+  return [[f for f in found if f.digest == digest] for found in some]
 
 
 def keep_first(found, key):
@@ -122,7 +121,7 @@ def tabulate(found, regression):
         'r2' if regression else 'accuracy': r.main.value,
         'low': r.main.low, 'high': r.main.high, 'chance': r.main.chance,
         'above_chance': r.main.above, 'networks': _count(r),
-        **{name: _number(r.data.get(name)) for name in more}})
+        **{name: number(r.data.get(name)) for name in more}})
   return pd.DataFrame(rows).dropna(axis='columns', how='all')
 
 
@@ -133,7 +132,7 @@ def tabulate_controls(found, regression):
     for name, control in r.data.get('controls', {}).items():
       low, high = map(float, control['interval'])
       rows.append({'property': r.target, 'classifier': r.classifier,
-                   'control': name, 'value': _number(control), 'low': low,
+                   'control': name, 'value': number(control), 'low': low,
                    'high': high, 'chance': float(control.get(
                        'chance', r.main.chance)),
                    'p_value': float(control.get('p_value', math.nan)),
@@ -185,7 +184,7 @@ def _parse(path):
     low, high = main['interval']
     result = Result(
         str(data['target']), str(data['classifier']),
-        Measure(_number(main), float(low), float(high), chance), path.parent,
+        Measure(number(main), float(low), float(high), chance), path.parent,
         path.stat().st_mtime, str(data['zoo']['digest']), data)
     tabulate([result], result.regression)  # all that will be shown is there
     tabulate_controls([result], result.regression)
@@ -244,7 +243,7 @@ def _count(result):
   return part.get('networks', math.nan)
 
 
-def _number(part):
+def number(part):
   """The value in {'accuracy' or 'value': x, ...}, or the number itself."""
   if isinstance(part, dict):
     part = part.get('accuracy', part.get('value'))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nws_jax import errors, space
-from nws_jax.store import folder, tables, vectors, whole
+from nws_jax.store import folder, tables, whole
 from nws_jax.zoo import coverage, images, opening, plan, price
 from nws_jax.zoo import quote as quotes
 from nws_jax.zoo import recipe as recipes
@@ -145,7 +145,7 @@ def quote(recipe, workdir):
 def _train(workdir, recipe, made, left, rows, sets, bar):
   import jax
 
-  from nws_jax.zoo import ahead, dataset, ledger, population
+  from nws_jax.zoo import ahead, dataset, inputs, ledger, population
   done = recipe.epochs * sum(
       len(u.ids) for u in made.units if u not in left)
   for unit in left:
@@ -156,11 +156,11 @@ def _train(workdir, recipe, made, left, rows, sets, bar):
   stage = population.set_stage(data, recipe.seed, made.form)
 
   def key(unit):
-    return static_of(recipe, unit, made.form), unit.width
+    return inputs.static_of(recipe, unit, made.form), unit.width
 
   def build(key):
     static, width = key
-    return population.build(static, stage, networks(
+    return population.build(static, stage, inputs.networks(
         recipe, rows[:1], width, static.arch))
 
   tables_on_top = _Rebuilder(workdir)
@@ -196,12 +196,13 @@ class _Rebuilder:
 
 def _train_unit(ledger, program, stage, recipe, unit, rows, data, bar):
   """Trains one unit from where it stands to the end of its last network."""
+  from nws_jax.zoo import inputs
   round, turned, state = ledger.resume(program.blank())
   state, before = stage.place(state), None
   while (turned.ids_M >= 0).any():
     ids_M, fresh_M = turned
     if not np.array_equal(ids_M, before):
-      networks_M = networks(
+      networks_M = inputs.networks(
           recipe, [rows[id] if id >= 0 else None for id in ids_M], unit.width,
           unit.arch)
       placed, before = stage.place(networks_M), ids_M
@@ -232,62 +233,13 @@ def _count_steps(data, dataset_M, batch_size):
 
 def _measure(program, stage, recipe, unit, rows, ids, own, epochs):
   """(test losses, test accuracies) in full, of some weights [n vectors]."""
-  from nws_jax.zoo import ledger
+  from nws_jax.zoo import inputs, ledger
   state = program.blank()
   state.stopped[:] = 0  # frozen: it is evaluated and no more
   for m, (id, vector_P, epoch) in enumerate(zip(ids, own, epochs)):
     state.vector_P[m, unit.place(space.architecture(rows[id]))] = vector_P
     state.epoch[m] = epoch
   metrics = ledger.wait(program.epoch(*stage.place((
-      networks(recipe, [rows[id] for id in ids], unit.width, unit.arch),
+      inputs.networks(recipe, [rows[id] for id in ids], unit.width, unit.arch),
       state)), full=True)[1])
   return np.asarray(metrics.test_loss), np.asarray(metrics.test_accuracy)
-
-
-def static_of(recipe, unit, form):
-  """What the program of a unit is compiled for, `train.Static`, if networks
-  are mapped by `form`."""
-  from nws_jax.zoo import conv, train
-  return train.Static(
-      arch=unit.arch, batch_size=unit.batch_size, lr_decay=recipe.lr_decay,
-      eval_bn=recipe.eval_bn, eval_augmentation=recipe.eval_augmentation,
-      eval_batch=train.EVAL_BATCH, patience=recipe.early_stopping,
-      activations=dict(recipe.choices)['activation'], dtype=recipe.precision,
-      form=conv.find_form(form, recipe.convolution))
-
-
-def networks(recipe, rows, width, arch):
-  """`train.Network` of NumPy arrays [M] for some rows; the rest is empty.
-
-  Args:
-    recipe: `recipe.Recipe`.
-    rows: of `recipe.rows`; None is an empty slot.
-    width: M.
-    arch: the program's.
-  """
-  from nws_jax.zoo import train
-  choices = dict(recipe.choices)
-  rows = list(rows) + [None] * (width - len(rows))
-  active = np.asarray([row is not None for row in rows])
-  some = next(row for row in rows if row is not None)
-  rows = [row or some for row in rows]
-
-  def column(name, options=None, dtype=np.int32):
-    return np.asarray([options.index(r[name]) if options else r[name]
-                       for r in rows], dtype)
-
-  sizes = None
-  if isinstance(arch, vectors.Envelope):
-    sizes = vectors.Sizes(*map(np.stack, zip(*(
-        vectors.sizes(space.architecture(r), arch) for r in rows))))
-  return train.Network(
-      id=column('id'),
-      dataset=column('dataset', choices['dataset']),
-      learning_rate=column('learning_rate', dtype=np.float32),
-      weight_decay=column('weight_decay', dtype=np.float32),
-      dropout=column('dropout', dtype=np.float32),
-      augmentation=column('augmentation', dtype=bool),
-      optimizer=column('optimizer', space.OPTIMIZERS),
-      activation=column('activation', choices['activation']),
-      initialization=column('initialization', space.INITIALIZATIONS),
-      active=active, sizes=sizes)

@@ -143,7 +143,7 @@ def read(path):
         for u in record['units'])
     plan = Plan(str(record['platform']), str(record['form']),
                 int(record['devices']), units,
-                int(record.get('images_a_step', 16384)))
+                int(record.get('images_a_step', price.IMAGES_A_STEP)))
     wrong = _find_wrong(plan)
   except (KeyError, TypeError, ValueError, errors.Wrong) as e:
     raise tables.damaged(path, f'it is no plan ({e!r})') from e

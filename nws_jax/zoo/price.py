@@ -11,6 +11,8 @@ from typing import NamedTuple
 from nws_jax.store import vectors
 from nws_jax.zoo import conv, tiles
 
+IMAGES_A_STEP = 16384  # where `probe` has not measured it
+
 
 class Machine(NamedTuple):
   """What a population runs on."""
@@ -18,7 +20,7 @@ class Machine(NamedTuple):
   devices: int
   memory: float  # bytes that its networks may use, on all devices together
   disk: float  # bytes that a population may take
-  images_a_step: int = 16384  # that fill an accelerator; `probe` measures it
+  images_a_step: int = IMAGES_A_STEP  # that fill an accelerator
 
 
 class Work(NamedTuple):

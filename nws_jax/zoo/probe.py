@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from nws_jax import space
-from nws_jax.zoo import dataset, driver, images, plan, population, price
+from nws_jax.zoo import dataset, images, inputs, plan, population, price
 
 _STEPS = 8  # updates that are timed together
 _ENOUGH = 0.95  # of the best rate
@@ -72,8 +72,8 @@ def _draw(batch_size):
 
 def _time(recipe, unit, row, stage, form):
   """Images a second of one width: the best of three epochs."""
-  static = driver.static_of(recipe, unit, form)._replace(eval_batch=10)
-  networks = driver.networks(recipe, [row] * unit.width, unit.width, unit.arch)
+  static = inputs.static_of(recipe, unit, form)._replace(eval_batch=10)
+  networks = inputs.networks(recipe, [row] * unit.width, unit.width, unit.arch)
   networks = stage.place(networks._replace(
       id=np.arange(unit.width, dtype=np.int32),
       dataset=np.zeros(unit.width, np.int32)))

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from nws_jax import errors
-from nws_jax.meta import classifiers, fit, lanes, views, windows
+from nws_jax.meta import classifiers, cores, fit, lanes, views, windows
 
 
 def _ask(labels_WxM, rate=1e-2):
@@ -22,7 +22,7 @@ def _ask(labels_WxM, rate=1e-2):
 
 def _run(asked, workers, monkeypatch, progress=lambda rounds, going: None):
   mapped, bank, tasks, keys, plan = asked
-  monkeypatch.setattr(lanes, 'count_cores', lambda: workers)
+  monkeypatch.setattr(cores, 'count', lambda: workers)
   return lanes.run(mapped, bank, tasks, [tasks], keys, plan, None, 2, progress)
 
 

@@ -1,0 +1,54 @@
+"""Rows of a recipe, as what a program is compiled for and what it takes."""
+
+import numpy as np
+
+from nws_jax import space
+from nws_jax.store import vectors
+from nws_jax.zoo import conv, train
+
+
+def static_of(recipe, unit, form):
+  """What the program of a unit is compiled for, `train.Static`, if networks
+  are mapped by `form`."""
+  return train.Static(
+      arch=unit.arch, batch_size=unit.batch_size, lr_decay=recipe.lr_decay,
+      eval_bn=recipe.eval_bn, eval_augmentation=recipe.eval_augmentation,
+      eval_batch=train.EVAL_BATCH, patience=recipe.early_stopping,
+      activations=dict(recipe.choices)['activation'], dtype=recipe.precision,
+      form=conv.find_form(form, recipe.convolution))
+
+
+def networks(recipe, rows, width, arch):
+  """`train.Network` of NumPy arrays [M] for some rows; the rest is empty.
+
+  Args:
+    recipe: `recipe.Recipe`.
+    rows: of `recipe.rows`; None is an empty slot.
+    width: M.
+    arch: the program's.
+  """
+  choices = dict(recipe.choices)
+  rows = list(rows) + [None] * (width - len(rows))
+  active = np.asarray([row is not None for row in rows])
+  some = next(row for row in rows if row is not None)
+  rows = [row or some for row in rows]
+
+  def column(name, options=None, dtype=np.int32):
+    return np.asarray([options.index(r[name]) if options else r[name]
+                       for r in rows], dtype)
+
+  sizes = None
+  if isinstance(arch, vectors.Envelope):
+    sizes = vectors.Sizes(*map(np.stack, zip(*(
+        vectors.sizes(space.architecture(r), arch) for r in rows))))
+  return train.Network(
+      id=column('id'),
+      dataset=column('dataset', choices['dataset']),
+      learning_rate=column('learning_rate', dtype=np.float32),
+      weight_decay=column('weight_decay', dtype=np.float32),
+      dropout=column('dropout', dtype=np.float32),
+      augmentation=column('augmentation', dtype=bool),
+      optimizer=column('optimizer', space.OPTIMIZERS),
+      activation=column('activation', choices['activation']),
+      initialization=column('initialization', space.INITIALIZATIONS),
+      active=active, sizes=sizes)
