@@ -48,9 +48,8 @@ def ask(zoo, classifier):
   own = np.array([a.strangeness for a in said])
   found = {'networks': float(len(ids)), 'called_unlike': np.mean(own > 1)}
   if record['classes']:
-    truth_N = np.array([record['classes'].index(str(x)) if str(x) in
-                        record['classes'] else record['classes'].index(x)
-                        for x in rows[record['target']]])
+    names = list(map(str, record['classes']))
+    truth_N = np.array([names.index(str(x)) for x in rows[record['target']]])
     shares_NxK = np.stack([a.shares_K for a in said])
     found |= {
         'accuracy': np.mean(shares_NxK.argmax(1) == truth_N),
