@@ -65,6 +65,7 @@ def make_page(zoo, meta):
   from nws_jax.pictures import (  # slow to import
     explained,
     explanations,
+    grids,
     overview,
     page,
     results,
@@ -75,25 +76,25 @@ def make_page(zoo, meta):
   members, metrics, config, digest = _open(zoo)
   read = _command('meta', zoo=zoo, workdir=meta)
   layers = whole.read_table(zoo, 'layers.csv')
-  found, grids = results.read_results(meta), results.read_ablations(meta)
+  found, made = results.read_results(meta), results.read_ablations(meta)
   why = explanations.read(meta)
   with theme.style():
     return page.build(
         f'{len(members):,} networks, and what their weights tell',
         f'A report on {zoo}', [
             *filter(None, [overview.describe(*results.keep_own(
-                digest, found, grids))]),
+                digest, found, made))]),
             sections.describe_population(
                 members, metrics, config.get('dataset_source', 'unknown')),
             sections.describe_training(members, metrics),
             sections.describe_readings(found, digest, read),
             *trust.describe_all(found, read),
-            sections.describe_ablations(grids, digest, read),
-            sections.describe_transfer(grids, digest, read),
+            grids.describe_ablations(made, digest, read),
+            grids.describe_transfer(made, digest, read),
             explained.describe_explanations(why, digest, layers, read),
             explained.describe_map(why, digest, members, read),
             sections.describe_making(
-                config, _list_commands(zoo, meta, config, found + grids))])
+                config, _list_commands(zoo, meta, config, found + made))])
 
 
 def make_headline(zoo, meta):

@@ -188,7 +188,7 @@ def _make(request, folder, begin, source=None, speed=None):
     source: its `windows.Source`, if it was read before.
     speed: as of `_measure_speed`, if it was measured before.
   """
-  from nws_jax.meta import ablation, answer, price, saved
+  from nws_jax.meta import ablation, answer, cells, price, saved
   from nws_jax.meta import request as requests
   from nws_jax.store import tables
   print(price.tell(request, speed or _measure_speed()), file=sys.stderr)
@@ -197,11 +197,11 @@ def _make(request, folder, begin, source=None, speed=None):
   bar = _Bar(request.target.name)
   try:
     if request.axes:
-      cells = ablation.run(request, source, bar.show)
+      rows = ablation.run(request, source, bar.show)
       record = requests.describe(request) | {'axes': list(request.axes)}
       tables.write_text(
-          os.path.join(folder, 'ablation.csv'), ablation.write(cells))
-      _draw(os.path.join(folder, 'ablation.png'), cells, record)
+          os.path.join(folder, 'ablation.csv'), cells.write(rows))
+      _draw(os.path.join(folder, 'ablation.png'), rows, record)
     else:
       record, predictions, outcome = answer.run(request, source, bar.show)
       if _SAVE.value and saved.can(request):

@@ -6,6 +6,7 @@ import pytest
 
 from nws_jax import errors
 from nws_jax.meta import ablation, places, price, stats, summary
+from nws_jax.meta import cells as columns
 from nws_jax.meta import request as requests
 
 
@@ -17,14 +18,14 @@ def _run(zoo, settings, axes=('layer', 'epoch'), name='optimizer'):
 def test_planted_cells_are_found_and_no_others(plant, settle):
   cells = pd.DataFrame(_run(plant(effect=2.0), settle()))
   assert list(cells.columns) == [
-      'layer', 'epoch', *ablation.FIGURES, *ablation.COMMON]
+      'layer', 'epoch', *columns.FIGURES, *columns.COMMON]
   assert len(cells) == 3 * 3 and (cells['networks'] == 60).all()
   planted = (cells['layer'] == 'fc1') & (cells['epoch'] >= 1)
   assert (cells['value'][planted] > 0.9).all()
   assert cells['above_chance'][planted].all()
   assert cells['value'][~planted].max() < 0.6
   assert cells['above_chance'][~planted].sum() <= 1
-  read = pd.read_csv(io.StringIO(ablation.write(cells.to_dict('records'))))
+  read = pd.read_csv(io.StringIO(columns.write(cells.to_dict('records'))))
   pd.testing.assert_frame_equal(read, cells)
 
 
