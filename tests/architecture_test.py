@@ -44,7 +44,7 @@ class Module:
     last = name.rsplit('.', 1)[-1]
     self.command = (name.count('.') == 1 and name != 'nws_jax.space'
                     or last in ('__main__', 'driver', 'opening', 'ledger',
-                                'probe', 'progress')
+                                'making', 'probe', 'progress')
                     or re.search(r"^if __name__ == '__main__'", source, re.M))
 
 

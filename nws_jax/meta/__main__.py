@@ -34,14 +34,13 @@ what is there.
 
 import os
 import pathlib
-import sys
 import time
 
 from absl import flags
 from ml_collections import config_flags
 
 import nws_jax
-from nws_jax import cli, errors, say
+from nws_jax import cli, errors
 
 _CONFIGS = pathlib.Path(nws_jax.__file__).parents[1] / 'configs' / 'meta.py'
 _FLAGS = flags.FlagValues()
@@ -96,10 +95,11 @@ _FORCE = flags.DEFINE_bool(
 def main():
   begin = time.monotonic()
   request = _ask()
+  from nws_jax.meta import making, summary
   from nws_jax.meta import request as requests
-  from nws_jax.meta import summary
+  where = making.Where(_WORKDIR.value, _FORCE.value, _SAVE.value)
   if _LADDER.value:
-    _climb(request)
+    making.climb(request, where)
     return
   folder = requests.folder(_WORKDIR.value, request)
   done = os.path.join(
@@ -107,10 +107,10 @@ def main():
   if os.path.exists(done) and not _FORCE.value:
     print(f'{done} is there already; --force makes it again.\n')
   else:
-    _make(request, folder, begin)
+    making.make(request, where, begin)
   print(summary.tell(done))
   if _EXPLAIN.value:
-    _explain(request, folder)
+    making.explain(request, where)
 
 
 def _ask():
@@ -147,166 +147,6 @@ def _ask():
     from nws_jax.meta import explanation
     explanation.check(request)
   return request
-
-
-def _climb(request):
-  """Makes every rung that is not there yet, and the table of all."""
-  from nws_jax.meta import price, rungs, summary
-  from nws_jax.meta import request as requests
-  from nws_jax.store import tables
-  asked, left_out = rungs.list_requests(request)
-  speed, source, rows = _measure_speed(), None, []
-  todo = [r for r in asked if _FORCE.value or not os.path.exists(
-      os.path.join(requests.folder(_WORKDIR.value, r), 'result.json'))]
-  total = sum(price.estimate(r, speed) for r in todo)
-  print(f'{len(todo)} of {len(asked)} rungs to make, at most about '
-        f'{say.time(total)}', file=sys.stderr)
-  for rung in asked:
-    folder, begin = requests.folder(_WORKDIR.value, rung), time.monotonic()
-    if rung in todo:
-      source = source or requests.load(rung)
-      _make(rung, folder, begin, source, speed)
-    record = tables.read_json(os.path.join(folder, 'result.json'))
-    rows.append(rungs.make_row(record, rung.digest))
-  folder = os.path.join(_WORKDIR.value, request.target.name,
-                        rungs.digest(request))
-  _make_folder(folder)
-  record = rungs.describe(request, rows, left_out)
-  tables.write_text(os.path.join(folder, 'ladder.csv'), rungs.write(rows))
-  tables.write_json(os.path.join(folder, 'ladder.json'), record)
-  print(summary.tell_ladder(record))
-  print(f'\n{os.path.join(folder, "ladder.csv")}')
-
-
-def _make(request, folder, begin, source=None, speed=None):
-  """Trains, and writes the files; the record last, it says that all is there.
-
-  Args:
-    request: `request.Request`.
-    folder: its own.
-    begin: when it began.
-    source: its `windows.Source`, if it was read before.
-    speed: as of `_measure_speed`, if it was measured before.
-  """
-  from nws_jax.meta import ablation, answer, cells, price, saved
-  from nws_jax.meta import request as requests
-  from nws_jax.store import tables
-  print(price.tell(request, speed or _measure_speed()), file=sys.stderr)
-  _make_folder(folder)
-  source = source or requests.load(request)
-  bar = _Bar(request.target.name)
-  try:
-    if request.axes:
-      rows = ablation.run(request, source, bar.show)
-      record = requests.describe(request) | {'axes': list(request.axes)}
-      tables.write_text(
-          os.path.join(folder, 'ablation.csv'), cells.write(rows))
-      _draw(os.path.join(folder, 'ablation.png'), rows, record)
-    else:
-      record, predictions, outcome = answer.run(request, source, bar.show)
-      if _SAVE.value and saved.can(request):
-        saved.write(folder, request, source, outcome)
-      tables.write_text(os.path.join(folder, 'predictions.csv'), predictions)
-  finally:
-    bar.close()
-  record['seconds'] = round(time.monotonic() - begin, 1)
-  tables.write_json(os.path.join(
-      folder, 'ablation.json' if request.axes else 'result.json'), record)
-
-
-def _explain(request, folder):
-  """Explains a result by the classifier beside it; the record is last."""
-  from nws_jax import bars
-  from nws_jax.meta import explanation, saved, summary
-  from nws_jax.meta import request as requests
-  from nws_jax.store import tables
-  done, begin = os.path.join(folder, explanation.RECORD), time.monotonic()
-  if os.path.exists(done) and not _FORCE.value:
-    print(f'\n{done} is there already; --force makes it again.')
-  else:
-    model = os.path.join(folder, 'model')
-    if not os.path.exists(os.path.join(model, 'recipe.json')):
-      raise errors.Wrong(f'{folder} has no trained classifier to explain: it '
-                         'was made with --nosave. Add --force.')
-    import pandas as pd
-    shown = []
-
-    def show(what):
-      for bar in shown:
-        bar.close()
-      shown.append(bars.make(desc=what, unit=' networks'))
-
-      def to(done, of):
-        shown[-1].total = of
-        shown[-1].update(done - shown[-1].n)
-      return to
-
-    try:
-      found = explanation.run(
-          request, requests.load(request), saved.read(model).models,
-          pd.read_csv(os.path.join(folder, 'predictions.csv')), show)
-    finally:
-      for bar in shown:
-        bar.close()
-    for name, rows in found.tables.items():
-      tables.write_text(os.path.join(folder, name), explanation.write(rows))
-    tables.write_json(done, found.record | {
-        'seconds': round(time.monotonic() - begin, 1)})
-  print(f'\n{summary.tell_explanation(done)}')
-
-
-def _make_folder(folder):
-  try:
-    os.makedirs(folder, exist_ok=True)
-  except OSError as e:
-    raise errors.Wrong(f'{folder} cannot be made: {e.strerror}. Name another '
-                       '--workdir.') from e
-  if not os.access(folder, os.W_OK):
-    raise errors.Wrong(f'{folder} cannot be written to. Name another '
-                       '--workdir.')
-
-
-def _draw(path, cells, record):
-  import pandas as pd
-
-  from nws_jax.pictures import ablation
-  png = ablation.to_png(
-      pd.DataFrame(cells), record['axes'],
-      f'{record["target"]}, read by {record["classifier"]}')
-  aside = f'{path}.{os.getpid()}.tmp'
-  pathlib.Path(aside).write_bytes(png)
-  os.replace(aside, path)
-
-
-def _measure_speed():
-  """Floating-point operations a second, of a dot."""
-  import jax
-  import jax.numpy as jnp
-  n, repeats = 1024, 8
-  dot = jax.jit(lambda x: x @ x * 1e-3)
-  x = jax.block_until_ready(dot(jnp.ones((n, n))))
-  begin = time.monotonic()
-  for _ in range(repeats):
-    x = dot(x)
-  jax.block_until_ready(x)
-  return repeats * 2 * n**3 / (time.monotonic() - begin)
-
-
-class _Bar:
-  """Rounds of training on stderr."""
-
-  def __init__(self, name):
-    from nws_jax import bars
-    self._bar = bars.make(desc=name, unit=' rounds')
-
-  def show(self, model, models, rounds, going):
-    del rounds
-    self._bar.set_postfix_str(
-        f'models {model + 1} to {models}, {going} going', refresh=False)
-    self._bar.update()
-
-  def close(self):
-    self._bar.close()
 
 
 if __name__ == '__main__':
