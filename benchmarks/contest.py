@@ -8,6 +8,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import time
 from typing import Any, Callable, NamedTuple
 
@@ -64,10 +65,18 @@ def table(rates, base, unit):
 
 
 def write(name, results: Any):
-  """Keeps results, with where they came from, as JSON; says where."""
+  """Keeps results, with where they came from, as JSON; says where.
+
+  Each machine has a folder of its own: what is fast on one need not be so on
+  another.
+  """
   import jax
-  os.makedirs(RESULTS, exist_ok=True)
-  path = os.path.join(RESULTS, f'{name}.json')
+  cpu, devices = machine().split('; ')
+  name_of = cpu if jax.default_backend() == 'cpu' else devices
+  folder = os.path.join(
+      RESULTS, re.sub('[^a-z0-9]+', '-', name_of.lower()).strip('-'))
+  os.makedirs(folder, exist_ok=True)
+  path = os.path.join(folder, f'{name}.json')
   record = {'machine': machine(), 'date': datetime.date.today().isoformat(),
             'jax': jax.__version__, 'results': results}
   with open(path, 'w') as f:

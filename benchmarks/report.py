@@ -1,5 +1,6 @@
-"""benchmarks/results/*.json -> RESULTS.md: python -m benchmarks.report"""
+"""benchmarks/results/*/*.json -> RESULTS.md: python -m benchmarks.report"""
 
+import glob
 import json
 import os
 
@@ -13,14 +14,15 @@ def main():
            'benchmarks.report` from benchmarks/results/. A ratio is the median '
            'over rounds in which all contestants took turns, with a 95 % '
            'interval by bootstrap over rounds.\n']
-  for name in sorted(os.listdir(contest.RESULTS)):
-    with open(os.path.join(contest.RESULTS, name)) as f:
+  paths = sorted(glob.glob(os.path.join(contest.RESULTS, '*', '*.json')),
+                 key=lambda path: (os.path.basename(path), path))
+  for path in paths:
+    with open(path) as f:
       record = json.load(f)
-    name = name.removesuffix('.json')
-    show = _SHOW.get(name.split('_')[0])
-    if show:
-      parts.append(f'## {name}\n\n{record["machine"]}; jax {record["jax"]}, '
-                   f'{record["date"]}\n\n' + show(record['results']))
+    name = os.path.basename(path).removesuffix('.json')
+    parts.append(f'## {name}\n\n{record["machine"]}; jax {record["jax"]}, '
+                 f'{record["date"]}\n\n'
+                 + _SHOW[name.split('_')[0]](record['results']))
   path = os.path.join(_HERE, 'RESULTS.md')
   with open(path, 'w') as f:
     f.write('\n'.join(parts))
