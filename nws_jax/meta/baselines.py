@@ -51,7 +51,8 @@ def fit(name, train, valid, outputs, seed):
 
   Args:
     name: majority, logistic, svm or boosting.
-    train: (rows [N, F], labels [N]: int classes or standardised floats).
+    train: (rows [N, F], labels [N]: int classes or standardised floats,
+      weights [N] of the rows).
     valid: the same of the validation networks.
     outputs: classes, or 1.
     seed: for what is drawn.
@@ -71,9 +72,11 @@ def fit(name, train, valid, outputs, seed):
   best = None
   for estimator in _list_estimators(name, labels_N.dtype.kind == 'i', seed):
     with _quietly():
-      estimator.fit(rows_NxF, labels_N)
+      estimator.fit(rows_NxF, labels_N, **{
+          _name_weight(estimator): train[2]})
       fitted = _set_scale(plain._replace(estimator=estimator), valid)
-    loss = fitting.measure_loss(say(fitted, valid[0]), valid[1]).mean()
+    loss = np.mean(valid[2] * fitting.measure_loss(
+        say(fitted, valid[0]), valid[1]))
     if best is None or loss < best[0]:
       best = loss, fitted
   return best[1]
@@ -152,6 +155,12 @@ def _list_estimators(name, classes, seed):
       1e1, 1e2, 1e3, 1e4)]
 
 
+def _name_weight(estimator):
+  """The argument of its `fit` that takes the weights of rows."""
+  steps = getattr(estimator, 'steps', None)
+  return f'{steps[-1][0]}__sample_weight' if steps else 'sample_weight'
+
+
 def _score(fitted, rows_NxF):
   """Scores of the estimator's classes [N, k], or its values [N]."""
   estimator = fitted.estimator
@@ -169,7 +178,7 @@ def _set_scale(fitted, valid):
   """Margins of a support vector machine become log-probabilities."""
   if fitted.name != settings.SVM or not hasattr(fitted.estimator, 'classes_'):
     return fitted
-  rows_NxF, labels_N = valid
+  rows_NxF, labels_N, _ = valid
   known = np.isin(labels_N, fitted.estimator.classes_)
   scores = _score(fitted, _clean(rows_NxF[known]))
   places = np.searchsorted(fitted.estimator.classes_, labels_N[known])

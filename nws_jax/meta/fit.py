@@ -35,6 +35,7 @@ class Task(NamedTuple):
   valid_N: jax.Array
   valids: jax.Array
   test_N: jax.Array
+  weights_M: jax.Array  # of each network's loss: `weigh`
 
 
 class View(NamedTuple):
@@ -80,6 +81,27 @@ def measure_loss(outputs_BxO, labels_B):
   return (predicted_B - labels_B)**2
 
 
+def weigh(labels_M, sides, networks):
+  """Weights [M] that give each class, on each side, its share of all networks.
+
+  Without them a classifier leans on the classes that its training side has most
+  of, which in cross-validation are those that its test side lacks: what cannot
+  be read at all is then found below chance.
+
+  Args:
+    labels_M: int classes.
+    sides: rows of the training networks, and of the validation networks.
+    networks: rows of all that any fold trains or validates on.
+  """
+  weights_M = np.ones(len(labels_M), np.float32)
+  share_K = np.bincount(labels_M[networks]) / len(networks)
+  for rows in sides:
+    count_K = np.bincount(labels_M[rows], minlength=len(share_K))
+    weights_M[rows] = share_K[labels_M[rows]] * len(rows) / count_K[
+        labels_M[rows]]
+  return weights_M
+
+
 def make_fit(classifier, view, plan):
   """Functions of one model: start, advance by a round, predict.
 
@@ -119,12 +141,12 @@ def _advance(model, shared, task, key, state):
 
 def _update(model, shared, task, key, state):
   draw_key, apply_key = jax.random.split(jax.random.fold_in(key, state.step))
-  inputs, labels_B = _draw(model, shared, task, draw_key)
+  inputs, labels_B, weights_B = _draw(model, shared, task, draw_key)
 
   def loss(params):
     outputs_BxO, rest = model.classifier.apply(
         {**state.variables, 'params': params}, inputs, apply_key)
-    return measure_loss(outputs_BxO, labels_B).mean(), rest
+    return (weights_B * measure_loss(outputs_BxO, labels_B)).mean(), rest
 
   grads, rest = jax.grad(loss, has_aux=True)(state.variables['params'])
   updates, moments = model.tx.update(grads, state.moments)
@@ -134,14 +156,15 @@ def _update(model, shared, task, key, state):
 
 
 def _draw(model, shared, task, key):
-  """A batch of the training side: (inputs, labels)."""
+  """A batch of the training side: (inputs, labels, weights)."""
   plan = model.plan
   row_key, epoch_key, window_key = jax.random.split(key, 3)
   m_B = task.train_N[jax.random.randint(
       row_key, (plan.batch,), 0, task.trains)]
   e_B = task.first + jax.random.randint(
       epoch_key, (plan.batch,), 0, plan.span)
-  return model.view.pick(shared, window_key, m_B, e_B), task.labels_M[m_B]
+  return (model.view.pick(shared, window_key, m_B, e_B), task.labels_M[m_B],
+          task.weights_M[m_B])
 
 
 def _validate(model, shared, task, key, variables):
@@ -157,7 +180,7 @@ def _validate(model, shared, task, key, variables):
     m_W = jnp.full(looks, m)
     outputs, _ = model.classifier.apply(
         variables, view.pick(shared, keys[1], m_W, e_W), None)
-    return measure_loss(outputs, task.labels_M[m_W]).mean()
+    return task.weights_M[m] * measure_loss(outputs, task.labels_M[m_W]).mean()
 
   n_N = jnp.arange(task.valid_N.size)
   loss_N = jax.lax.map(look, (task.valid_N, n_N),

@@ -54,10 +54,11 @@ def say(fitted, rows_NxExSxF):
 
 
 def _pick(described, task, span, rows_N):
-  """(rows [n, F], labels [n]) of all windows of some networks."""
+  """(rows [n, F], labels [n], weights [n]) of all windows of some networks."""
   rows = described[rows_N, task.first:task.first + span]
-  labels = np.broadcast_to(task.labels_M[rows_N, None, None], rows.shape[:3])
-  return rows.reshape(-1, rows.shape[-1]), labels.ravel()
+  return (rows.reshape(-1, rows.shape[-1]),) + tuple(
+      np.broadcast_to(x_M[rows_N, None, None], rows.shape[:3]).ravel()
+      for x_M in (task.labels_M, task.weights_M))
 
 
 def _thin(name, rows):

@@ -214,18 +214,26 @@ def _make_tasks(trials, some, offsets, members):
   tasks, scales = [], []
   for trial in (trials[t] for t in some):
     folds, sides = [], trial.sides
+    taught_N = np.unique(np.concatenate([
+        rows[:n] for rows, n in (*zip(sides.train_FxN, sides.trains_F),
+                                 *zip(sides.valid_FxN, sides.valids_F))]))
     for f, values_M in enumerate(trial.values_FxM):
       center, scale = 0.0, 1.0
       labels_M = values_M.astype(np.int32)
+      weights_M = np.ones(len(values_M), np.float32)
       if values_M.dtype.kind == 'f':
         train = values_M[sides.train_FxN[f, :sides.trains_F[f]]]
         center, scale = train.mean(), max(train.std(), 1e-12)
         labels_M = ((values_M - center) / scale).astype(np.float32)
+      else:
+        weights_M = fit.weigh(labels_M, (
+            sides.train_FxN[f, :sides.trains_F[f]],
+            sides.valid_FxN[f, :sides.valids_F[f]]), taught_N)
       scales.append((center, scale))
       folds.append(fit.Task(
           labels_M, np.int32(offsets[trial.place] + trial.first),
           sides.train_FxN[f], sides.trains_F[f],
-          sides.valid_FxN[f], sides.valids_F[f], sides.test_FxN[f]))
+          sides.valid_FxN[f], sides.valids_F[f], sides.test_FxN[f], weights_M))
     tasks += folds * members
   longest = {n: max(getattr(t, n).size for t in tasks)
              for n in ('train_N', 'valid_N', 'test_N')}

@@ -19,7 +19,7 @@ def _rows(seed=0, count=90):
   rows[:, 5] = np.nan  # what no window has
   rows[::7, 6] = np.nan
   rows[0, 7] = np.inf
-  return rows, labels
+  return rows, labels, np.ones(count)
 
 
 def test_statistics_are_numpys_and_scipys():
@@ -80,7 +80,8 @@ def test_a_rung_learns_and_is_what_was_saved(name, tmp_path):
 @pytest.mark.parametrize('name', ['majority', 'logistic', 'svm', 'boosting'])
 def test_a_number_is_regressed(name):
   train, valid, test = _rows(0), _rows(1), _rows(2)
-  fitted = baselines.fit(name, *((x, y - 1.0) for x, y in (train, valid)), 1, 0)
+  fitted = baselines.fit(
+      name, *((x, y - 1.0, w) for x, y, w in (train, valid)), 1, 0)
   said = baselines.say(fitted, test[0])
   assert said.shape == (90, 1)
   right = np.corrcoef(said[:, 0], test[1])[0, 1] if name != 'majority' else 1
@@ -89,11 +90,24 @@ def test_a_number_is_regressed(name):
     np.testing.assert_allclose(said, np.mean(train[1] - 1.0), atol=1e-6)
 
 
+@pytest.mark.parametrize('name', ['logistic', 'svm', 'boosting'])
+def test_a_weight_counts_as_so_many_rows(name):
+  def share(weight):
+    train, valid = (
+        (x + np.eye(5)[0] * y[:, None], y, np.where(y == 1, weight, 1.0))
+        for x, y in ((rng.normal(size=(90, 5)), rng.integers(0, 3, 90))
+                     for rng in map(np.random.default_rng, (0, 1))))
+    said = baselines.say(baselines.fit(name, train, valid, 3, 0), valid[0])
+    return np.exp(said)[:, 1].mean()
+
+  assert share(20.0) > share(1.0) + 0.03
+
+
 def test_the_majority_says_how_often():
   labels = np.array([0, 0, 0, 1])
-  rows = np.zeros((4, 1))
-  said = baselines.say(baselines.fit(
-      'majority', (rows, labels), (rows, labels), 3, 0), np.zeros((2, 1)))
+  rows = np.zeros((4, 1)), labels, np.ones(4)
+  said = baselines.say(
+      baselines.fit('majority', rows, rows, 3, 0), np.zeros((2, 1)))
   np.testing.assert_allclose(np.exp(said), [[0.75, 0.25, 0]] * 2, atol=1e-5)
 
 

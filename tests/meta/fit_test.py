@@ -53,6 +53,18 @@ def test_losses_of_known_cases():
       fit.measure_loss(jnp.array([[1.], [2.]]), jnp.array([3., 5.])), [4, 9])
 
 
+def test_weights_give_every_side_the_shares_of_all():
+  labels_M = np.array([0, 0, 0, 0, 1, 1, 2, 2, 2, 2, 1, 0])
+  sides = np.array([0, 1, 4, 6]), np.array([2, 5, 7, 8, 10])
+  weights_M = fit.weigh(labels_M, sides, np.arange(11))
+  for rows in sides:
+    np.testing.assert_allclose(
+        np.bincount(labels_M[rows], weights_M[rows]) / len(rows),
+        np.array([4, 3, 4]) / 11, atol=1e-6)
+  assert weights_M[11] == 1  # on neither side
+  assert len(np.unique(weights_M[sides[0]])) > 1
+
+
 def test_it_learns_what_is_there():
   labels = np.random.default_rng(0).integers(0, 3, 60)
   decisions, = _decide([labels], 3)

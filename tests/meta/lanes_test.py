@@ -13,7 +13,8 @@ def _ask(labels_WxM, rate=1e-2):
       labels_WxM[0]][:, None, None]] * 2)
   rows = np.tile(np.arange(networks, dtype=np.int32), (models, 1))
   number = np.full(models, networks, np.int32)
-  tasks = fit.Task(labels_WxM, 0 * number, rows, number, rows, number, rows)
+  tasks = fit.Task(labels_WxM, 0 * number, rows, number, rows, number, rows,
+                   np.ones((models, networks), np.float32))
   plan = fit.Plan(40, 10, 10, 16, rate, 1)
   mapped = fit.map_fit(fit.make_fit(
       classifiers.make('fast', 3), windows.look_up(), plan))
