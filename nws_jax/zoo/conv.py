@@ -26,7 +26,7 @@ class Form(NamedTuple):
 
 FORMS = {  # by how networks are mapped
     # One after another, on CPU: in the cache.
-    'map': Form(cache=1 << 20, toom_cook=True),
+    'map': Form(cache=1 << 18, toom_cook=True),
     'vmap': Form(),
 }
 
