@@ -14,7 +14,7 @@ def run(request, source, progress):
 
   Returns:
     (what result.json says but for the time, text of predictions.csv, the
-    `measure.Outcome` of the first meta-seed with its models).
+    `asking.Outcome` of the first meta-seed with its models).
   """
   s, target = request.settings, request.target
   asked, left_out = controls.choose(request, source)
@@ -61,7 +61,7 @@ def _tell_seeds(request, runs):
 
 
 def fit_temperatures(tested, valid):
-  """{fold: temperature} of `measure.Decisions`.
+  """{fold: temperature} of `asking.Decisions`.
 
   A fold's temperature is fitted to the validation networks of all folds that
   this fold does not test.
@@ -95,7 +95,7 @@ def write_predictions(request, runs, shares):
 
   Args:
     request: `Request`.
-    runs: `measure.Decisions` of each meta-seed.
+    runs: `asking.Decisions` of each meta-seed.
     shares: calibrated probabilities [T, K] of each, or None.
   """
   target, out = request.target, io.StringIO()

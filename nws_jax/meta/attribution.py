@@ -80,7 +80,7 @@ def run(models, place, values_FxM, sides, progress=lambda done, of: None,
   """The `Attribution` of held-out networks, evenly drawn if they are many.
 
   Args:
-    models: `measure.Models`.
+    models: `asking.Models`.
     place: `views.Place` of all networks.
     values_FxM: labels or values, as each fold has them.
     sides: `windows.Sides` that the models were trained by.

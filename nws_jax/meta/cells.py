@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 
-from nws_jax.meta import measure, score, stats
+from nws_jax.meta import asking, score, stats
 
 HOLD_OUT = 'hold_out'  # the axis of levels that are held out
 FIGURES = ('window', 'value', 'low', 'high', 'chance', 'above_chance',
@@ -55,7 +55,7 @@ def _compare_best(rows, cells, settings_M):
 def _compare_seen(request, decisions, seen):
   """The same networks, read by what learned from others of their level too."""
   target, settings_M = request.target, request.settings_M
-  seen = measure.Decisions(*(x[np.isin(seen.rows_T, decisions.rows_T)]
+  seen = asking.Decisions(*(x[np.isin(seen.rows_T, decisions.rows_T)]
                              for x in seen))
   if not len(seen.rows_T):
     return dict.fromkeys(SEEN, np.nan)

@@ -11,15 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nws_jax import errors
-from nws_jax.meta import (
-  measure,
-  places,
-  score,
-  settings,
-  stats,
-  views,
-  windows,
-)
+from nws_jax.meta import asking, places, score, settings, stats, views, windows
 from nws_jax.meta import request as requests
 
 STATISTICS = ('mean', 'variance')
@@ -33,7 +25,7 @@ class Control(NamedTuple):
   """A control that needs models of its own; `about` goes into result.json."""
   name: str
   place: views.Place | views.Numbers
-  trial: measure.Trial
+  trial: asking.Trial
   about: dict
 
 
@@ -75,8 +67,8 @@ def score_all(request, record, trial, main, asked, shuffled, said):
   Args:
     request: `request.Request`.
     record: the figures of the target itself.
-    trial: the `measure.Trial` of the first meta-seed.
-    main: its `measure.Decisions`.
+    trial: the `asking.Trial` of the first meta-seed.
+    main: its `asking.Decisions`.
     asked: `Control`s.
     shuffled: decisions of the runs on permuted labels.
     said: decisions of each of `asked`.

@@ -41,7 +41,7 @@ def run(request, source, models, predictions, progress):
   Args:
     request: `request.Request`.
     source: its `windows.Source`.
-    models: the `measure.Models` that answered it.
+    models: the `asking.Models` that answered it.
     predictions: DataFrame of predictions.csv.
     progress: (what) -> a function called with (done, of how many).
   """

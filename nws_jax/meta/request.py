@@ -13,6 +13,7 @@ import numpy as np
 
 from nws_jax import errors
 from nws_jax.meta import (
+  asking,
   fit,
   layouts,
   measure,
@@ -185,8 +186,8 @@ def make_place(request, source, seed=None):
 
 
 def make_trial(request, **changed):
-  """The `measure.Trial` that is asked for, with some fields changed."""
-  trial = measure.Trial(0, None, request.sides, request.snapshots,
+  """The `asking.Trial` that is asked for, with some fields changed."""
+  trial = asking.Trial(0, None, request.sides, request.snapshots,
                         seed=request.settings.seed)._replace(**changed)
   if trial.values_FxM is None:
     trial = trial._replace(values_FxM=request.target.label(trial.sides))

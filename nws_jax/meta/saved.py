@@ -18,10 +18,10 @@ import numpy as np
 from nws_jax import errors
 from nws_jax.meta import answer as answers
 from nws_jax.meta import (
+  asking,
   baselines,
   calibration,
   layouts,
-  measure,
   opinions,
   orbax_folders,
   score,
@@ -38,10 +38,10 @@ _LOOKS = ('length', 'even', 'drawn', 'layout')
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-  """A saved classifier: its record, its `measure.Models`, its `Reference`."""
+  """A saved classifier: its record, its `asking.Models`, its `Reference`."""
   folder: str
   record: dict
-  models: measure.Models
+  models: asking.Models
   reference: unlike.Reference
   layers: Any  # DataFrame of the architectures it knows
 
@@ -64,7 +64,7 @@ def write(folder, request, source, outcome):
     folder: of the result.
     request: `request.Request`.
     source: its `windows.Source`.
-    outcome: the `measure.Outcome` that answered it, with its models.
+    outcome: the `asking.Outcome` that answered it, with its models.
   """
   path, models = os.path.join(folder, 'model'), outcome.models
   shutil.rmtree(path, ignore_errors=True)
@@ -128,7 +128,7 @@ def read(path):
         *(record['looks'][name] for name in _LOOKS),
         layouts.read(layers, record['architectures']))
     trained = _read_trained(path, record)
-    models = measure.Models(
+    models = asking.Models(
         record['classifier'], looks, len(record['classes']) or 1,
         record['folds'], record['members'], trained,
         np.array(record['centers']), np.array(record['scales']))

@@ -6,14 +6,14 @@ prediction, into one decision a network; by majority vote for comparison.
 
 import numpy as np
 
-from nws_jax.meta import measure, stats
+from nws_jax.meta import asking, stats
 
 
 def classify(decisions, settings_M, classes, repetitions):
   """Figures of a classification; intervals as docs/contract.md says.
 
   Args:
-    decisions: `measure.Decisions`; networks stand there once a meta-seed.
+    decisions: `asking.Decisions`; networks stand there once a meta-seed.
     settings_M: settings of all networks read.
     classes: how many classes there are.
     repetitions: of the bootstrap.
@@ -51,7 +51,7 @@ def regress(decisions, target, settings_M, repetitions, brief=False):
   which is regressed by its logarithm, there is that of the logarithm too.
 
   Args:
-    decisions: `measure.Decisions`.
+    decisions: `asking.Decisions`.
     target: `targets.Target`.
     settings_M: settings of all networks read.
     repetitions: of the bootstrap.
@@ -111,7 +111,7 @@ def vote(decisions):
 
 def join(decisions):
   """Decisions of several meta-seeds, behind one another."""
-  return measure.Decisions(*(np.concatenate(x) for x in zip(*decisions)))
+  return asking.Decisions(*(np.concatenate(x) for x in zip(*decisions)))
 
 
 def judge(decisions):

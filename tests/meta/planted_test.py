@@ -5,7 +5,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nws_jax.meta import ablation, fit, measure, score, stats, views, windows
+from nws_jax.meta import (
+  ablation,
+  asking,
+  fit,
+  measure,
+  score,
+  stats,
+  views,
+  windows,
+)
 from nws_jax.meta import request as requests
 from tests.meta import planted
 
@@ -46,7 +55,7 @@ def _read(seed, networks, effect, steps=600, fresh=FRESH):
                           np.full(networks + fresh, length, np.int32))
   outcome, = measure.decide(
       [views.Place(source, region, views.Looks(length, 1, 1, True))],
-      [measure.Trial(0, np.broadcast_to(
+      [asking.Trial(0, np.broadcast_to(
           zoo.labels_M, (5, networks + fresh)), sides, 1)], 3, name='fast',
       plan=lambda span: fit.Plan(steps, 10, 10, 64, 1e-3, span),
       key=jax.random.key(seed), progress=lambda *at: None, members=5)
