@@ -105,7 +105,8 @@ def _conv_fwd(x, w, sign, layer):
   bank = tiles.expand(w, tiling)
 
   def part(_, x):
-    y = tiles.join(_dot(tiles.look(x, into, tiling), bank), tiling)
+    looked = tiles.stack_rows(tiles.look(x, into, tiling), tiling.k)
+    y = tiles.join(_dot(looked, bank), tiling)
     y = y.reshape(*x.shape[:2], -1)
     mean = _average(y, out)
     variance = _average(jnp.square(y - spread(mean, y)), out)
@@ -125,22 +126,28 @@ def _conv_bwd(layer, residuals, cotangents):
   out, into = w.shape[:2]
   tiling, each = layer.tiling, out / y.size
   expand = functools.partial(tiles.expand, tiling=tiling)
+  stack = functools.partial(tiles.stack_rows, k=tiling.k)
   bank = expand(w)
   turned = tiles.turn(bank, tiling)
+  # The filter's gradient sums products of rows and their neighbours: of the
+  # outputs' rows, which dx looks at too, or of the inputs' where they are less.
+  few = bank.shape[1] < turned.shape[1]
   # Before the loop: inside, it would be computed again for every row's copy.
   dy = (_unpool(dz, first) if layer.pool else dz) + spread(
       dmean * each, y) + spread(2 * each * dvariance, y) * (y - spread(mean, y))
 
-  def part(dbank, xs):
+  def part(sums, xs):
     x, dy = xs
     ddots = tiles.unjoin(dy.reshape(*dy.shape[:2], -1, tiling.t * out), tiling)
-    dx = _dot(tiles.stack_rows(ddots, tiling.k), turned)
-    dbank += _dot_rows(tiles.look(x, into, tiling), ddots)
-    return dbank, tiles.unlook(dx, into, tiling)
+    stacked, looked = stack(ddots), tiles.look(x, into, tiling)
+    sums += (_dot_rows(stack(looked), ddots) if few
+             else _dot_rows(stacked, looked))
+    return sums, tiles.unlook(_dot(stacked, turned), into, tiling)
 
-  dbank, dx = _scan(part, jnp.zeros_like(bank), (x, dy),
-                    _count_images(x, into, layer))
-  dw, = jax.linear_transpose(expand, w)(dbank)
+  sums, dx = _scan(part, jnp.zeros_like(bank if few else turned), (x, dy),
+                   _count_images(x, into, layer))
+  dw, = jax.linear_transpose(
+      expand if few else lambda w: tiles.turn(expand(w), tiling), w)(sums)
   return dx, dw, None
 
 
@@ -153,9 +160,9 @@ def _count_images(x_BxHxWC, channels, layer):
   b = x_BxHxWC.shape[0]
   if not layer.cache:
     return b
-  looked = jax.eval_shape(functools.partial(
-      tiles.look, channels=channels, tiling=layer.tiling), x_BxHxWC)
-  most = max(1, min(layer.cache * b // looked.size // 4, b // 2))
+  looked = layer.tiling.k * jax.eval_shape(functools.partial(
+      tiles.look, channels=channels, tiling=layer.tiling), x_BxHxWC).size
+  most = max(1, min(layer.cache * b // looked // 4, b // 2))
   return max(n for n in range(1, most + 1) if b % n == 0)
 
 

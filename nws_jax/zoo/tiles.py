@@ -3,7 +3,8 @@
 An image row is a row of W*C numbers, cut into tiles of t columns. A tile of
 outputs looks at k rows of t + k - 1 columns:
 
-  inputs   images -> what every tile looks at        [p, B, H, n, k*F]
+  inputs   images -> what a tile looks at in a row   [p, B, H, n, F]
+  rows     each with its k - 1 neighbours            [p, B, H, n, k*F]
   filters  filter -> one matrix for each of p points [p, k*F, N]
   outputs  their dots [p, B, H, n, N] -> the tile's outputs [B, H, n, t*O]
 
@@ -63,23 +64,23 @@ def _matrices(tiling):
 
 
 def look(x_BxHxWC, channels, tiling):
-  """What every tile looks at: [p, B, H, n, k*F]."""
+  """What every tile looks at in its middle row: [p, B, H, n, F]."""
   k, t, c = tiling.k, tiling.t, channels
   r, n = k // 2, x_BxHxWC.shape[2] // (t * channels)
   if not tiling.toom_cook:
     x = jnp.pad(x_BxHxWC, ((0, 0), (0, 0), (r * c, r * c)))
-    return stack_rows(jnp.stack(
+    return jnp.stack(
         [x[:, :, i * t * c:((i + 1) * t + k - 1) * c] for i in range(n)],
-        axis=2)[None], k)
+        axis=2)[None]
   rest = -(k - 1) % t + r  # up to a whole tile
   x = jnp.pad(x_BxHxWC, ((0, 0), (0, 0), (r * c, rest * c)))
   x = x.reshape(*x.shape[:2], -1, t, c)
   columns = [x[:, :, i // t:i // t + n, i % t] for i in range(t + k - 1)]
-  return stack_rows(jnp.stack(_sum(_matrices(tiling)[0], columns)), k)
+  return jnp.stack(_sum(_matrices(tiling)[0], columns))
 
 
 def unlook(gradient_pxBxHxnxF, channels, tiling):
-  """Transpose of `look`, but for its stacked rows: [B, H, W*C]."""
+  """Transpose of `look`: [B, H, W*C]."""
   p, b, h, n, _ = gradient_pxBxHxnxF.shape
   e = gradient_pxBxHxnxF[0]
   if tiling.toom_cook:
