@@ -66,23 +66,32 @@ def _warp(images, tx, ty, r, z, hx, hy):
   y = (pixel // SIZE - CENTRE)[None] + ty[:, None]
   u = CENTRE + z / jnp.cos(hx) * (jnp.cos(hx - r) * x + jnp.sin(hx - r) * y)
   v = CENTRE + z / jnp.cos(hy) * (jnp.sin(hy + r) * x + jnp.cos(hy + r) * y)
-  # One gather fetches the three bytes of a pixel, packed into a word. A border
-  # of zeros stands for all that is outside.
-  word = jnp.pad(images.astype(jnp.uint32), ((0, 0), (1, 1), (1, 1), (0, 0)))
-  word = word[..., 0] | word[..., 1] << 8 | word[..., 2] << 16
-  word = word.reshape(images.shape[0], -1)
   u0, v0 = jnp.floor(u), jnp.floor(v)
-  channels = [0.0, 0.0, 0.0]
-  for du in (0, 1):
-    for dv in (0, 1):
-      weight = jnp.abs(1 - du - (u - u0)) * jnp.abs(1 - dv - (v - v0)) / 255
-      column = jnp.clip(u0 + du, -1, SIZE).astype(jnp.int32) + 1
-      row = jnp.clip(v0 + dv, -1, SIZE).astype(jnp.int32) + 1
-      value = jnp.take_along_axis(
-          word, row * (SIZE + 2) + column, axis=1, mode='promise_in_bounds')
-      for c in range(3):
-        channels[c] += weight * (value >> 8 * c & 255).astype(jnp.float32)
-  return channels
+  right, down = u - u0, v - v0
+  corners = _fetch(images, *(jnp.clip(x, -2, SIZE).astype(jnp.int32)
+                             for x in (u0, v0)))
+  weights = [a * b / 255 for a in (1 - right, right) for b in (1 - down, down)]
+  return [sum(w * (x >> 8 * c & 255).astype(jnp.float32)
+              for w, x in zip(weights, corners)) for c in range(3)]
+
+
+def _fetch(images, column, row):
+  """The pixels at (column, row), and below, right of, and across from it.
+
+  Their bytes are packed into words [4, B, H*W]. Two columns and rows of zeros
+  stand for all that is outside.
+  """
+  width = SIZE + 4
+  word = jnp.pad(images.astype(jnp.uint32), ((0, 0), (2, 2), (2, 2), (0, 0)))
+  word = word[..., 0] | word[..., 1] << 8 | word[..., 2] << 16
+  word, first = word.reshape(images.shape[0], -1), (
+      (row + 2) * width + column + 2)
+  # In a loop: fused with what comes after, each of its values would be fetched
+  # again for every use, at ten times the time of the whole augmentation.
+  return jax.lax.map(
+      lambda step: jnp.take_along_axis(
+          word, first + step, axis=1, mode='promise_in_bounds'),
+      jnp.array([0, width, 1, width + 1]))
 
 
 def _recolour(channels, colour):
