@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nws_jax import say
 from nws_jax.zoo import tiles
@@ -228,6 +229,13 @@ def _average(x, channels):
 
 
 def spread(values_C, x):
-  """Values of channels, repeated along the last axis, with the rank of x."""
-  row = jnp.tile(values_C, x.shape[-1] // values_C.shape[0])
+  """Values of channels, repeated along the last axis, with the rank of x.
+
+  By a dot with ones and zeros: a broadcast would be fused with what made the
+  values, and that computed again for every pixel.
+  """
+  channels, width = len(values_C), x.shape[-1]
+  row = jax.lax.dot(
+      values_C[None], jnp.asarray(np.tile(np.eye(channels), width // channels),
+                                  values_C.dtype), precision='highest')
   return row.reshape((1,) * (x.ndim - 1) + (-1,))
