@@ -51,11 +51,12 @@ def ask(zoo, classifier):
     names = list(map(str, record['classes']))
     truth_N = np.array([names.index(str(x)) for x in rows[record['target']]])
     shares_NxK = np.stack([a.shares_K for a in said])
+    about = calibration.describe(shares_NxK, truth_N)
     found |= {
         'accuracy': np.mean(shares_NxK.argmax(1) == truth_N),
         'accuracy_of_result': record['accuracy'],
-        'calibration_error': calibration.describe(
-            shares_NxK, truth_N)['error']}
+        'calibration_error': about['error'],
+        'error_if_true': about['if_true'][0]}
   for odd, make in _ODD.items():
     far = [a.strangeness for a in opinions.answer(
         classifier, make(rng, own_NxP, classifier.known[arch]), arch)]

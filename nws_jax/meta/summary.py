@@ -46,8 +46,11 @@ def tell_result(record):
     lines.append(f'{len(record["seeds"]["values"])} meta-seeds, standard '
                  f'deviation {record["seeds"]["deviation"]:.3f}')
   if 'calibration' in record:
-    lines.append(f'{"calibration":<19}{record["calibration"]["error"]:.3f}  '
-                 '(expected calibration error)')
+    about = record['calibration']
+    lines.append(f'{"calibration":<19}{about["error"]:.3f}  (expected '
+                 'calibration error; of true probabilities '
+                 f'{about["if_true"][0]:.3f}, at most {about["if_true"][1]:.3f}'
+                 ' in 95 %)')
   if record['controls']:
     lines += ['', 'controls'] + [
         _line(f'  {name}', part) + _tell_more(part)

@@ -14,6 +14,7 @@ def tabulate(found):
   return pd.DataFrame([
       {'property': r.target, 'classifier': r.classifier,
        'calibration_error': float(r.data['calibration']['error']),
+       'error_if_true': float(r.data['calibration']['if_true'][0]),
        'uncalibrated_error': float(
            r.data['calibration']['uncalibrated']['error']),
        'temperature': float(np.mean(r.data['calibration']['temperatures'])),

@@ -52,11 +52,12 @@ def describe_calibration(found):
           'Dashed: as it should be.', f'Reliability curves of {names}.',
           calibration.draw(best), calibration.tabulate_curves(best)),
       page.Table(
-          'calibration_table', 'Expected calibration error, and loss in nats; '
+          'calibration_table', 'Expected calibration error, beside that of '
+          'as many networks if all probabilities were true, and loss in nats; '
           'guessing all classes alike loses the logarithm of their number.',
           calibration.tabulate(kept), dict.fromkeys(
-              ('calibration_error', 'uncalibrated_error', 'temperature', 'loss',
-               'loss_of_guessing'), '{:.3f}'.format))])
+              ('calibration_error', 'error_if_true', 'uncalibrated_error',
+               'temperature', 'loss', 'loss_of_guessing'), '{:.3f}'.format))])
 
 
 def describe_all(found, command):

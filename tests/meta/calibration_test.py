@@ -38,6 +38,20 @@ def test_the_error_is_what_the_curve_says():
   assert got['error'] == pytest.approx(0.2 * 0.15 + 0.8 * 0.2)
 
 
+def test_true_probabilities_have_the_error_that_they_should():
+  pooled, labels = _draw(1.0)
+  errors, says = [], []
+  for start in range(0, 4000, 100):
+    some = slice(start, start + 100)
+    about = calibration.describe(calibration.soften(pooled[some]), labels[some])
+    errors.append(about['error'])
+    says.append(about['if_true'])
+  middle, most = np.mean(says, 0)
+  assert np.median(errors) == pytest.approx(middle, abs=0.015)
+  assert np.mean(errors <= most) >= 0.8
+  assert middle > 0.04  # not 0
+
+
 def test_softening_makes_it_true():
   pooled, labels = _draw(4.0)
   raw = calibration.describe(calibration.soften(pooled), labels)

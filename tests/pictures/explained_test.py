@@ -158,7 +158,8 @@ def _result(**changed):
               'epoch_0': {'accuracy': .5, 'interval': [.4, .6], 'chance': .45,
                           'difference_p': .01}},
           'calibration': {
-              'error': .04, 'loss': .5, 'temperatures': [1.5, 2.5],
+              'error': .04, 'if_true': [.03, .06], 'loss': .5,
+              'temperatures': [1.5, 2.5],
               'curve': [{'networks': 9, 'probability': .8, 'accuracy': .7,
                          'interval': [.5, .9]}],
               'uncalibrated': {'error': .1, 'curve': [
@@ -173,7 +174,7 @@ def test_controls_warn_and_calibration_is_drawn_as_it_is():
   table = files['controls_accuracy.csv'].decode().splitlines()
   assert 'optimizer,fast,epoch_0,0.5,0.4,0.6,0.45,0.01' in table
   table = files['calibration_table.csv'].decode().splitlines()
-  assert table[1].startswith('optimizer,fast,0.04,0.1,2.0,0.5,0.69')
+  assert table[1].startswith('optimizer,fast,0.04,0.03,0.1,2.0,0.5,0.69')
   axes = calibration.draw([_result()]).axes[0]
   curve = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
   assert curve['raw'] == [[.9, .7]]
