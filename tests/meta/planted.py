@@ -15,6 +15,9 @@ LAYERS = (('conv1_1', (('kernel', 40), ('bias', 8))),
           ('output', (('kernel', 30), ('bias', 10))))
 NORMED = (('conv1_1', (('kernel', 40), ('bias', 8), ('mean', 8),
                        ('variance', 8))), *LAYERS[1:])
+SHAPED = (('conv1_1', (('kernel', (5, 1, 1, 8)), ('bias', (8,)))),
+          ('fc1', (('kernel', (8, 12)), ('bias', (12,)))),
+          ('output', (('kernel', (12, 10)), ('bias', (10,)))))
 CLASSES = ('adam', 'rmsprop', 'momentum')
 
 
@@ -29,7 +32,7 @@ class PlantedZoo:
     effect: of one class against the next, in standard deviations of a weight.
     seed: of all draws.
     replicates: networks of each setting, which share a class.
-    layers: of the vectors.
+    layers: of the vectors; of each tensor its size or its shape.
     alike: share of the variance of a weight that replicates have in common.
   """
 
@@ -40,9 +43,11 @@ class PlantedZoo:
     rng = np.random.default_rng([seed, 7])
     rows, start = [], 0
     for name, tensors in layers:
-      for tensor, size in tensors:
+      for tensor, shape in tensors:
+        size = int(np.prod(shape))
         rows.append(dict(architecture='a', layer=name, tensor=tensor,
-                         start=start, stop=start + size, shape=str(size)))
+                         start=start, stop=start + size, shape='x'.join(
+                             map(str, np.atleast_1d(shape)))))
         start += size
     self.layers = pd.DataFrame(rows)
     setting_M = np.arange(networks) // replicates

@@ -7,10 +7,12 @@ import pytest
 
 from nws_jax.meta import (
   ablation,
+  answer,
   asking,
   fit,
   measure,
   score,
+  settings,
   stats,
   views,
   windows,
@@ -88,6 +90,22 @@ def test_the_fast_classifier_comes_near_bayes():
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize('name', [
+    settings.LOGISTIC, settings.SVM, settings.BOOSTING, settings.FAST])
+def test_a_rung_on_statistics_comes_near_bayes(settle, name):
+  zoo = planted.PlantedZoo(
+      900, epochs=1, since=0, effect=0.33, layers=planted.SHAPED)
+  request = requests.make(zoo, 'optimizer', settle(
+      classifier=name, controls='none', steps=400, members=3))
+  record, *_ = answer.run(request, requests.load(request), lambda *at: None)
+  value, (low, _) = (record['per_network'][k] for k in ('accuracy', 'interval'))
+  majority = record['controls']['majority']['accuracy']
+  print(f'{name} {value:.3f}, Bayes {zoo.bayes():.3f}, majority {majority:.3f}')
+  assert low > majority
+  assert value > zoo.bayes() - 0.1
+
+
+@pytest.mark.soak
 def test_planted_cells_are_found_and_no_other_in_20_zoos(settle):
   wanted = {('fc1', 1), ('fc1', 2)}
   found = [_find_cells(settle, seed, ('layer', 'epoch'), networks=120,
@@ -111,7 +129,6 @@ def test_intervals_hold_what_fresh_networks_show_in_30_zoos():
 @pytest.mark.soak
 def test_p_values_of_permutations_are_uniform_at_least(settle):
   """On zoos where nothing is planted, p is on its grid, and not below it."""
-  from nws_jax.meta import answer
   found = []
   for seed in range(40):
     zoo = planted.PlantedZoo(40, epochs=1, effect=0.0, seed=seed)
