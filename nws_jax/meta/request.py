@@ -28,6 +28,9 @@ from nws_jax.meta import (
 from nws_jax.meta import settings as settings_lib
 from nws_jax.store import tables
 
+# Raised when the same request is answered otherwise than before, so that an
+# answer of an older version is never taken for that of this one.
+ANSWERS = 2
 _RATE = 1e-3  # of Adam, as published
 _RATES = {settings_lib.FAST: 3e-3}
 _PACKAGES = ('nws_jax', 'jax', 'jaxlib', 'flax', 'optax', 'numpy')
@@ -63,7 +66,8 @@ class Request:
   @property
   def asked(self):
     """What the answer depends on; its digest names the folder."""
-    return {'target': self.target.name, 'axes': list(self.axes),
+    return {'answers': ANSWERS, 'target': self.target.name,
+            'axes': list(self.axes),
             'config': dataclasses.asdict(self.settings),
             'zoo': self.zoo.digest}
 

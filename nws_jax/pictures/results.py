@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from nws_jax import errors
-from nws_jax.pictures import theme
+from nws_jax.pictures import calibration, theme
 
 
 class Measure(NamedTuple):
@@ -189,6 +189,8 @@ def _parse(path):
     tabulate([result], result.regression)  # all that will be shown is there
     tabulate_controls([result], result.regression)
     tabulate_confusions([result])
+    if 'calibration' in data:
+      calibration.tabulate([result])
     return result
   except KeyError as e:
     raise damaged(path, f'has no {e.args[0]!r}') from None

@@ -84,6 +84,7 @@ def test_tables_hold_what_the_files_hold(tmp_path):
     (json.dumps(_result(per_window='x')), 'float'),
     (json.dumps(_result(confusion=[[1, 'x'], [2, 3]])), 'int'),
     (json.dumps(_result(chance='many')), 'many'),
+    (json.dumps(_result(calibration={'error': 0.1})), 'if_true'),
 ])
 def test_a_damaged_result_is_named(tmp_path, text, said):
   path = _write(tmp_path, 'a', _result())
