@@ -20,6 +20,7 @@ RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'results')
 class Contestant(NamedTuple):
   run: Callable  # does some work, to its end
   work: float  # how much, in the unit of the benchmark
+  facts: dict = {}  # what is known of it
 
 
 def alternate(contestants, rounds=7, seconds=0.7):

@@ -19,6 +19,7 @@ from nws_jax.zoo import (
   images,
   module,
   population,
+  price,
   train,
 )
 
@@ -29,7 +30,8 @@ def start(arch, networks, batch_size, augmentation=False):
   """(Flax variables of the first network, `train.Static`, `train.Network`s)."""
   static = train.Static(
       arch, batch_size, 1.0, 'running', False, train.EVAL_BATCH, 0,
-      space.BY_NAME['activation'].choices, 'float32', conv.FORMS['map'])
+      space.BY_NAME['activation'].choices, 'float32', conv.FORMS['map'],
+      (augmentation,))
   n = np.arange(networks, dtype=np.int32)
   same = functools.partial(np.full, networks)
   made = train.Network(
@@ -54,22 +56,44 @@ def measure_losses(arch, batch_size, image_set):
 
   def ours(form):
     parts = vectors.split(vectors.to_vector(variables, arch), arch)
-    return mean(cnn.apply(parts, augment.scale(x), cnn.Style(0, 0.0), arch,
-                          ('relu',), batch_statistics=True, form=form)[0])
+    return mean(jax.jit(lambda parts: cnn.apply(
+        parts, augment.scale(x), cnn.Style(0, 0.0), arch, ('relu',),
+        batch_statistics=True, form=conv.FORMS[form])[0])(parts))
 
-  logits, _ = module.Cnn(arch, 'relu', 0.0).apply(
+  logits, _ = jax.jit(lambda variables: module.Cnn(arch, 'relu', 0.0).apply(
       variables, x / np.float32(255), train=True, mutable=['batch_stats'],
-      rngs={'dropout': jax.random.key(0)})
-  return {'ours': ours(conv.FORMS['map']), 'vmapped': ours(conv.FORMS['vmap']),
-          'Flax': mean(logits)}
+      rngs={'dropout': jax.random.key(0)}))(variables)
+  return {'ours': ours(mapped()), 'vmapped': ours('vmap'), 'Flax': mean(logits)}
 
 
-def ours(arch, batch_size, image_set, augmentation, form='map'):
-  """Whole epochs, a network a device (eight side by side)."""
+def mapped():
+  """How networks are mapped on this device."""
+  return 'map' if jax.default_backend() == 'cpu' else 'vmap'
+
+
+def count_networks(batch_size):
+  """As many as fill an accelerator."""
+  return price.IMAGES_A_STEP // batch_size * len(jax.devices())
+
+
+def ours(arch, batch_size, image_set, augmentation, form=None, networks=0,
+         precision='float32', **changes):
+  """Whole epochs; a network a core, or as many as fill an accelerator.
+
+  Args:
+    arch, batch_size, image_set, augmentation: what is trained on what.
+    form: how networks are mapped, if not as on this device.
+    networks: at once.
+    precision: of the dots.
+    **changes: fields of `conv.Form` that are to be others.
+  """
+  form = form or mapped()
   stage = population.set_stage(dataset.pack([image_set], 1), 0, form)
-  networks = len(stage.mesh.devices) * (1 if form == 'map' else 8)
+  networks = networks or (len(stage.mesh.devices) if form == 'map'
+                          else count_networks(batch_size))
   _, static, made = start(arch, networks, batch_size, augmentation)
-  static = static._replace(form=conv.FORMS[form])
+  static = static._replace(form=conv.find_form(
+      form, 'auto', precision)._replace(**changes))
   made = stage.place(made)
   shares = PartitionSpec(population.AXIS)
 
@@ -87,10 +111,15 @@ def ours(arch, batch_size, image_set, augmentation, form='map'):
   run = run.lower(stage.seed_key, made, state, stage.data).compile()
   steps = dataset.count_steps(
       images.an_epoch(image_set) // space.NUM_CLASSES, batch_size)
+  count, memory = run.cost_analysis(), run.memory_analysis()
   return Contestant(
       lambda: jax.block_until_ready(
           run(stage.seed_key, made, state, stage.data)),
-      networks * steps * batch_size)
+      networks * steps * batch_size, {
+          'networks': networks,
+          'bytes_a_network': memory.temp_size_in_bytes / networks,
+          'bytes_an_image': count.get('bytes accessed', 0) / (
+              networks * batch_size)})
 
 
 def flax(arch, batch_size, image_set, networks=4):
@@ -124,11 +153,12 @@ def flax(arch, batch_size, image_set, networks=4):
                     networks * batch_size)
 
 
-def count_step(arch, batch_size):
+def count_step(arch, batch_size, precision='float32'):
   """XLA's `cost_analysis` of one update of one network, without its loops: all
   images at once, so that nothing is counted once that runs many times."""
   _, static, made = start(arch, 1, batch_size)
-  static = static._replace(form=static.form._replace(cache=0))
+  static = static._replace(form=conv.find_form(
+      mapped(), 'auto', precision)._replace(cache=0))
   network = jax.tree.map(lambda x: x[0], made)
   state = jax.eval_shape(functools.partial(train.init, static),
                          jax.random.key(0), network)

@@ -100,7 +100,29 @@ def _show_strangers(results):
        for target, r in results.items()])
 
 
-_SHOW = {'train': _show_train, 'zoo': _show_zoo, 'store': _show_store,
+def _show_forms(results):
+  return _table(
+      ['net, precision, columns a tile, networks (0: chosen)', 'images/s',
+       'networks', 'kB an image', 'MB a network', 'priced'],
+      [[case, f'{contest.median(r["images_per_second"]):,.0f}', r['networks'],
+        f'{r["bytes_an_image"] / 1e3:,.0f}',
+        f'{r["bytes_a_network"] / 1e6:.1f}',
+        f'{r["priced_bytes_a_network"] / 1e6:.1f}']
+       for case, r in results.items()])
+
+
+def _show_precision(results):
+  networks, epochs = results.pop('networks'), results.pop('epochs')
+  return f'{networks} networks, {epochs} epochs, against float32.\n\n' + _table(
+      ['', 'median test accuracy', 'of float32', 'largest distance', 'p',
+       'a network differs by, median'],
+      [[name, *(f'{r[k]:.4f}' for k in ('median', 'median_float32', 'ks', 'p',
+                                        'typical_difference'))]
+       for name, r in results.items()])
+
+
+_SHOW = {'forms': _show_forms, 'precision': _show_precision,
+         'train': _show_train, 'zoo': _show_zoo, 'store': _show_store,
          'roofline': _show_roofline, 'meta': _show_meta,
          'strangers': _show_strangers}
 

@@ -11,9 +11,11 @@ network's multiplications and additions in a loop of convolutions.
 from absl import app, flags
 
 from benchmarks import contest, nets
-from nws_jax.zoo import runtime
+from nws_jax.zoo import recipe, runtime
 
 _POINTS = flags.DEFINE_list('points', ['fixed', 'smallest', 'largest'], 'nets')
+_PRECISION = flags.DEFINE_enum(
+    'precision', 'float32', recipe.PRECISIONS, 'of dots')
 _ROUNDS = flags.DEFINE_integer('rounds', 5, 'in each, all take their turn')
 
 
@@ -26,8 +28,9 @@ def main(_):
   print(contest.machine())
   for name in _POINTS.value:
     arch, batch_size = nets.point(name)
-    ours = jax_nets.ours(arch, batch_size, image_set, False)
-    step = jax_nets.count_step(arch, batch_size)
+    ours = jax_nets.ours(arch, batch_size, image_set, False,
+                         precision=_PRECISION.value)
+    step = jax_nets.count_step(arch, batch_size, _PRECISION.value)
     rates = contest.alternate(
         {'ours': ours, 'copy': copy(), 'dot': dot()}, _ROUNDS.value)
     images_s, copied, flops = (contest.median(rates[n])
@@ -49,14 +52,16 @@ def main(_):
           f'  reached: {results[name]["of_dot_rate"]:.0%} of the dot rate ('
           f'{results[name]["of_dot_rate_plain"]:.0%} plain), '
           f'{results[name]["of_copy_rate"]:.0%} of the copy rate', flush=True)
-  contest.write('roofline', results)
+  contest.write(
+      'roofline' + f'_{_PRECISION.value}' * (_PRECISION.value != 'float32'),
+      results)
 
 
 def _on_all(fn, *shape):
   """`fn` of an array on every device at once."""
   import jax
-  import jax.numpy as jnp
-  xs = [jax.device_put(jnp.ones(shape), d) for d in jax.devices()]
+  xs = [jax.device_put(jax.random.normal(jax.random.key(0), shape), d)
+        for d in jax.devices()]
   fn = jax.jit(fn)
 
   def run():
@@ -66,13 +71,23 @@ def _on_all(fn, *shape):
 
 
 def copy():
-  run, devices = _on_all(lambda x: x + 1, 1 << 25)
-  return contest.Contestant(run, devices * 2 * 4 * (1 << 25))
+  import jax
+  n = 1 << (25 if jax.default_backend() == 'cpu' else 30)
+  run, devices = _on_all(lambda x: x + 1, n)
+  return contest.Contestant(run, devices * 2 * 4 * n)
 
 
 def dot():
-  run, devices = _on_all(lambda x: x @ x, 2048, 2048)
-  return contest.Contestant(run, devices * 2 * 2048 ** 3)
+  import jax
+  import jax.numpy as jnp
+
+  from nws_jax.zoo import conv
+  n = 2048 if jax.default_backend() == 'cpu' else 8192
+  dtype = conv.Form(precision=_PRECISION.value).dtype or jnp.float32
+  run, devices = _on_all(
+      lambda x: jnp.dot(x.astype(dtype), x.astype(dtype),
+                        precision=conv.DOTS[_PRECISION.value]), n, n)
+  return contest.Contestant(run, devices * 2 * n ** 3)
 
 
 def count_plain(arch):

@@ -1,6 +1,8 @@
-"""The contestants of `train` that are written in PyTorch."""
+"""The contestants of `train` that are written in PyTorch, on a GPU if any."""
 
+import contextlib
 import copy
+import functools
 
 import torch
 from torch.nn import functional
@@ -10,6 +12,23 @@ from benchmarks.contest import Contestant
 from nws_jax.zoo import augment as recipe
 
 RATE, STEPS = 1e-3, 6  # steps of a turn, of each of two networks
+GPU = torch.cuda.is_available()
+if GPU:
+  torch.set_default_device('cuda')
+
+
+def allow(precision):
+  """Sets what dots may be computed in: 'float32', 'tf32' or 'bfloat16'."""
+  torch.backends.cudnn.allow_tf32 = precision != 'float32'
+  torch.set_float32_matmul_precision(
+      'highest' if precision == 'float32' else 'high')
+  global _cast
+  _cast = functools.partial(
+      torch.autocast, 'cuda' if GPU else 'cpu', torch.bfloat16,
+      enabled=precision == 'bfloat16')
+
+
+_cast = contextlib.nullcontext
 
 
 def measure_loss(arch, batch_size, image_set, variables):
@@ -29,7 +48,8 @@ def eager(arch, batch_size, image_set, augmentation, compile=False):
   prepare = augment if augmentation else scale
 
   def loss(net, pixels, labels):
-    return functional.cross_entropy(net(prepare(pixels)), labels)
+    with _cast():
+      return functional.cross_entropy(net(prepare(pixels)), labels)
 
   losses = [torch.compile(loss) if compile else loss for _ in made]
 
@@ -42,6 +62,7 @@ def eager(arch, batch_size, image_set, augmentation, compile=False):
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
+    _wait()
 
   return Contestant(run, len(made) * STEPS * batch_size)
 
@@ -59,8 +80,9 @@ def vmapped(arch, batch_size, image_set, networks=4):
           for _ in range(2))
 
   def loss(params, buffers, pixels, labels):
-    logits = torch.func.functional_call(base, (params, buffers), (pixels,))
-    return functional.cross_entropy(logits, labels)
+    with _cast():
+      logits = torch.func.functional_call(base, (params, buffers), (pixels,))
+      return functional.cross_entropy(logits, labels)
 
   gradient = torch.func.vmap(torch.func.grad(loss), randomness='different')
 
@@ -72,13 +94,21 @@ def vmapped(arch, batch_size, image_set, networks=4):
       m[n].mul_(0.9).add_(g, alpha=0.1)
       s[n].mul_(0.999).addcmul_(g, g, value=0.001)
       params[n].addcdiv_(m[n], s[n].sqrt().add_(1e-8), value=-RATE)
+    _wait()
 
   return Contestant(run, networks * batch_size)
 
 
 def _load(image_set):
-  x = torch.from_numpy(image_set.train_images).permute(0, 3, 1, 2).contiguous()
-  return x, torch.from_numpy(image_set.train_labels).long()
+  device = torch.get_default_device()
+  x = torch.from_numpy(image_set.train_images).permute(0, 3, 1, 2)
+  return (x.contiguous().to(device),
+          torch.from_numpy(image_set.train_labels).long().to(device))
+
+
+def _wait():
+  if GPU:
+    torch.cuda.synchronize()
 
 
 def scale(pixels):

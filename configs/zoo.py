@@ -58,6 +58,8 @@ def _default():
   c.eval_augmentation = False  # True: so were they, where it is on
   c.lr_decay = 0.96  # an epoch, as published; 1.0 is what its code ran
   c.early_stopping = 0  # drops of validation accuracy that stop; published: 5
+  # Of the dots in training, on an accelerator with units for them: 'tf32' or
+  # 'bfloat16'. Weights, their updates and all evaluations stay float32.
   c.precision = 'float32'
   # 'auto' is the fastest on the platform; 'banded' has plain sums of products,
   # 'toom_cook' fewer products in wide layers (nws_jax/zoo/tiles.py).

@@ -1,4 +1,4 @@
-"""Compiles the next program in a thread while the present one trains."""
+"""Compiles the next programs in threads while the present one trains."""
 
 import concurrent.futures
 
@@ -7,10 +7,11 @@ class Ahead:
   """Programs by what they are compiled for; keeps those that were asked for
   last, since each holds memory."""
 
-  def __init__(self, build, ahead=True):
-    """`build(key) -> program`; not `ahead`: only when it is needed."""
+  def __init__(self, build, ahead=1):
+    """`build(key) -> program`, of so many ahead at once; 0: only when it is
+    needed."""
     self._build, self._ahead, self._futures = build, ahead, {}
-    self._pool = concurrent.futures.ThreadPoolExecutor(1)
+    self._pool = concurrent.futures.ThreadPoolExecutor(max(1, ahead))
 
   def __enter__(self):
     return self
@@ -19,11 +20,11 @@ class Ahead:
     # Who was interrupted, or failed, does not wait for a compiler.
     self._pool.shutdown(wait=error is None, cancel_futures=True)
 
-  def get(self, key, following=None):
-    """The program of `key`; begins that of `following`, if it is another."""
-    wanted = {key} | ({following} if self._ahead and following else set())
+  def get(self, key, following=()):
+    """The program of `key`; begins those of `following`, the next ones."""
+    wanted = list(dict.fromkeys([key, *following]))[:1 + self._ahead]
     self._futures = {k: f for k, f in self._futures.items() if k in wanted}
-    for k in sorted(wanted, key=lambda k: k != key):
+    for k in wanted:
       if k not in self._futures:
         self._futures[k] = self._pool.submit(self._build, k)
     return self._futures[key].result()

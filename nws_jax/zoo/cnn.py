@@ -170,13 +170,14 @@ def apply(parts, x_BxHxWC, style, arch, activations=space.ACTIVATIONS,
     activations: names that `style.activation` chooses from.
     dropout_key: dropout is on if given; consumed.
     batch_statistics: normalise by the batch, not by the running statistics.
-    form: of the convolutions.
+    form: of the dots and of what is between layers.
 
   Returns:
     logits [B, 20]; {layer: (mean, variance)} of the batch, empty where the
     running statistics were used.
   """
-  x, width, batch = x_BxHxWC, 32, {}
+  x, width, batch = x_BxHxWC.astype(form.dtype or x_BxHxWC.dtype), 32, {}
+  dense = functools.partial(_dense, form=form)
   normalize = functools.partial(
       _normalize, batch=batch if batch_statistics else None)
 
@@ -197,28 +198,33 @@ def apply(parts, x_BxHxWC, style, arch, activations=space.ACTIVATIONS,
       sign = jnp.where(part['scale'] < 0, -1, 1) if layer.norm else (
           jnp.ones(layer.kernel[-1]))
       x, statistics = conv.conv(
-          x, part['kernel'], sign.astype(x.dtype),
+          x, part['kernel'], sign.astype(part['kernel'].dtype),
           conv.choose(form, *part['kernel'].shape[3:0:-2], width, layer.pool))
       width = width // 2 if layer.pool else width
       if layer.norm:
         # Batch norm takes the bias off again: only the running mean knows it.
         x = normalize(x, part, layer.name, statistics, part['bias'])
       else:
-        x += conv.spread(part['bias'], x)
+        x += conv.spread(part['bias'], x).astype(x.dtype)
       x = act(x, n, width)
     elif layer.name != 'output':
-      y = act(_dense(x, part), n)
+      y = act(dense(x, part), n)
       if layer.norm:
         y = normalize(y, part, layer.name, _measure(y))
       if dropout_key is not None:
         y = _dropout(jax.random.fold_in(dropout_key, n), y, style.dropout)
       x = _pass_by(x, y, n, style.sizes)
-  return _dense(x.reshape(x.shape[0], -1), parts['output']), batch
+  return dense(x.reshape(x.shape[0], -1), parts['output']), batch
 
 
-def _dense(x, part):
-  x = x.reshape(x.shape[0], -1)[:, :part['kernel'].shape[1]]
-  y = jax.lax.dot_general(x, part['kernel'], (((1,), (1,)), ((), ())))
+def _dense(x, part, form):
+  kernel = part['kernel']
+  x = x.reshape(x.shape[0], -1)[:, :kernel.shape[1]]
+  y = jax.lax.dot_general(
+      x.astype(form.dtype or x.dtype),
+      kernel.astype(form.dtype or kernel.dtype), (((1,), (1,)), ((), ())),
+      precision=conv.DOTS[form.precision],
+      preferred_element_type=kernel.dtype)
   return y + _rows(part['bias'], y.ndim)
 
 
@@ -237,8 +243,8 @@ def _normalize(x, part, name, statistics, shift=0.0, *, batch):
     mean, variance = statistics
     batch[name] = mean + shift, variance
   scale = part['scale'] * jax.lax.rsqrt(variance + EPSILON)
-  return (x - conv.spread(mean, x)) * conv.spread(scale, x) + conv.spread(
-      part['offset'], x)
+  return ((x - conv.spread(mean, x)) * conv.spread(scale, x) + conv.spread(
+      part['offset'], x)).astype(x.dtype)
 
 
 def _measure(x_BxF):

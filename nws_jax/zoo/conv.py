@@ -19,12 +19,23 @@ from nws_jax.zoo import tiles
 
 class Form(NamedTuple):
   """How convolutions are computed; static."""
-  tile: int = 0  # columns a tile; 0: `choose` has it by the layer
+  tile: int = 0  # columns a tile, at most; 0: `choose` has it by the layer
   cache: int = 0  # bytes of what tiles look at, images being taken in parts; 0:
   #   all at once
   toom_cook: bool = False  # where layers are wide enough for it
+  precision: str = 'float32'  # of `DOTS`
+  skew: bool = False  # of `tiles.stack_rows`
+
+  @property
+  def dtype(self):
+    """What the layers' values are kept as; None: as they come."""
+    return jnp.bfloat16 if self.precision == 'bfloat16' else None
 
 
+# What dots multiply, by a config's word, summing in float32. Weights, batch
+# statistics and the optimizer are float32 in all of them.
+DOTS = {'float32': 'highest', 'tf32': 'high', 'bfloat16': 'default'}
+WHOLE = 1 << 16  # columns: a tile is a row
 FORMS = {  # by how networks are mapped
     # One after another, on CPU: in the cache.
     'map': Form(cache=1 << 18, toom_cook=True),
@@ -32,12 +43,16 @@ FORMS = {  # by how networks are mapped
 }
 
 
-def find_form(mapped, convolution):
+def find_form(mapped, convolution, precision='float32'):
   """The `Form` of programs that map networks by 'map' or 'vmap', where a config
-  has `convolution`: 'auto', or a word of `tiles`."""
-  form = FORMS[mapped]
-  return form if convolution == 'auto' else form._replace(
-      toom_cook=convolution == 'toom_cook')
+  has `convolution`: 'auto', or a word of `tiles`; and a `precision`."""
+  form = FORMS[mapped]._replace(precision=precision)
+  if convolution != 'auto':
+    form = form._replace(toom_cook=convolution == 'toom_cook')
+  if mapped == 'vmap' and precision != 'float32' and not form.toom_cook:
+    # Units for matrices make products cheap: what copies least is fastest.
+    form = form._replace(tile=WHOLE)
+  return form
 
 
 def describe(form):
@@ -45,7 +60,7 @@ def describe(form):
   return ('by polynomials where layers are wide (Toom-Cook), else '
           if form.toom_cook else '') + 'banded' + (
               f'; a few images at a time, within {say.size(form.cache)}'
-              if form.cache else '')
+              if form.cache else '') + f'; {form.precision}'
 
 
 class Layer(NamedTuple):
@@ -53,6 +68,8 @@ class Layer(NamedTuple):
   tiling: tiles.Tiling
   pool: bool  # 2 x 2, stride 2
   cache: int = 0  # as of `Form`
+  dots: str = 'highest'  # precision
+  skew: bool = False  # as of `Form`
 
 
 def choose(form, k, channels, width, pool):
@@ -66,10 +83,11 @@ def choose(form, k, channels, width, pool):
     pool: whether it is pooled.
   """
   # Fewer products pay where a dot is long enough to be fast without them.
-  toom_cook = (form.toom_cook and not form.tile and k in _TOOM_COOK
-               and k * channels >= 40)
+  toom_cook = (form.toom_cook and not form.tile and not form.dtype
+               and k in _TOOM_COOK and k * channels >= 40)
   t = min(width, form.tile or (_TOOM_COOK[k] if toom_cook else 4))
-  return Layer(tiles.Tiling(k, t, toom_cook, pool), pool, form.cache)
+  tiling = tiles.Tiling(k, t, toom_cook, pool, t == width and not toom_cook)
+  return Layer(tiling, pool, form.cache, DOTS[form.precision], form.skew)
 
 
 _TOOM_COOK = {3: 4, 5: 4, 7: 2}  # columns a tile, by the filter size
@@ -89,7 +107,8 @@ def conv(x_BxHxWC, filter_OxCxkxk, sign_O, layer):
   in TensorFlow and PyTorch: where an image is blank all are equal.
 
   Args:
-    x_BxHxWC: images, each row W*C numbers, channels fastest.
+    x_BxHxWC: images, each row W*C numbers, channels fastest; their dtype is
+      that of all values between layers.
     filter_OxCxkxk: k odd.
     sign_O: 1 where pooling takes the greatest value, -1 where the least.
     layer: `Layer`.
@@ -103,14 +122,16 @@ def conv(x_BxHxWC, filter_OxCxkxk, sign_O, layer):
 def _conv_fwd(x, w, sign, layer):
   out, into = w.shape[:2]
   tiling, images = layer.tiling, _count_images(x, into, layer)
-  bank = tiles.expand(w, tiling)
+  bank = tiles.expand(w, tiling).astype(x.dtype)
 
   def part(_, x):
-    looked = tiles.stack_rows(tiles.look(x, into, tiling), tiling.k)
-    y = tiles.join(_dot(looked, bank), tiling)
+    looked = tiles.stack_rows(
+        tiles.look(x, into, tiling), tiling.k, layer.skew)
+    y = tiles.join(_dot(looked, bank, layer), tiling)
     y = y.reshape(*x.shape[:2], -1)
-    mean = _average(y, out)
-    variance = _average(jnp.square(y - spread(mean, y)), out)
+    wide = y.astype(w.dtype)
+    mean = _average(wide, out)
+    variance = _average(jnp.square(wide - spread(mean, wide)), out)
     z, first = _pool(y, sign, tiling.t) if layer.pool else (y, None)
     return None, (z, y, first, mean, variance)
 
@@ -127,8 +148,8 @@ def _conv_bwd(layer, residuals, cotangents):
   out, into = w.shape[:2]
   tiling, each = layer.tiling, out / y.size
   expand = functools.partial(tiles.expand, tiling=tiling)
-  stack = functools.partial(tiles.stack_rows, k=tiling.k)
-  bank = expand(w)
+  stack = functools.partial(tiles.stack_rows, k=tiling.k, skew=layer.skew)
+  bank = expand(w).astype(x.dtype)
   turned = tiles.turn(bank, tiling)
   # The filter's gradient sums products of rows and their neighbours: of the
   # outputs' rows, which dx looks at too, or of the inputs' where they are less.
@@ -136,17 +157,19 @@ def _conv_bwd(layer, residuals, cotangents):
   # Before the loop: inside, it would be computed again for every row's copy.
   dy = (_unpool(dz, first) if layer.pool else dz) + spread(
       dmean * each, y) + spread(2 * each * dvariance, y) * (y - spread(mean, y))
+  dy = dy.astype(x.dtype)
 
   def part(sums, xs):
     x, dy = xs
     ddots = tiles.unjoin(dy.reshape(*dy.shape[:2], -1, tiling.t * out), tiling)
     stacked, looked = stack(ddots), tiles.look(x, into, tiling)
-    sums += (_dot_rows(stack(looked), ddots) if few
-             else _dot_rows(stacked, looked))
-    return sums, tiles.unlook(_dot(stacked, turned), into, tiling)
+    sums += (_dot_rows(stack(looked), ddots, sums.dtype, layer) if few
+             else _dot_rows(stacked, looked, sums.dtype, layer))
+    return sums, tiles.unlook(_dot(stacked, turned, layer), into, tiling)
 
-  sums, dx = _scan(part, jnp.zeros_like(bank if few else turned), (x, dy),
-                   _count_images(x, into, layer))
+  sums, dx = _scan(
+      part, jnp.zeros_like(bank if few else turned, w.dtype), (x, dy),
+      _count_images(x, into, layer))
   dw, = jax.linear_transpose(
       expand if few else lambda w: tiles.turn(expand(w), tiling), w)(sums)
   return dx, dw, None
@@ -179,20 +202,22 @@ def _scan(fn, carry, xs, images):
       lambda y: y.reshape(b, *y.shape[2:]) if y.ndim > 2 else y, ys)
 
 
-def _dot(x_pxBxHxnxF, bank_pxFxN):
+def _dot(x_pxBxHxnxF, bank_pxFxN, layer):
   """[p, B, H, n, N]"""
   p, *rows, width = x_pxBxHxnxF.shape
   y = jax.lax.dot_general(
       x_pxBxHxnxF.reshape(p, -1, width), bank_pxFxN,
-      (((2,), (1,)), ((0,), (0,))))
+      (((2,), (1,)), ((0,), (0,))), precision=layer.dots)
   return y.reshape(p, *rows, -1)
 
 
-def _dot_rows(x_pxBxHxnxF, dy_pxBxHxnxN):
+def _dot_rows(x_pxBxHxnxF, dy_pxBxHxnxN, dtype, layer):
   """[p, F, N]: sums over all rows."""
   x, dy = (z.reshape(z.shape[0], -1, z.shape[-1])
            for z in (x_pxBxHxnxF, dy_pxBxHxnxN))
-  return jax.lax.dot_general(x, dy, (((1,), (1,)), ((0,), (0,))))
+  return jax.lax.dot_general(
+      x, dy, (((1,), (1,)), ((0,), (0,))), precision=layer.dots,
+      preferred_element_type=dtype)
 
 
 def _windows(y_BxHxWO, t, out):
@@ -204,7 +229,7 @@ def _windows(y_BxHxWO, t, out):
 def _pool(y, sign_O, t):
   """(pooled, which of the four was taken), of `halves` order."""
   y = _windows(y, t, len(sign_O))
-  sign = jnp.tile(sign_O, t // 2)[None, None, None]
+  sign = jnp.tile(sign_O.astype(y.dtype), t // 2)[None, None, None]
   four = [y[:, :, row, :, column] * sign
           for row in (0, 1) for column in (0, 1)]
   high = functools.reduce(jnp.maximum, four)

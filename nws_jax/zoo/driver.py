@@ -164,19 +164,27 @@ def _train(workdir, recipe, made, left, rows, sets, bar):
         recipe, rows[:1], width, static.arch))
 
   tables_on_top = _Rebuilder(workdir)
-  with ahead.Ahead(build, recipe.compile_ahead) as programs:
-    for unit, following in zip(left, left[1:] + [None]):
+  with ahead.Ahead(build, _count_ahead(recipe, made)) as programs:
+    for n, unit in enumerate(left):
       bar.note(unit.name)
       book = ledger.Ledger(workdir, unit, [rows[id] for id in unit.ids],
                            recipe.epochs, recipe.keep)
       try:
-        program = programs.get(key(unit), following and key(following))
+        program = programs.get(key(unit), map(key, left[n + 1:]))
         _train_unit(book, program, stage, recipe, unit, rows, data, bar)
       except jax.errors.JaxRuntimeError as e:
         if 'RESOURCE_EXHAUSTED' not in str(e):
           raise
         raise OutOfMemory(unit) from e
       tables_on_top.rebuild()
+
+
+def _count_ahead(recipe, made):
+  """Programs that are compiled beside the one that trains."""
+  if not recipe.compile_ahead:
+    return 0
+  # An accelerator leaves the processor to the compiler.
+  return 1 if made.platform == 'cpu' else max(1, min(4, os.cpu_count() // 4))
 
 
 class _Rebuilder:

@@ -14,8 +14,9 @@ def static_of(recipe, unit, form):
       arch=unit.arch, batch_size=unit.batch_size, lr_decay=recipe.lr_decay,
       eval_bn=recipe.eval_bn, eval_augmentation=recipe.eval_augmentation,
       eval_batch=train.EVAL_BATCH, patience=recipe.early_stopping,
-      activations=dict(recipe.choices)['activation'], dtype=recipe.precision,
-      form=conv.find_form(form, recipe.convolution))
+      activations=dict(recipe.choices)['activation'], dtype='float32',
+      form=conv.find_form(form, recipe.convolution, recipe.precision),
+      augmentations=dict(recipe.choices)['augmentation'])
 
 
 def networks(recipe, rows, width, arch):

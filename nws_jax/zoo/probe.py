@@ -5,6 +5,7 @@ device is busy all the time. On CPU they run one after another, so that nothing
 is to be found there.
 """
 
+import concurrent.futures
 import time
 
 import jax
@@ -15,15 +16,15 @@ from nws_jax.zoo import dataset, images, inputs, plan, population, price
 
 _STEPS = 8  # updates that are timed together
 _ENOUGH = 0.95  # of the best rate
-_GAIN = 1.1  # for twice as many networks; less is the end of the search
-_SECONDS = 60  # after which nothing wider is begun, compilation included
+_IMAGES = (4096, 8192, 16384, 32768)  # a step, of what is tried
 
 
 def measure(recipe, rows, machine, form='vmap'):
   """(images a step that fill the machine, {width: images/s}).
 
   Measured for the commonest combination of architecture and batch size, by the
-  program that trains it, on random images.
+  program that trains it, on random images. All widths are compiled at once. A
+  population that trains all at once whatever is found is not measured.
 
   Args:
     recipe: `recipe.Recipe`.
@@ -34,22 +35,33 @@ def measure(recipe, rows, machine, form='vmap'):
   groups = [space.group(row) for row in rows]
   arch, batch_size = group = max(dict.fromkeys(groups), key=groups.count)
   row = rows[groups.index(group)]
+  widths = list_widths(machine, arch, batch_size, groups.count(group))
+  if len(widths) < 2:
+    return machine.images_a_step, {}
   stage = population.set_stage(
       dataset.pack([_draw(batch_size)], 10), recipe.seed, form)
-  slots = machine.memory / price.count_bytes(arch, batch_size, machine.platform)
-  rates, width, begin = {}, machine.devices, time.monotonic()
-  while width <= slots and time.monotonic() - begin < _SECONDS:
-    unit = plan.Unit('probe', (arch,), batch_size, width, ())
+  rates = {}
+  with concurrent.futures.ThreadPoolExecutor() as pool:
+    made = [pool.submit(_build, recipe, plan.Unit(
+        'probe', (arch,), batch_size, width, ()), row, stage, form)
+            for width in widths]
     try:
-      rates[width] = _time(recipe, unit, row, stage, form)
+      for width, future in zip(widths, made):
+        rates[width] = width * batch_size * _STEPS / _time(
+            *future.result(), stage)
     except jax.errors.JaxRuntimeError as e:
       if 'RESOURCE_EXHAUSTED' not in str(e):
         raise
-      break
-    if rates[width] < _GAIN * rates.get(width // 2, 0):
-      break
-    width *= 2
-  return find_knee(rates, machine.devices) * batch_size, rates
+  return find_knee(rates, widths[0]) * batch_size, rates
+
+
+def list_widths(machine, arch, batch_size, networks):
+  """Those to try, of one combination that so many networks have."""
+  slots = machine.memory / price.count_bytes(arch, batch_size, machine.platform)
+  most = max(1, int(min(slots, networks)))
+  each = machine.devices
+  return sorted({max(1, min(n // batch_size, most) // each) * each
+                 for n in _IMAGES})
 
 
 def find_knee(rates, least):
@@ -70,15 +82,21 @@ def _draw(batch_size):
   return images.ImageSet(pixels, labels, pixels[:10], labels[:10])
 
 
-def _time(recipe, unit, row, stage, form):
-  """Images a second of one width: the best of three epochs."""
+def _build(recipe, unit, row, stage, form):
+  """(program, networks) of one width."""
   static = inputs.static_of(recipe, unit, form)._replace(eval_batch=10)
   networks = inputs.networks(recipe, [row] * unit.width, unit.width, unit.arch)
   networks = stage.place(networks._replace(
       id=np.arange(unit.width, dtype=np.int32),
-      dataset=np.zeros(unit.width, np.int32)))
-  program = population.build(static, stage, networks)
-  fresh = stage.place(np.ones(unit.width, bool))
+      dataset=np.zeros(unit.width, np.int32),
+      # At rate 0 none can diverge, which would be over sooner.
+      learning_rate=np.zeros(unit.width, np.float32)))
+  return population.build(static, stage, networks), networks
+
+
+def _time(program, networks, stage):
+  """Seconds of an epoch: the best of three."""
+  fresh = stage.place(np.ones(len(networks.id), bool))
   state = program.reset(networks, stage.place(program.blank()), fresh)
   state, _ = program.epoch(networks, state)  # epoch 0: an evaluation alone
   took = []
@@ -87,4 +105,4 @@ def _time(recipe, unit, row, stage, form):
     state, metrics = program.epoch(networks, state)
     jax.block_until_ready(metrics)
     took.append(time.monotonic() - begin)
-  return unit.width * unit.batch_size * _STEPS / min(took)
+  return min(took)

@@ -8,7 +8,8 @@ from nws_jax.store import vectors
 from nws_jax.zoo import images
 
 EVAL_BN = ('running', 'batch')
-PRECISIONS = ('float32',)
+# Of the dots: see conv.DOTS.
+PRECISIONS = ('float32', 'tf32', 'bfloat16')
 CONVOLUTIONS = ('auto', 'banded', 'toom_cook')  # see zoo/tiles.py
 FLAGS = (True, False)
 

@@ -10,7 +10,8 @@ outputs looks at k rows of t + k - 1 columns:
 
 Banded (width-tiled Toeplitz): one point; the matrix holds the filter shifted
 to every column of the tile, F = (t + k - 1)*C and N = t*O. t = 1 is im2col,
-t = W the row-Toeplitz form. Larger t copies less and multiplies more.
+t = W the row-Toeplitz form. Larger t copies less and multiplies more; a tile
+that is the whole row looks at that row alone, F = W*C, and not beyond its ends.
 
 Toom-Cook: t + k - 1 points in which a tile's columns are a polynomial's values,
 F = C and N = O: t + k - 1 products instead of t*k, for sums before and after
@@ -33,6 +34,7 @@ class Tiling(NamedTuple):
   t: int
   toom_cook: bool = False
   halves: bool = False  # a tile's columns come out as evens, then odds
+  whole: bool = False  # banded, and a tile is a row
 
   @property
   def order(self):
@@ -65,6 +67,8 @@ def _matrices(tiling):
 
 def look(x_BxHxWC, channels, tiling):
   """What every tile looks at in its middle row: [p, B, H, n, F]."""
+  if tiling.whole:
+    return x_BxHxWC[None, :, :, None]
   k, t, c = tiling.k, tiling.t, channels
   r, n = k // 2, x_BxHxWC.shape[2] // (t * channels)
   if not tiling.toom_cook:
@@ -83,6 +87,8 @@ def unlook(gradient_pxBxHxnxF, channels, tiling):
   """Transpose of `look`: [B, H, W*C]."""
   p, b, h, n, _ = gradient_pxBxHxnxF.shape
   e = gradient_pxBxHxnxF[0]
+  if tiling.whole:
+    return e[:, :, 0]
   if tiling.toom_cook:
     e = jnp.concatenate(
         _sum(_matrices(tiling)[0].T, list(gradient_pxBxHxnxF)), -1)
@@ -108,6 +114,8 @@ def expand(filter_OxCxkxk, tiling):
   band = jnp.stack(
       [jnp.pad(w, ((0, 0), (j, t - 1 - j), (0, 0), (0, 0)))
        for j in tiling.order], axis=3)
+  if tiling.whole:
+    band = band[:, tiling.k // 2:][:, :t]
   return band.reshape(1, -1, t * w.shape[-1])
 
 
@@ -135,16 +143,29 @@ def unjoin(dy_BxHxnxtO, tiling):
       _matrices(tiling)[2].T, jnp.split(dy_BxHxnxtO, tiling.t, -1)))
 
 
-def stack_rows(x_pxBxHxnxF, k):
-  """[p, B, H, n, k*F]: every row with its k - 1 neighbours."""
-  h, r = x_pxBxHxnxF.shape[2], k // 2
-  x = jnp.pad(x_pxBxHxnxF, ((0, 0), (0, 0), (r, r), (0, 0), (0, 0)))
-  return jnp.concatenate([x[:, :, d:d + h] for d in range(k)], axis=-1)
+def stack_rows(x_pxBxHxnxF, k, skew=False):
+  """[p, B, H, n, k*F]: every row with its k - 1 neighbours.
+
+  `skew`: by arithmetic of indices, one load a value, where a concatenation
+  would choose between k of them.
+  """
+  p, b, h, n, f = x_pxBxHxnxF.shape
+  r, none = k // 2, (0, 0)
+  x = jnp.pad(x_pxBxHxnxF, (none, none, (r, r), none, none))
+  if not skew:
+    return jnp.concatenate([x[:, :, d:d + h] for d in range(k)], axis=-1)
+  # Of h copies of all rows, read on from copy to copy in steps of one row more
+  # than they have, the first k of each step are the neighbours of its row.
+  rows = h + 2 * r
+  x = jnp.broadcast_to(x[:, :, None], (p, b, h, rows, n, f))
+  x = jnp.pad(x.reshape(p, b, -1, n, f), (none, none, (0, h), none, none))
+  x = x.reshape(p, b, h, rows + 1, n, f)[:, :, :, :k]
+  return x.swapaxes(3, 4).reshape(p, b, h, n, k * f)
 
 
 def count_products(tiling):
   """Multiplications of an output, for each of its inputs and outputs."""
-  looked = tiling.t + tiling.k - 1
+  looked = tiling.t + (0 if tiling.whole else tiling.k - 1)
   return tiling.k * (looked / tiling.t if tiling.toom_cook else looked)
 
 

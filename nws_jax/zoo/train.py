@@ -22,7 +22,8 @@ class Static(NamedTuple):
   patience: int  # of early stopping; 0: never
   activations: tuple  # names that a network's index chooses from
   dtype: str
-  form: conv.Form = conv.Form()  # of the convolutions
+  form: conv.Form = conv.Form()  # of the dots
+  augmentations: tuple = (False, True)  # that networks choose from
 
 
 class Network(NamedTuple):
@@ -140,7 +141,7 @@ def update(static, seed_key, network, state, pixels, labels, rate, own_P):
   arch = static.arch
   key = jax.random.fold_in(
       draws.stream(seed_key, network, draws.AUGMENT), state.step)
-  x = _prepare(key, network.augmentation, pixels, static.dtype)
+  x = _prepare(static, key, network.augmentation, pixels)
   key = jax.random.fold_in(
       draws.stream(seed_key, network, draws.DROPOUT), state.step)
 
@@ -193,13 +194,15 @@ def _evaluate(static, longest, seed_key, network, vector_P, epoch, full, data):
   def measure(side):
     def body(i, sums):
       index = jax.lax.dynamic_slice(index_2xN, (side, i * n), (1, n))[0]
-      x = (_prepare(jax.random.fold_in(jax.random.fold_in(key, side), i),
-                    network.augmentation, data.images_NxHxWxC[index],
-                    static.dtype) if static.eval_augmentation
+      x = (_prepare(static, jax.random.fold_in(
+          jax.random.fold_in(key, side), i), network.augmentation,
+                    data.images_NxHxWxC[index]) if static.eval_augmentation
            else augment.scale(data.images_NxHxWxC[index], static.dtype))
       logits, _ = cnn.apply(
           parts, x, _style(network), static.arch, static.activations,
-          batch_statistics=static.eval_bn == 'batch', form=static.form)
+          batch_statistics=static.eval_bn == 'batch',
+          # Measured as anybody would who has the weights.
+          form=static.form._replace(precision='float32'))
       labels = data.labels_N[index]
       mine = i * n + jnp.arange(n) < count_2[side]
       loss = jnp.where(mine, _cross_entropy(logits, labels), 0)
@@ -214,10 +217,12 @@ def _evaluate(static, longest, seed_key, network, vector_P, epoch, full, data):
   return loss_2 / count_2, right_2 / count_2
 
 
-def _prepare(key, augmented, pixels, dtype):
-  return jax.lax.cond(
-      augmented, lambda: augment.augment(key, pixels, dtype),
-      lambda: augment.scale(pixels, dtype))
+def _prepare(static, key, augmented, pixels):
+  ways = {True: lambda: augment.augment(key, pixels, static.dtype),
+          False: lambda: augment.scale(pixels, static.dtype)}
+  if len(static.augmentations) == 1:
+    return ways[static.augmentations[0]]()
+  return jax.lax.cond(augmented, ways[True], ways[False])
 
 
 def _cross_entropy(logits_BxK, labels_B):

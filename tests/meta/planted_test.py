@@ -90,9 +90,8 @@ def test_the_fast_classifier_comes_near_bayes():
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize('name', [
-    settings.LOGISTIC, settings.SVM, settings.BOOSTING, settings.FAST])
-def test_a_rung_on_statistics_comes_near_bayes(settle, name):
+@pytest.mark.parametrize('name', settings.CLASSIFIERS[1:])
+def test_a_learned_rung_comes_near_bayes(settle, name):
   zoo = planted.PlantedZoo(
       900, epochs=1, since=0, effect=0.33, layers=planted.SHAPED)
   request = requests.make(zoo, 'optimizer', settle(

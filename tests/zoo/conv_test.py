@@ -11,7 +11,8 @@ from nws_jax.store import vectors
 from nws_jax.zoo import conv, dataset, population, tiles, train
 
 FORMS = (conv.Form(), conv.Form(tile=16), conv.Form(tile=2, cache=1 << 16),
-         conv.Form(cache=1 << 18, toom_cook=True))
+         conv.Form(cache=1 << 18, toom_cook=True),
+         conv.Form(skew=True))
 CASES = [(k, form, pool) for k in (1, 3, 5, 7) for form in FORMS
          for pool in (False, True)] + [(11, FORMS[0], True)]
 
@@ -74,6 +75,29 @@ def test_float32_is_as_good_by_polynomials(k, t):
     want = plain(*map(jnp.asarray, (x, w, sign)), False)
   for a, b in zip(got, want):
     np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(b).max())
+
+
+@pytest.mark.parametrize('precision, limit', (
+    ('float32', 1e-5), ('tf32', 5e-3), ('bfloat16', 1e-2)))
+def test_less_precise_dots_are_near(precision, limit):
+  """Unpooled: of values, statistics and gradients, by their norms."""
+  form = conv.find_form('vmap', 'auto', precision)
+  x, w, sign = (jnp.asarray(v, jnp.float32) for v in make(5))
+  x = x.astype(form.dtype or x.dtype)
+  with jax.enable_x64(True):
+    rng = np.random.default_rng(9)
+    cotangents = [rng.standard_normal(shape) for shape in (
+        (*x.shape[:3], len(w)), sign.shape, sign.shape)]
+    found = []
+    for fn, kind in ((functools.partial(plain, pool=False), np.float64),
+                     (functools.partial(ours, pool=False, form=form), None)):
+      values, back = jax.vjp(functools.partial(fn, sign=sign), *(
+          v.astype(kind or v.dtype) for v in (x, w)))
+      grads = back(tuple(jnp.asarray(c, v.dtype)
+                         for c, v in zip(cotangents, values)))
+      found.append([np.asarray(v, np.float64) for v in (*values, *grads)])
+  for want, got in zip(*found):
+    assert np.linalg.norm(got - want) <= limit * np.linalg.norm(want)
 
 
 @pytest.mark.parametrize('form', ('map', 'vmap'))

@@ -24,17 +24,28 @@ def test_the_knee_is_the_narrowest_that_is_nearly_best(rates, knee):
   assert probe.find_knee(rates, 2) == knee
 
 
+def test_widths_are_tried_up_to_what_memory_and_the_population_hold():
+  arch = space.Architecture(3, 3, 2, 4, 64)
+  slot = price.count_bytes(arch, 64, 'gpu')
+  machine = price.Machine('gpu', 1, 300 * slot, 1e9)
+  assert probe.list_widths(machine, arch, 64, 9999) == [64, 128, 256, 300]
+  assert probe.list_widths(machine, arch, 64, 100) == [64, 100]
+  assert probe.list_widths(machine, arch, 64, 50) == [50]
+  assert probe.list_widths(
+      machine._replace(devices=8), arch, 64, 100) == [64, 96]
+
+
 @pytest.mark.soak  # two programs are compiled
-def test_widths_are_measured_up_to_what_memory_holds():
+def test_widths_are_measured_by_training(monkeypatch):
+  monkeypatch.setattr(probe, '_IMAGES', (32, 64))
   asked = make_recipe()
   rows = recipe.rows(asked)
-  arch, _ = space.group(rows[0])
-  slot = price.count_bytes(arch, 16, 'cpu')
-  machine = price.Machine('cpu', 2, 5 * slot, 1e9)
+  machine = price.Machine('cpu', 2, 1e9, 1e9)
   images, rates = probe.measure(asked, rows, machine)
-  assert set(rates) <= {2, 4} and 2 in rates
-  assert all(rate > 0 for rate in rates.values())
+  assert set(rates) == {2, 4} and all(rate > 0 for rate in rates.values())
   assert images == 16 * probe.find_knee(rates, 2)
+  monkeypatch.setattr(probe, '_IMAGES', (32,))
+  assert probe.measure(asked, rows, machine) == (machine.images_a_step, {})
 
 
 @pytest.mark.parametrize('width, measured, calls', [

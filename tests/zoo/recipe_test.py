@@ -52,7 +52,7 @@ def test_replicates_share_their_setting_and_side():
     ({'epochs': -1}, 'epochs=-1'),
     ({'lr_decay': 0.0}, 'lr_decay'),
     ({'eval_bn': 'none'}, 'running, batch'),
-    ({'precision': 'bf16'}, 'float32'),
+    ({'precision': 'bf16'}, 'bfloat16'),
     ({'networks_per_program': '-3'}, 'auto'),
     ({'dataset_source': 'web'}, 'embedded, tfds'),
     ({'datasets': ()}, 'dataset is empty'),

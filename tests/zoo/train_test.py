@@ -218,7 +218,11 @@ def test_a_merged_network_keeps_its_bits_in_any_slot():
   assert_same_bits(run(pick(networks, order), 1, envelope), pick(want, order))
 
 
-def test_one_step_agrees_in_float32():
+# Of the update more than of the loss: which of four near-equal values a pooling
+# takes, and so which is updated, hangs on their last bits.
+@pytest.mark.parametrize('precision, limit, of_update', (
+    ('float32', 1e-4, 1e-4), ('tf32', 5e-3, 1e-1), ('bfloat16', 5e-2, 3e-1)))
+def test_one_step_agrees(precision, limit, of_update):
   """From equal weights: mapped by map and polynomials, by vmap and bands."""
   wide = space.Architecture(5, 3, 1, 8, 8)
   by = [conv.choose(conv.FORMS[form], 5, 8, 16, True).tiling.toom_cook
@@ -227,8 +231,8 @@ def test_one_step_agrees_in_float32():
   networks, data, key = make_networks(), make_data(), jax.random.key(7)
   index_MxB = data.start_S[networks.dataset][:, None] + np.arange(16)
 
-  def step(form):
-    static = make_static(wide, form=conv.FORMS[form])
+  def step(form, precision='float32'):
+    static = make_static(wide, form=conv.find_form(form, 'auto', precision))
 
     def one(network, images, labels):
       state = train.init(static, key, network)
@@ -238,11 +242,11 @@ def test_one_step_agrees_in_float32():
     return jax.jit(population.over(one, form))(
         networks, data.images_NxHxWxC[index_MxB], data.labels_N[index_MxB])
 
-  (a, loss_a), (b, loss_b) = map(step, ('map', 'vmap'))
-  np.testing.assert_allclose(loss_a, loss_b, rtol=1e-4)
+  (a, loss_a), (b, loss_b) = step('map'), step('vmap', precision)
+  np.testing.assert_allclose(loss_a, loss_b, rtol=limit)
   assert len(set(np.asarray(loss_a).tolist())) == 4
-  for x, y in zip(a, b):
-    assert_close(x, y, wide, 1e-4)
+  for x, y in list(zip(a, b))[:3]:  # of the constant one gradients are noise
+    assert_close(y, x, wide, of_update)
 
 
 def test_weight_decay_takes_its_share_off_the_kernels():

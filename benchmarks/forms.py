@@ -1,0 +1,59 @@
+"""Ways to compute the training step of an accelerator, against each other.
+
+  python -m benchmarks.forms
+  python -m benchmarks.forms --cases="fixed tf32 8 256,fixed tf32 row 256"
+
+A case names a net, a precision, the columns of a tile (`auto` is what the
+program chooses; see nws_jax/zoo/tiles.py), and how many networks train at once;
+0 is the number that the program would take. This is what the choices of
+nws_jax/zoo/conv.py and price.py come from.
+"""
+
+import concurrent.futures
+
+from absl import app, flags
+
+from benchmarks import contest, nets
+from nws_jax.zoo import conv, price, runtime
+
+_CASES = flags.DEFINE_list('cases', [
+    f'fixed {precision} {tile} 0' for precision in conv.DOTS
+    for tile in (2, 4, 8, 'row')], 'net, precision, tile, networks')
+_ROUNDS = flags.DEFINE_integer('rounds', 3, 'in each, all take their turn')
+_SECONDS = flags.DEFINE_float('seconds', 0.3, 'of a turn')
+
+
+def main(_):
+  runtime.start()
+  print(contest.machine())
+  with concurrent.futures.ThreadPoolExecutor() as pool:
+    made = dict(zip(_CASES.value, pool.map(make, _CASES.value)))
+  rates = contest.alternate(made, _ROUNDS.value, _SECONDS.value)
+  results = {}
+  for case, contestant in made.items():
+    results[case] = {
+        'images_per_second': rates[case], **contestant.facts,
+        'priced_bytes_a_network': price.count_bytes(
+            *nets.point(case.rsplit(maxsplit=3)[0]), 'gpu')}
+    print(f'{case:28} {contest.median(rates[case]):12,.0f} images/s; '
+          f'{contestant.facts["bytes_an_image"] / 1e3:,.0f} kB an image; '
+          f'{contestant.facts["bytes_a_network"] / 1e6:.1f} MB a network')
+  contest.write('forms', results)
+
+
+def make(case):
+  """The contestant of a case."""
+  from benchmarks import jax_nets
+  from nws_jax.zoo import images
+  *name, precision, tile, networks = case.split()
+  tile, *ways = tile.split('+')  # '8+skew'
+  changes = {way: True for way in ways}
+  if tile != 'auto':
+    changes['tile'] = conv.WHOLE if tile == 'row' else int(tile)
+  return jax_nets.ours(
+      *nets.point(' '.join(name)), images.load('fashion_mnist'), False, 'vmap',
+      int(networks), precision, **changes)
+
+
+if __name__ == '__main__':
+  app.run(main)

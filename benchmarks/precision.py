@@ -1,0 +1,93 @@
+"""What less precise dots do to a population: the same networks in each.
+
+  python -m benchmarks.precision --networks=256 --epochs=8
+      (an accelerator; two CPU cores need --networks=16 --epochs=2)
+
+All differ in their settings (configs/zoo.py:study, batch size 64). Accuracies
+on all test images are compared as distributions, by Kolmogorov and Smirnov's
+two-sample test, and network by network. Two right programs differ, too, since
+training is chaotic: the float32 population is also compared with one that
+differs in its seed alone.
+"""
+
+import time
+
+import numpy as np
+from absl import app, flags
+from scipy import stats
+
+from benchmarks import contest
+from nws_jax.zoo import recipe as recipes
+from nws_jax.zoo import runtime
+
+_NETWORKS = flags.DEFINE_integer('networks', 256, 'of each population')
+_EPOCHS = flags.DEFINE_integer('epochs', 8, 'of training')
+
+
+def main(_):
+  runtime.start()
+  populations = {p: (p, 0) for p in recipes.PRECISIONS} | {
+      'another seed': ('float32', 1)}
+  accuracies = {}
+  print(contest.machine())
+  for name, (precision, seed) in populations.items():
+    accuracies[name], rate = train(precision, seed)
+    print(f'{name}: median test accuracy {np.median(accuracies[name]):.4f}; '
+          f'{rate:,.0f} images/s with evaluation', flush=True)
+  results = {name: compare(accuracies['float32'], a)
+             for name, a in accuracies.items() if name != 'float32'}
+  for name, r in results.items():
+    print(f'{name} against float32: largest distance of the distributions '
+          f'{r["ks"]:.4f} (p = {r["p"]:.3f}), medians {r["median"]:.4f} and '
+          f'{r["median_float32"]:.4f}, a network differs by '
+          f'{r["typical_difference"]:.4f} in the median')
+  contest.write('precision', {'networks': _NETWORKS.value,
+                              'epochs': _EPOCHS.value, **results})
+
+
+def compare(first, other):
+  test = stats.ks_2samp(first, other)
+  return {'ks': float(test.statistic), 'p': float(test.pvalue),
+          'median': float(np.median(other)),
+          'median_float32': float(np.median(first)),
+          'typical_difference': float(np.median(np.abs(first - other)))}
+
+
+def train(precision, seed):
+  """(accuracies on all test images [M], images/s) of a population."""
+  import jax
+
+  from benchmarks import jax_nets
+  from configs import zoo as configs
+  from nws_jax import space
+  from nws_jax.zoo import dataset, images, inputs, plan, population
+  config = configs.get_config('study')
+  config.update({'networks': _NETWORKS.value, 'epochs': _EPOCHS.value,
+                 'seed': seed, 'precision': precision, 'batch_size': (64,)})
+  recipe = recipes.from_config(config)
+  rows = recipes.rows(recipe)
+  arch, batch_size = space.group(rows[0])
+  form = jax_nets.mapped()
+  sets = [images.load(name) for name in dict(recipe.choices)['dataset']]
+  data = dataset.pack(sets, recipe.test_part)
+  stage = population.set_stage(data, recipe.seed, form)
+  unit = plan.Unit('all', (arch,), batch_size, len(rows), ())
+  networks = stage.place(inputs.networks(recipe, rows, len(rows), arch))
+  program = population.build(
+      inputs.static_of(recipe, unit, form), stage, networks)
+  state = program.reset(networks, stage.place(program.blank()),
+                        stage.place(np.ones(len(rows), bool)))
+  state, _ = program.epoch(networks, state)
+  steps = dataset.count_steps(data.a_class_S, batch_size)
+  done = _EPOCHS.value * batch_size * steps[np.asarray(networks.dataset)].sum()
+  begin = time.perf_counter()
+  for n in range(_EPOCHS.value):
+    state, metrics = program.epoch(
+        networks, state, full=n == _EPOCHS.value - 1)
+  jax.block_until_ready(metrics)
+  return (np.asarray(metrics.test_accuracy),
+          done / (time.perf_counter() - begin))
+
+
+if __name__ == '__main__':
+  app.run(main)
