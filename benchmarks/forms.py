@@ -3,8 +3,8 @@
   python -m benchmarks.forms
   python -m benchmarks.forms --cases="fixed tf32 8 256,fixed tf32 row 256"
 
-A case names a net, a precision, the columns of a tile (`auto` is what the
-program chooses; see nws_jax/zoo/tiles.py), and how many networks train at once;
+A case names a net, a precision, the columns of a tile (`+skew`: see
+nws_jax/zoo/tiles.py), and how many networks train at once;
 0 is the number that the program would take. This is what the choices of
 nws_jax/zoo/conv.py and price.py come from.
 """
@@ -18,7 +18,7 @@ from nws_jax.zoo import conv, price, runtime
 
 _CASES = flags.DEFINE_list('cases', [
     f'fixed {precision} {tile} 0' for precision in conv.DOTS
-    for tile in (2, 4, 8, 'row')], 'net, precision, tile, networks')
+    for tile in (2, 4, 8, 'row', 'row+skew')], 'net, precision, tile, networks')
 _ROUNDS = flags.DEFINE_integer('rounds', 3, 'in each, all take their turn')
 _SECONDS = flags.DEFINE_float('seconds', 0.3, 'of a turn')
 
@@ -47,9 +47,8 @@ def make(case):
   from nws_jax.zoo import images
   *name, precision, tile, networks = case.split()
   tile, *ways = tile.split('+')  # '8+skew'
-  changes = {way: True for way in ways}
-  if tile != 'auto':
-    changes['tile'] = conv.WHOLE if tile == 'row' else int(tile)
+  changes = {'skew': 'skew' in ways}
+  changes['tile'] = conv.WHOLE if tile == 'row' else int(tile)
   return jax_nets.ours(
       *nets.point(' '.join(name)), images.load('fashion_mnist'), False, 'vmap',
       int(networks), precision, **changes)

@@ -51,7 +51,7 @@ def find_form(mapped, convolution, precision='float32'):
     form = form._replace(toom_cook=convolution == 'toom_cook')
   if mapped == 'vmap' and precision != 'float32' and not form.toom_cook:
     # Units for matrices make products cheap: what copies least is fastest.
-    form = form._replace(tile=WHOLE)
+    form = form._replace(tile=WHOLE, skew=True)
   return form
 
 
