@@ -40,7 +40,7 @@ class Rates(NamedTuple):
 
 
 _RATES = {'cpu': Rates(6e-12, 2.5e-9, 4e-9, 4e-5, 0, 15)}
-# GPU and TPU: none was measured yet. About 2 million images of the published
+# GPU and TPU, for a rough word. About 2 million images of the published
 # fixed net a second, and what a step's kernels take to be started.
 _ACCELERATOR = Rates(1e-14, 3e-12, 1e-11, 1e-8, 2e-3, 60)
 MOST = 64  # networks of a unit on CPU: how much a kill may lose
