@@ -82,12 +82,15 @@ def main(_):
 
 def slow(ours, args):
   """The slow contestants; on an accelerator the one that shares its idea."""
+  import jax
+
   from benchmarks import jax_nets, torch_nets
   if jax_nets.mapped() == 'vmap':
     return {'PyTorch, torch.func': torch_nets.vmapped(
         *args[:3], networks=jax_nets.count_networks(args[1]))}
   return {
-      'ours, vmapped': ours(*args, form='vmap', networks=8),
+      'ours, vmapped': ours(
+          *args, form='vmap', networks=8 * len(jax.devices())),
       'Flax, vmapped': jax_nets.flax(*args[:3]),
       'PyTorch, torch.func': torch_nets.vmapped(*args[:3]),
       'PyTorch, torch.compile': torch_nets.eager(*args, compile=True)}

@@ -165,12 +165,13 @@ def _train(workdir, recipe, made, left, rows, sets, bar):
 
   tables_on_top = _Rebuilder(workdir)
   with ahead.Ahead(build, _count_ahead(recipe, made)) as programs:
+    keys = [key(unit) for unit in left]
     for n, unit in enumerate(left):
       bar.note(unit.name)
       book = ledger.Ledger(workdir, unit, [rows[id] for id in unit.ids],
                            recipe.epochs, recipe.keep)
       try:
-        program = programs.get(key(unit), map(key, left[n + 1:]))
+        program = programs.get(keys[n], keys[n + 1:])
         _train_unit(book, program, stage, recipe, unit, rows, data, bar)
       except jax.errors.JaxRuntimeError as e:
         if 'RESOURCE_EXHAUSTED' not in str(e):

@@ -55,7 +55,7 @@ def make(rows, machine, work, width=0, merge=True, queue=1, thins=False):
     queue: most networks of a unit, in widths.
     thins: whether not all of a unit's snapshots are kept.
   """
-  form = 'map' if machine.platform == 'cpu' else 'vmap'
+  form = price.choose_form(machine.platform)
   none = Plan(machine.platform, form, machine.devices, (),
               machine.images_a_step)
   return extend(none, rows, machine, work, width, merge, queue, thins)

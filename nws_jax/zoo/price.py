@@ -23,6 +23,11 @@ class Machine(NamedTuple):
   images_a_step: int = IMAGES_A_STEP  # that fill an accelerator
 
 
+def choose_form(platform):
+  """How networks are mapped there (population.py): 'map' or 'vmap'."""
+  return 'map' if platform == 'cpu' else 'vmap'
+
+
 class Work(NamedTuple):
   """What one network of a population trains on, about."""
   images: float  # an epoch

@@ -48,7 +48,8 @@ def text(recipe, rows, left, machine, images_each, disk):
       f'device{"s" * (machine.devices > 1)}',
       'dots    convolutions are '
       + conv.describe(conv.find_form(
-          'map' if machine.platform == 'cpu' else 'vmap', recipe.convolution)),
+          price.choose_form(machine.platform), recipe.convolution,
+          recipe.precision)),
       f'images  {_count(total_images)}, if networks train for {epochs} epochs'
       + (f' (early stopping: from 19 to {recipe.epochs})'
          if recipe.early_stopping and recipe.epochs > 19 else ''),

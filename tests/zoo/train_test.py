@@ -245,7 +245,8 @@ def test_one_step_agrees(precision, limit, of_update):
   (a, loss_a), (b, loss_b) = step('map'), step('vmap', precision)
   np.testing.assert_allclose(loss_a, loss_b, rtol=limit)
   assert len(set(np.asarray(loss_a).tolist())) == 4
-  for x, y in list(zip(a, b))[:3]:  # of the constant one gradients are noise
+  # Less precise, the gradients of the last network, a constant one, are noise.
+  for x, y in list(zip(a, b))[:4 if precision == 'float32' else 3]:
     assert_close(y, x, wide, of_update)
 
 
