@@ -49,6 +49,8 @@ def find_form(mapped, convolution, precision='float32'):
   form = FORMS[mapped]._replace(precision=precision)
   if convolution != 'auto':
     form = form._replace(toom_cook=convolution == 'toom_cook')
+  if form.dtype:  # too few bits for polynomials
+    form = form._replace(toom_cook=False)
   if mapped == 'vmap' and precision != 'float32' and not form.toom_cook:
     # Units for matrices make products cheap: what copies least is fastest.
     form = form._replace(tile=WHOLE, skew=True)
@@ -83,8 +85,8 @@ def choose(form, k, channels, width, pool):
     pool: whether it is pooled.
   """
   # Fewer products pay where a dot is long enough to be fast without them.
-  toom_cook = (form.toom_cook and not form.tile and not form.dtype
-               and k in _TOOM_COOK and k * channels >= 40)
+  toom_cook = (form.toom_cook and not form.tile and k in _TOOM_COOK
+               and k * channels >= 40)
   t = min(width, form.tile or (_TOOM_COOK[k] if toom_cook else 4))
   tiling = tiles.Tiling(k, t, toom_cook, pool, t == width and not toom_cook)
   return Layer(tiling, pool, form.cache, DOTS[form.precision], form.skew)
