@@ -172,17 +172,18 @@ def _measure_speed():
 
 
 class _Bar:
-  """Rounds of training on stderr."""
+  """Models that are trained, on stderr."""
 
   def __init__(self, name):
     from nws_jax import bars
-    self._bar = bars.make(desc=name, unit=' rounds')
+    # Every round is told, though no model may have ended in it.
+    self._bar = bars.make(desc=name, unit=' models', miniters=0)
 
-  def show(self, model, models, rounds, going):
-    del rounds
-    self._bar.set_postfix_str(
-        f'models {model + 1} to {models}, {going} going', refresh=False)
-    self._bar.update()
+  def show(self, done, models, rounds, going):
+    del going
+    self._bar.total = models
+    self._bar.set_postfix_str(f'round {rounds}', refresh=False)
+    self._bar.update(done - self._bar.n)
 
   def close(self):
     self._bar.close()

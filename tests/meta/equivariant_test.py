@@ -3,7 +3,6 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -47,8 +46,9 @@ def _apply():
       np.float32) * np.exp(rng.normal(size=(6, 1))).astype(np.float32)
   pair = classifiers.make('equivariant', 3, (layers,))
 
+  @jax.jit
   def see(vectors_NxP):
-    whole = equivariant.describe(jnp.asarray(vectors_NxP)[:, None], layers)
+    whole = equivariant.describe(vectors_NxP[:, None], layers)
     return jax.tree.map(lambda x: x[:, 0], whole)
 
   variables = jax.jit(pair.init)(jax.random.key(1), see(vectors_NxP))

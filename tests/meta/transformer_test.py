@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from nws_jax.meta import classifiers, transformer, windows
 
+tokenise = jax.jit(transformer.tokenise, static_argnums=2)
+
 
 @settings(deadline=None, max_examples=6)
 @given(st.lists(st.integers(1, 700), min_size=1, max_size=4))
@@ -13,7 +15,7 @@ def test_tokens_hold_every_value_once_and_cross_no_border(sizes):
   part_L = np.repeat(np.arange(len(sizes)), sizes)
   window_L = np.arange(1, len(part_L) + 1, dtype=np.float32)
   most = transformer.count(len(part_L), len(sizes))
-  got = transformer.tokenise(jnp.asarray(window_L), jnp.asarray(part_L), most)
+  got = tokenise(window_L, part_L, most)
   values, mask = np.asarray(got.values_TxC), np.asarray(got.mask_TxC)
   np.testing.assert_array_equal(values[mask], window_L)
   assert not values[~mask].any()
@@ -30,8 +32,7 @@ def test_tokens_hold_every_value_once_and_cross_no_border(sizes):
 
 def _tokens(windows_BxL, tokens):
   part_L = jnp.arange(windows_BxL.shape[1]) // 300
-  return jax.vmap(lambda w: transformer.tokenise(w, part_L, tokens))(
-      windows_BxL)
+  return jax.vmap(lambda w: tokenise(w, part_L, tokens))(windows_BxL)
 
 
 def test_padding_and_neighbours_change_nothing():
@@ -60,7 +61,7 @@ def test_the_view_cuts_the_windows_it_names():
       jnp.zeros(2, jnp.int32))
   shared = source, jnp.array([0, 0]), jnp.array([900, 900])
   view = transformer.cut(600, 4, 3, (0, 1, 2))
-  got = view.grid(shared, 1, 0)
+  got = jax.jit(view.grid)(shared, 1, 0)
   for n, start in enumerate((0, 100, 200, 300)):
     mask = np.asarray(got.mask_TxC[n])
     np.testing.assert_array_equal(
@@ -69,6 +70,6 @@ def test_the_view_cuts_the_windows_it_names():
     np.testing.assert_allclose(got.place_T[n][0], start / 900, atol=1e-6)
     parts = np.asarray(got.part_T[n])[mask.any(1)]
     assert set(parts) == set(range(start // 300, (start + 599) // 300 + 1))
-  drawn = view.pick(shared, jax.random.key(0), jnp.zeros(50, int),
+  drawn = jax.jit(view.pick)(shared, jax.random.key(0), jnp.zeros(50, int),
                     jnp.zeros(50, int))
   assert len(set(np.asarray(drawn.place_T[:, 0]).tolist())) > 20
