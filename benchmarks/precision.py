@@ -1,32 +1,37 @@
 """What less precise dots do to a population: the same networks in each.
 
   python -m benchmarks.precision --networks=256 --epochs=8
-      (an accelerator; two CPU cores need --networks=16 --epochs=2)
+  python -m benchmarks.precision --point="default zoo" \\
+      --precisions=float32,bfloat16  # two CPU cores, where tf32 is float32
 
-All differ in their settings (configs/zoo.py:study, batch size 64). Accuracies
+All differ in their settings (configs/zoo.py, of one net). Accuracies
 on all test images are compared as distributions, by Kolmogorov and Smirnov's
 two-sample test, and network by network. Two right programs differ, too, since
 training is chaotic: the float32 population is also compared with one that
 differs in its seed alone.
 """
 
+import dataclasses
 import time
 
 import numpy as np
 from absl import app, flags
 from scipy import stats
 
-from benchmarks import contest
+from benchmarks import contest, nets
 from nws_jax.zoo import recipe as recipes
 from nws_jax.zoo import runtime
 
 _NETWORKS = flags.DEFINE_integer('networks', 256, 'of each population')
 _EPOCHS = flags.DEFINE_integer('epochs', 8, 'of training')
+_POINT = flags.DEFINE_enum('point', 'fixed', list(nets.POINTS), 'net')
+_PRECISIONS = flags.DEFINE_list(
+    'precisions', list(recipes.PRECISIONS), 'to compare, float32 among them')
 
 
 def main(_):
   runtime.start()
-  populations = {p: (p, 0) for p in recipes.PRECISIONS} | {
+  populations = {p: (p, 0) for p in _PRECISIONS.value} | {
       'another seed': ('float32', 1)}
   accuracies = {}
   print(contest.machine())
@@ -41,8 +46,9 @@ def main(_):
           f'{r["ks"]:.4f} (p = {r["p"]:.3f}), medians {r["median"]:.4f} and '
           f'{r["median_float32"]:.4f}, a network differs by '
           f'{r["typical_difference"]:.4f} in the median')
-  contest.write('precision', {'networks': _NETWORKS.value,
-                              'epochs': _EPOCHS.value, **results})
+  contest.write('precision', {
+      'networks': _NETWORKS.value, 'epochs': _EPOCHS.value,
+      'net': _POINT.value, **results})
 
 
 def compare(first, other):
@@ -59,14 +65,15 @@ def train(precision, seed):
 
   from benchmarks import jax_nets
   from configs import zoo as configs
-  from nws_jax import space
   from nws_jax.zoo import dataset, images, inputs, plan, population
-  config = configs.get_config('study')
+  arch, batch_size = nets.point(_POINT.value)
+  config = configs.get_config('default')
   config.update({'networks': _NETWORKS.value, 'epochs': _EPOCHS.value,
-                 'seed': seed, 'precision': precision, 'batch_size': (64,)})
+                 'seed': seed, 'precision': precision,
+                 'batch_size': (batch_size,),
+                 **{k: (v,) for k, v in dataclasses.asdict(arch).items()}})
   recipe = recipes.from_config(config)
   rows = recipes.rows(recipe)
-  arch, batch_size = space.group(rows[0])
   form = jax_nets.mapped()
   sets = [images.load(name) for name in dict(recipe.choices)['dataset']]
   data = dataset.pack(sets, recipe.test_part)

@@ -112,8 +112,9 @@ def _show_forms(results):
 
 
 def _show_precision(results):
-  networks, epochs = results.pop('networks'), results.pop('epochs')
-  return f'{networks} networks, {epochs} epochs, against float32.\n\n' + _table(
+  networks, epochs, net = map(results.pop, ('networks', 'epochs', 'net'))
+  return (f'{networks} networks ({net}), {epochs} epochs, against '
+          'float32.\n\n') + _table(
       ['', 'median test accuracy', 'of float32', 'largest distance', 'p',
        'a network differs by, median'],
       [[name, *(f'{r[k]:.4f}' for k in ('median', 'median_float32', 'ks', 'p',
