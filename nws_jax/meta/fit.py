@@ -238,8 +238,9 @@ def train(mapped, shared, tasks, keys, plan,
   """
   start, advance, _ = mapped
   models = len(keys)
-  row_W = np.arange(min(lanes or models, models))  # the model in each lane
-  waiting, best, rounds = len(row_W), {}, 0
+  # The model in each lane; the last one again where there are too few.
+  row_W = np.minimum(np.arange(lanes or models), models - 1)
+  waiting, best, rounds = min(len(row_W), models), {}, 0
   last = -(-plan.steps // plan.round_steps) * plan.round_steps
   now = take(tasks, row_W), keys[row_W]
   state = start(shared, *now)
@@ -248,7 +249,7 @@ def train(mapped, shared, tasks, keys, plan,
     rounds += 1
     done_W = ((np.asarray(state.waited) >= plan.patience)
               | (np.asarray(state.step) >= last))
-    progress(rounds, int(np.sum(~done_W)) + models - waiting)
+    progress(rounds, len(set(row_W[~done_W])) + models - waiting)
     if not done_W.all() and (
         waiting == models or done_W.sum() < len(row_W) / _REFILL):
       if (np.asarray(state.step) >= last).any():

@@ -192,6 +192,7 @@ def share_vectors(place, name, form):
           jnp.asarray(place.region.high_M))
 
 
+@jax.jit
 def join(parts_MxExSxF):
   """Joins along E; S is filled up by repetition, F by NaN, the unseen."""
   count, width = (max(p.shape[i] for p in parts_MxExSxF) for i in (2, 3))

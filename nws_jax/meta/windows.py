@@ -69,6 +69,7 @@ def window(weights_MxExP, m, e, start, length):
       weights_MxExP, (m, e, start), (1, 1, length))[0, 0]
 
 
+@functools.partial(jax.jit, static_argnames='length')
 def draw_starts(key, low_B, high_B, length):
   """Uniform starts of windows within low ... high - 1; consumes the key."""
   return low_B + jax.random.randint(

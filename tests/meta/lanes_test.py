@@ -29,9 +29,11 @@ def _run(asked, workers, monkeypatch, progress=lambda rounds, going: None):
 
 def test_cores_share_the_models_and_change_none(monkeypatch):
   labels_WxM = np.random.default_rng(0).integers(0, 3, (5, 12), np.int32)
-  told = []
-  one, three = (_run(_ask(labels_WxM), n, monkeypatch,
-                     lambda *at: told.append(at)) for n in (1, 3))
+  told, asked = [], [_ask(labels_WxM) for _ in range(2)]
+  one, three = (_run(a, n, monkeypatch, lambda *at: told.append(at))
+                for a, n in zip(asked, (1, 3)))
+  for mapped, *_ in asked:  # one program, though a core has a model less
+    assert [f._cache_size() for f in mapped] == [1, 1, 1]
   assert one[0][0].shape == (5, 12, 1, 1, 3)
   for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(three)):
     np.testing.assert_allclose(a, b, atol=1e-4)
