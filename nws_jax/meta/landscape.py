@@ -7,6 +7,7 @@ quartiles, held at five deviations, and drawn by their two principal components;
 and by UMAP where umap-learn is installed. Networks are read a few at a time.
 """
 
+import warnings
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -136,7 +137,10 @@ def _project_umap(rows_NxC):
     import umap
   except ImportError:
     return None
-  return np.asarray(umap.UMAP(random_state=0, n_jobs=1).fit_transform(rows_NxC))
+  with warnings.catch_warnings():  # islands are what one wants to see
+    warnings.filterwarnings('ignore', 'Graph is not fully connected')
+    return np.asarray(
+        umap.UMAP(random_state=0, n_jobs=1).fit_transform(rows_NxC))
 
 
 def trace(landscape, names, groups):
