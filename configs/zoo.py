@@ -1,13 +1,13 @@
 """Populations to train.
 
   python -m nws_jax.zoo --config=configs/zoo.py
-      192 networks on three small real image sets: 279 to 553 s on two CPU
-      cores, median test accuracy 0.74, and 0.91 of the Glorot-initialised
-  python -m nws_jax.zoo --config=configs/zoo.py:smoke --workdir=/tmp/zoo
+      192 networks on three small real image sets: 276 to 553 s on two CPU
+      cores, median test accuracy 0.73, and 0.91 of the Glorot-initialised
+  python -m nws_jax.zoo --config=configs/zoo.py:smoke --workdir=runs/smoke
       100 networks of two optimizers and two batch sizes, two epochs: 28 s
   python -m nws_jax.zoo --config=configs/zoo.py:study --workdir=runs/study
       512 networks of the published fixed architecture on the same sets, eight
-      epochs: what docs/study.md reads; 41 minutes with other work beside it
+      epochs: what docs/study.md reads; 25 minutes with other work beside it
   python -m nws_jax.zoo --config=configs/zoo.py:fixed --workdir=runs/fixed
       nws_fixed: 3,000 networks of one architecture, 20 snapshots each
   python -m nws_jax.zoo --config=configs/zoo.py:main --workdir=runs/main

@@ -5,7 +5,7 @@
 #SBATCH --time=12:00:00
 #SBATCH --requeue
 #SBATCH --signal=B:TERM@120
-# One job, one zoo: sbatch launch/slurm.sh runs/fixed configs/zoo.py
+# One job, one zoo: sbatch launch/slurm.sh runs/zoo configs/zoo.py
 # Requeued or submitted again, it goes on at the last finished epoch.
 set -euo pipefail
 workdir=${1:-runs/zoo} config=${2:-configs/zoo.py}

@@ -142,6 +142,8 @@ def from_nws(place, out, stack_bytes=None):
     whole.rebuild(out)
   flat = sum(len(u.ids) for u in units if isinstance(u.arch, vectors.Flat))
   print(f'{out}: {len(runs)} networks, {total:,} snapshots')
+  print("published networks' running statistics were fed by evaluation, too "
+        '(docs/recipe.md, 17); to read without them: --exclude=mean,variance')
   if flat:
     print(f'{flat} of them have other vectors than the architecture in their '
           'table: they are vectors alone, without Flax variables')

@@ -17,3 +17,8 @@ def time(seconds):
   if seconds < 72 * 3600:
     return f'{seconds / 3600:.1f} h'
   return f'{seconds / 86400:.1f} days'
+
+
+def first(error):
+  """The first line of what an exception says; its kind, if it says nothing."""
+  return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -83,7 +83,8 @@ def list_sides(request):
     raise errors.Wrong('--ablate=hold_out: of which property? Name it, as '
                        '--hold_out=dataset.')
   return [({HOLD_OUT: level}, transfer.split(
-      request.members, s.hold_out, level, request.target))
+      request.members, s.hold_out, level, request.target,
+      len(request.networks)))
           for level in transfer.list_levels(
               request.members, s.hold_out, name)]
 

@@ -15,6 +15,7 @@ import numpy as np
 from nws_jax import errors
 from nws_jax.meta import calibration, settings
 from nws_jax.meta import fit as fitting
+from nws_jax.say import first
 
 # What a saved estimator may consist of; nothing else is ever loaded.
 TRUSTED = (
@@ -116,7 +117,7 @@ def read(path):
     return io.load(path, trusted=list(TRUSTED))
   except Exception as e:  # skops raises anything that a file makes it raise
     raise errors.Damaged(f'{path} is damaged, or not what meta wrote: '
-                         f'{str(e).splitlines()[0][:200]}') from e
+                         f'{first(e)}') from e
 
 
 def _list_estimators(name, classes, seed):

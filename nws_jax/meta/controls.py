@@ -206,7 +206,11 @@ def _match_accuracy(request, source):
     sides = windows.restrict(request.sides, kept_M)
   except errors.Wrong as e:
     raise _Useless(str(e)) from e
-  return requests.make_place(request, source), {'sides': sides}, {
+  # The classes that were matched: other networks have other quantiles.
+  values_FxM = np.broadcast_to(
+      labels_M, (len(sides.trains_F), len(labels_M)))
+  return requests.make_place(request, source), {
+      'sides': sides, 'values_FxM': values_FxM}, {
       'explained_before': _explain(accuracy_M, labels_M),
       'explained_after': _explain(accuracy_M[kept_M], labels_M[kept_M])}
 

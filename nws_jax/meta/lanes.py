@@ -46,28 +46,30 @@ def run(mapped, shared, tasks, asked, keys, plan, form, kept, progress):
   models = len(keys)
   workers = 1 if form else min(cores.count(), models)
   lanes, chunk = _plan_lanes(
-      mapped, shared, tasks, keys, plan, form, -(-models // workers))
+      mapped, shared, tasks, keys, plan, form, -(-models // workers),
+      MEMORY // workers)
   _compile(mapped, shared, fit.take(tasks, np.arange(lanes)), keys[:lanes])
-  report = _Report(progress, models)
+  parts = np.array_split(np.arange(models), workers)
+  report = _Report(progress, {rows[0]: len(rows) for rows in parts})
   parts = [functools.partial(
       _run_some, mapped, shared, tasks, asked, keys, plan, kept, lanes, chunk,
-      rows, report) for rows in np.array_split(np.arange(models), workers)]
+      rows, report) for rows in parts]
   said, trained = zip(*_run_all(parts, report))
   trained = [part for some in trained for part in some]
   return [np.concatenate(x) for x in zip(*said)], (jax.tree.map(
       lambda *x: np.concatenate(x)[:kept], *trained) if kept else None)
 
 
-def _plan_lanes(mapped, shared, tasks, keys, plan, form, models):
+def _plan_lanes(mapped, shared, tasks, keys, plan, form, models, memory):
   """(models that train at once, models of which variables are at hand)."""
   one = jax.eval_shape(mapped[0], shared, fit.take(tasks, [0]), keys[:1])
   size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(one.best))
   size *= 5  # variables, two moments, the best ones, gradients
   if form:
     size += 400 * plan.batch * form[0]  # activations of the cnn, about
-  lanes = min(models, max(1, MEMORY // size),
+  lanes = min(models, max(1, memory // size),
               LANES.get(jax.default_backend(), models))
-  return lanes, max(lanes, 5 * MEMORY // size // lanes * lanes)
+  return lanes, max(lanes, 5 * memory // size // lanes * lanes)
 
 
 def _compile(mapped, shared, tasks, keys):
@@ -123,9 +125,9 @@ def _run_some(mapped, shared, tasks, asked, keys, plan, kept, lanes, chunk,
 class _Report:
   """Adds up what threads tell of their progress."""
 
-  def __init__(self, progress, models):
-    self._progress, self._models, self._rounds = progress, models, 0
-    self._going, self._lock = {}, threading.Lock()
+  def __init__(self, progress, going):
+    self._progress, self._rounds = progress, 0
+    self._going, self._lock = going, threading.Lock()
     self.stopped = False
 
   def tell(self, worker, going):

@@ -102,14 +102,15 @@ def _group(places, trials, name):
       width = (parts.bit_length() + 1) // 2 if len(trials) > _FEW else (
           isinstance(place, views.Place))
       alike = (even > 1, width, trial.span)
-    if alike not in found or found[alike][1] + cost > lanes.MEMORY:
+    _, total, seen = found.get(alike, (None, np.inf, ()))
+    if trial.place not in seen and total + cost > lanes.MEMORY:
       found[alike] = [([], kind, trial.span), 0, set()]
       groups.append(found[alike][0])
-    group, total, seen = found[alike]
+    group, _, seen = found[alike]
     group[0].append(t)
     if trial.place not in seen:
       seen.add(trial.place)
-      found[alike][1] = total + cost
+      found[alike][1] += cost
   return groups
 
 

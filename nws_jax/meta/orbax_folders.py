@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from nws_jax import errors
+from nws_jax import errors, say
 
 
 def write(path, tree):
@@ -33,7 +33,7 @@ def list_shapes(path):
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
       tree = reader.metadata(os.path.abspath(path)).item_metadata.tree
   except Exception as e:  # of any kind: what is wrong is not known
-    raise ValueError(f'it is no Orbax folder: {_first(e)}') from e
+    raise ValueError(f'it is no Orbax folder: {say.first(e)}') from e
   found = {}
   for name, leaf in _flatten(tree):
     shape, dtype = getattr(leaf, 'shape', None), getattr(leaf, 'dtype', None)
@@ -70,7 +70,7 @@ def read(path, shapes):
           item=like, restore_args=jax.tree.map(
               lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)))
   except Exception as e:  # of any kind: what is wrong is not known
-    raise ValueError(f'it cannot be read: {_first(e)}') from e
+    raise ValueError(f'it cannot be read: {say.first(e)}') from e
   for name, leaf in _flatten(tree):
     if leaf.shape != shapes[name][0]:
       raise ValueError(f'{name} is {leaf.shape}, not {shapes[name][0]}')
@@ -102,10 +102,6 @@ def _flatten(tree, prefix=''):
       yield from _flatten(value, f'{prefix}{name}/')
     else:
       yield f'{prefix}{name}', value
-
-
-def _first(error):
-  return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _import_orbax():

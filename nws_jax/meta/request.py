@@ -126,7 +126,7 @@ def make(zoo, name, settings, axes=()):
       raise errors.Wrong(f'--hold_out={settings.hold_out} has no level; give '
                          'one, as property=level, or --ablate=hold_out.')
     request = dataclasses.replace(request, sides=transfer.split(
-        members, settings.hold_out, level, target))
+        members, settings.hold_out, level, target, len(networks)))
   return request
 
 

@@ -11,11 +11,12 @@ import dataclasses
 import glob
 import os
 import shutil
+import zipfile
 from typing import Any
 
 import numpy as np
 
-from nws_jax import errors
+from nws_jax import errors, say
 from nws_jax.meta import answer as answers
 from nws_jax.meta import (
   asking,
@@ -133,9 +134,11 @@ def read(path):
         record['folds'], record['members'], trained,
         np.array(record['centers']), np.array(record['scales']))
     reference = unlike.read(os.path.join(path, 'unlike.npz'))
-  except (KeyError, TypeError, ValueError, OSError) as e:
-    raise errors.Damaged(f'{path} is damaged: {e}. Delete it and train again: '
-                         'python -m nws_jax.meta --force …') from e
+  except (KeyError, TypeError, ValueError, OSError, EOFError,
+          zipfile.BadZipFile) as e:
+    raise errors.Damaged(
+        f'{path} is damaged: {say.first(e)}. Delete it and train again: '
+        'python -m nws_jax.meta --force …') from e
   return Classifier(path, record, models, reference, layers)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 _Z = 1.959963984540054  # 97.5 % point of the normal distribution
 _FLIPS = 9999  # random sign flips of a paired test
+_AT_HAND = 1 << 25  # labels of random orders that are held at once
 
 
 class Estimate(NamedTuple):
@@ -202,9 +203,10 @@ def compare(better_T, worse_T, settings_T, *, seed=0):
   """
   _, setting_T = np.unique(settings_T, return_inverse=True)
   sum_S = np.bincount(setting_T, weights=np.asarray(better_T, float) - worse_T)
-  sum_S = sum_S[np.abs(sum_S) > 1e-12]
-  if not len(sum_S):
+  if not sum_S.any():
     return 1.0
+  sum_S /= np.abs(sum_S).max()  # figures may be of any scale
+  sum_S = sum_S[np.abs(sum_S) > 1e-12]
   if np.allclose(np.abs(sum_S), np.abs(sum_S[0])):
     from scipy import stats  # slow to import
     return float(stats.binomtest(int(np.sum(sum_S > 0)), len(sum_S)).pvalue)
@@ -223,7 +225,7 @@ def exceed_chance(predicted_CxT, labels_T, settings_T, *, repetitions, seed=0):
   Args:
     predicted_CxT: int classes, or float values, of each network; C of them.
     labels_T: the true ones.
-    settings_T: their settings; they move whole where all have as many networks.
+    settings_T: their settings, which move whole (`move`).
     repetitions: random moves, the same for all C.
   """
   def agree(moved_RxT):
@@ -234,29 +236,35 @@ def exceed_chance(predicted_CxT, labels_T, settings_T, *, repetitions, seed=0):
 
   rng = np.random.default_rng(seed)
   seen_C, extreme_C = agree(labels_T[None])[0], np.zeros(len(predicted_CxT))
-  for begin in range(0, repetitions, 1000):
-    order_RxT = move(settings_T, min(1000, repetitions - begin), rng)
-    extreme_C += np.sum(agree(labels_T[order_RxT]) >= seen_C - 1e-9, 0)
+  least_C = seen_C - 1e-9 * np.abs(seen_C)
+  some = max(1, min(1000, _AT_HAND // len(labels_T)))
+  for begin in range(0, repetitions, some):
+    order_RxT = move(settings_T, min(some, repetitions - begin), rng)
+    extreme_C += np.sum(agree(labels_T[order_RxT]) >= least_C, 0)
   return (1 + extreme_C) / (1 + repetitions)
 
 
 def move(settings_M, count, rng):
   """Rows in `count` random orders, [count, M].
 
-  Settings move whole where all have as many networks, so that replicates stay
-  alike; else networks move alone.
+  Settings move whole among those of as many rows, so that replicates stay
+  alike; and the rows of each change places, for where a label differs within
+  settings, as an epoch does, all settings may hold the same ones.
   """
   _, setting_M, sizes = np.unique(
       settings_M, return_inverse=True, return_counts=True)
-  rows = np.arange(len(setting_M))
-  if np.any(sizes != sizes[0]):
-    return rng.permuted(np.tile(rows, (count, 1)), axis=1)
-  order_SxR = np.argsort(setting_M, kind='stable').reshape(len(sizes), -1)
-  moved = np.empty((count, len(rows)), int)
-  places = rng.permuted(np.tile(np.arange(len(sizes)), (count, 1)), axis=1)
-  moved[:, order_SxR.ravel()] = order_SxR[places].reshape(
-      count, len(rows))
-  return moved
+  moved_RxM = np.empty((count, len(setting_M)), int)
+  for size in np.unique(sizes):
+    rows = np.flatnonzero(sizes[setting_M] == size)
+    order_SxK = rows[np.argsort(setting_M[rows], kind='stable')].reshape(
+        -1, size)
+    found_RxSxK = order_SxK[rng.permuted(np.tile(np.arange(
+        len(order_SxK)), (count, 1)), axis=1)]
+    if size > 1:
+      found_RxSxK = rng.permuted(found_RxSxK, axis=2)
+    moved_RxM[:, order_SxK.ravel()] = found_RxSxK.reshape(
+        count, len(rows))
+  return moved_RxM
 
 
 def holm(p_C):

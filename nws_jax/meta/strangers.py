@@ -180,11 +180,9 @@ def _read_npz(path, known):
 
 def _read_npy_header(f, name):
   version = np.lib.format.read_magic(f)
-  read_header = {(1, 0): np.lib.format.read_array_header_1_0,
-                 (2, 0): np.lib.format.read_array_header_2_0}
-  if version not in read_header:
+  if version != (1, 0):  # later ones may be as long as a file says
     raise ValueError(f'{name[:100]!r} has a header of version {version}')
-  shape, _, dtype = read_header[version](f)
+  shape, _, dtype = np.lib.format.read_array_header_1_0(f)
   if dtype.hasobject:
     raise errors.Wrong(f'{name[:100]} holds Python objects, which would be a '
                        'pickle: it is not loaded. Save plain arrays.')
@@ -221,13 +219,14 @@ def _read_safetensors(path, known):
       raise ValueError(f'{name[:100]} is said to lie at {begin} to {end}, '
                        f'with the shape {shape}')
     key = name.replace('.', '/')
-    found[key], places[key] = (shape, dtype), begin
+    found[key] = shape, np.dtype('f4' if dtype.kind == 'u' else dtype)
+    places[key] = dtype, begin
 
   def load():
     arrays = {}
-    for key, (shape, dtype) in found.items():
-      count = int(np.prod(shape))
-      x = np.fromfile(path, dtype, count, offset=8 + length + places[key])
+    for key, (shape, _) in found.items():
+      count, (dtype, begin) = int(np.prod(shape)), places[key]
+      x = np.fromfile(path, dtype, count, offset=8 + length + begin)
       if dtype.kind == 'u':  # bfloat16: the upper half of a float32
         x = (x.astype(np.uint32) << 16).view(np.float32)
       arrays[key] = x.reshape(shape)
@@ -244,7 +243,7 @@ def _collect(found, known, load):
     load: () -> {name: array}.
   """
   for name, (_, dtype) in found.items():
-    if dtype.kind not in 'fu' and dtype.name != 'bfloat16':
+    if dtype.kind != 'f' and dtype.name != 'bfloat16':
       raise ValueError(f'{name[:100]} is {dtype}, not floating-point')
   shapes = {name.replace('.', '/'): shape
             for name, (shape, _) in found.items()}

@@ -43,18 +43,25 @@ def list_levels(members, text, name):
   return [v for v in levels if str(v) == level]
 
 
-def split(members, text, level, target):
+def split(members, text, level, target, networks=None):
   """`windows.Sides`, one split: tested on a level, learned from the others.
 
   Of the others, fold 0 is validated on, or the validation side of a large zoo.
+
+  Args:
+    members: DataFrame with `split`, `fold` and the property, by row.
+    text: of --hold_out.
+    level: that is tested.
+    target: `targets.Target`.
+    networks: how many the rows are of, if not one each.
 
   Raises:
     errors.Wrong: a side is empty, or a class is not there to be learned.
   """
   column, _ = parse(text)
   held_M = (members[column] == level).to_numpy()
-  valid_M = ((members['split'] == 'valid') if len(members) >= windows.LARGE
-             else members['fold'] == 0).to_numpy()
+  side = windows.by(networks or len(members))
+  valid_M = (members[side] == {'split': 'valid', 'fold': 0}[side]).to_numpy()
   rows = [np.flatnonzero(x) for x in (
       ~held_M & ~valid_M, ~held_M & valid_M, held_M)]
   if min(map(len, rows)) == 0:

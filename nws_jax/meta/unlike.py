@@ -72,7 +72,7 @@ def write(path, reference):
 
 def read(path):
   """Raises `ValueError` or `KeyError` for what `write` did not write."""
-  with np.load(path, allow_pickle=False) as arrays:
+  with open(path, 'rb') as f, np.load(f, allow_pickle=False) as arrays:
     found = Reference(*(arrays[name] for name in Reference._fields))
   return found._replace(threshold=float(found.threshold))
 

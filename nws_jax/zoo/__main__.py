@@ -8,8 +8,10 @@
       --config.learning_rate=0.001,0.01 --workdir=runs/adam
       any key of the config file can be set; a property takes one value, or
       several parted by commas, to draw from
-  python -m nws_jax.zoo --config=configs/zoo.py:fixed --plan
-      what the published 3,000 networks would take here; nothing is trained
+  python -m nws_jax.zoo --config=configs/zoo.py:fixed --plan \\
+      --config.dataset_source=embedded --config.datasets=mnist
+      what the published 3,000 networks would take here, on a small set; leave
+      the sets out once they are prepared (python -m nws_jax.data --help)
   python -m nws_jax.zoo --config=configs/zoo.py --config.networks=400
       grows a zoo that is there: more networks, the old ones untouched
 
@@ -61,6 +63,7 @@ def main():
   print(summary.text(zoo.members))
   print(f'{len(zoo.members)} networks, {len(zoo.metrics)} snapshots in '
         f'{_WORKDIR.value} ({time.monotonic() - begin:.0f} s)')
+  summary.check(zoo.members)
 
 
 if __name__ == '__main__':

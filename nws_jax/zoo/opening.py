@@ -1,7 +1,7 @@
 """Before anything is trained: is the request possible, and is it this zoo's?
 
-Nothing compiles here, and jax starts only to say what machine this is, so that
-a wrong request costs seconds.
+Jax starts only to say what machine this is, and nothing compiles but, on an
+accelerator, what `probe` measures; so a wrong request costs seconds.
 """
 
 import hashlib

@@ -2,6 +2,8 @@
 
 import math
 
+from nws_jax import errors
+
 CHANCE = 0.1
 
 
@@ -25,6 +27,14 @@ def text(members):
   lines.append('test accuracy after the last epoch, on all test images; at '
                'chance: its 95 % interval holds 0.1')
   return '\n'.join(lines)
+
+
+def check(members):
+  """Raises `Damaged` if no network of a zoo stayed finite."""
+  if (members['status'] == 'diverged').all():
+    raise errors.Damaged(
+        f'all {len(members)} networks left the finite numbers. Restrict '
+        '--config.learning_rate to smaller ones, in another --workdir.')
 
 
 def share_at_chance(members, images=1000):

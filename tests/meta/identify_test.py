@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pickle
+import shutil
 import zipfile
 
 import numpy as np
@@ -159,6 +160,12 @@ def _huge(path):
           'descr': '<f8', 'fortran_order': False, 'shape': (10**12,)})
 
 
+def _long_header(path):
+  """A small file whose array says to have a header of 4 GB."""
+  with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
+    archive.writestr('a.npy', b'\x93NUMPY\2\0\xff\xff\xff\xff' + bytes(1 << 16))
+
+
 def _write(data):
   return lambda path: path.write_bytes(data)
 
@@ -186,6 +193,9 @@ _HEAD = json.dumps({'a': {'dtype': 'F32', 'shape': [10**12],
         p, w=np.full(vectors.num_weights(real.ARCH), np.nan)), 'NaN'),
     ('a.npz', lambda p: np.savez(
         p, w=np.zeros(vectors.num_weights(real.ARCH), int)), 'floating'),
+    ('a.npz', lambda p: np.savez(
+        p, w=np.zeros(vectors.num_weights(real.ARCH), np.uint8)), 'floating'),
+    ('a.npz', _long_header, r'version \(2, 0\)'),
     ('a.txt', _write(b'hello'), 'none of the kinds'),
     ('a.npz', _write(b'PK\3\4 broken'), 'cannot be read'),
     ('folder', lambda p: p.mkdir(), 'no Orbax folder'),
@@ -205,3 +215,13 @@ def test_no_classifier_and_a_damaged_one(made, tmp_path):
   (path / 'recipe.json').write_text('{"target": "optimizer", "format": 1}')
   with pytest.raises(errors.Damaged, match='damaged'):
     identify.load(str(tmp_path))
+
+
+@pytest.mark.parametrize('kept', [0, 100])
+@pytest.mark.parametrize('name', ['unlike.npz', 'estimator-0.skops'])
+def test_a_file_cut_off_is_damage(made, tmp_path, name, kept):
+  path = os.path.join(made[1]['optimizer', 'logistic'][0], 'model')
+  copy = shutil.copytree(path, tmp_path / 'model') / name
+  copy.write_bytes(copy.read_bytes()[:kept])
+  with pytest.raises(errors.Damaged, match='damaged'):
+    saved.read(str(copy.parent))

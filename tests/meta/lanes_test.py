@@ -40,6 +40,7 @@ def test_cores_share_the_models_and_change_none(monkeypatch):
   assert len(jax.tree.leaves(one[1])[0]) == 2
   assert np.abs(one[0][0][0] - one[0][0][1]).max() > 1e-2
   assert told[-1][1] == 0  # none is left
+  assert max(going for _, going in told) == 5 == told[0][1]
 
 
 def test_what_fails_on_one_core_fails(monkeypatch):
@@ -48,14 +49,28 @@ def test_what_fails_on_one_core_fails(monkeypatch):
     _run(_ask(labels_WxM, rate=np.inf), 2, monkeypatch)
 
 
-def test_lanes_hold_what_memory_holds(monkeypatch):
+def test_lanes_hold_what_memory_holds():
   mapped, bank, tasks, keys, plan = _ask(np.zeros((6, 12), np.int32))
-  monkeypatch.setattr(lanes, 'MEMORY', 1)
-  assert lanes._plan_lanes(mapped, bank, tasks, keys, plan, None, 6) == (1, 1)
-  monkeypatch.setattr(lanes, 'MEMORY', 1 << 30)
+  assert lanes._plan_lanes(
+      mapped, bank, tasks, keys, plan, None, 6, 1) == (1, 1)
   at_once, at_hand = lanes._plan_lanes(
-      mapped, bank, tasks, keys, plan, None, 6)
+      mapped, bank, tasks, keys, plan, None, 6, 1 << 30)
   assert at_once == 6 and at_hand % 6 == 0
+
+
+def test_what_looks_at_one_place_shares_it_whatever_its_size(
+    plant, settle, monkeypatch):
+  from nws_jax.meta import measure
+  from nws_jax.meta import request as requests
+  request = requests.make(plant(), 'optimizer', settle())
+  place = requests.make_place(request, requests.load(request))
+  trials = [requests.make_trial(request)._replace(place=n % 2, seed=n)
+            for n in range(6)]
+  for memory, groups in ((1 << 30, 1), (1, 2)):
+    monkeypatch.setattr(lanes, 'MEMORY', memory)
+    found = list(measure._group([place, place], sorted(
+        trials, key=lambda t: t.place), 'fast'))
+    assert len(found) == groups and sum(len(g[0]) for g in found) == 6
 
 
 def test_a_place_says_how_its_bank_will_be_filled(plant, settle):

@@ -210,6 +210,37 @@ def test_moves_are_orders_and_keep_settings_whole():
     np.testing.assert_array_equal(settings[order][::2], settings[order][1::2])
 
 
+def test_settings_stay_whole_where_they_differ_in_size():
+  settings = np.array([3, 3, 1, 2, 2, 0])
+  orders = stats.move(settings, 50, np.random.default_rng(0))
+  np.testing.assert_array_equal(
+      np.sort(orders), np.tile(np.arange(6), (50, 1)))
+  assert (settings[orders[:, 0]] == settings[orders[:, 1]]).all()
+  assert set(settings[orders[:, 0]]) == {3, 2}
+  assert set(settings[orders[:, 2]]) == {1, 0}
+
+
+def test_what_differs_within_settings_alone_can_exceed_chance():
+  """As epochs do: every setting holds the same labels, in the same order."""
+  settings, labels = np.repeat(np.arange(8), 3), np.tile(np.arange(3), 8)
+  p = stats.exceed_chance(np.stack([labels, np.roll(labels, 1)]), labels,
+                          settings, repetitions=99)
+  assert p[0] == 0.01 and p[1] > 0.9
+
+
+def test_p_values_know_no_scale():
+  rng = np.random.default_rng(3)
+  settings, truth = np.arange(40), rng.normal(size=40)
+  said = truth + rng.normal(size=(2, 40)) * [[1], [3]]
+  by_scale = []
+  for scale in (1, 1e-6):
+    errors = (scale * (said - truth))**2
+    by_scale.append([stats.compare(*errors, settings), *stats.exceed_chance(
+        scale * said, scale * truth, settings, repetitions=199)])
+  assert by_scale[0] == by_scale[1]
+  assert max(by_scale[0][:2]) < 0.05
+
+
 def test_holm_by_hand():
   np.testing.assert_allclose(
       stats.holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from nws_jax import errors
-from nws_jax.meta import ablation, answer, targets, transfer
+from nws_jax.meta import ablation, answer, targets, transfer, windows
 from nws_jax.meta import request as requests
 
 
@@ -25,6 +25,17 @@ def test_no_held_out_network_is_learned_from(plant):
   assert test == set(np.flatnonzero(members['dataset'] == 'mnist'))
   assert train | valid | test == set(range(60))
   assert not (train & valid or train & test or valid & test)
+
+
+def test_a_row_a_snapshot_is_validated_on_as_a_row_a_network(plant):
+  members = _zoo(plant).members
+  rows = members.loc[members.index.repeat(20)].reset_index(drop=True)
+  assert len(rows) >= windows.LARGE > len(members)
+  alone, each = (transfer.split(
+      some, 'dataset=mnist', 'mnist', targets.choose(some, 'optimizer'), 60)
+                 for some in (members, rows))
+  for of_network, of_rows in zip(alone[::2], each[::2]):
+    assert set(rows['id'][of_rows[0]]) == set(members['id'][of_network[0]])
 
 
 @pytest.mark.parametrize('text, words', [
