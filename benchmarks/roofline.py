@@ -92,13 +92,12 @@ def dot():
 
 def count_plain(arch):
   """Operations of training on one image, by convolutions of plain sums."""
-  from nws_jax.store import vectors
-  total, side = 0, 32
-  for n, layer in enumerate(vectors.layers(arch)):
+  from nws_jax.zoo import price
+  total = 0
+  for n, (layer, side) in enumerate(price.walk(arch)):
     *window, into, out = layer.kernel
     area = side * side * window[0] * window[1] if window else 1
     total += 2 * area * into * out * (3 if n else 2)
-    side = side // 2 if layer.pool else side
   return total
 
 

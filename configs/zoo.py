@@ -1,7 +1,7 @@
 """Populations to train.
 
   python -m nws_jax.zoo --config=configs/zoo.py
-      192 networks on three small real image sets: 276 to 553 s on two CPU
+      192 networks on three small real image sets: 220 to 553 s on two CPU
       cores, median test accuracy 0.73, and 0.91 of the Glorot-initialised
   python -m nws_jax.zoo --config=configs/zoo.py:smoke --workdir=runs/smoke
       100 networks of two optimizers and two batch sizes, two epochs: 28 s

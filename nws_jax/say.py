@@ -20,5 +20,9 @@ def time(seconds):
 
 
 def first(error):
-  """The first line of what an exception says; its kind, if it says nothing."""
-  return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+  """The first line of what an exception says; its kind, if it says nothing.
+
+  Without a full stop: it goes on in a sentence.
+  """
+  lines = str(error).strip().splitlines() or [type(error).__name__]
+  return lines[0][:300].rstrip('.')

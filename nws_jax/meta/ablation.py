@@ -132,7 +132,7 @@ def run(request, source, progress):
   Args:
     request: `request.Request` with axes.
     source: `windows.Source` of it.
-    progress: called with (models done, models, rounds done, models going).
+    progress: called with (models done, models, rounds done).
 
   Returns:
     dicts, the rows of ablation.csv: the axes in the order asked, and the

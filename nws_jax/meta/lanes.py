@@ -49,11 +49,11 @@ def run(mapped, shared, tasks, asked, keys, plan, form, kept, progress):
       mapped, shared, tasks, keys, plan, form, -(-models // workers),
       MEMORY // workers)
   _compile(mapped, shared, fit.take(tasks, np.arange(lanes)), keys[:lanes])
-  parts = np.array_split(np.arange(models), workers)
-  report = _Report(progress, {rows[0]: len(rows) for rows in parts})
+  shares = np.array_split(np.arange(models), workers)
+  report = _Report(progress, {rows[0]: len(rows) for rows in shares})
   parts = [functools.partial(
       _run_some, mapped, shared, tasks, asked, keys, plan, kept, lanes, chunk,
-      rows, report) for rows in parts]
+      rows, report) for rows in shares]
   said, trained = zip(*_run_all(parts, report))
   trained = [part for some in trained for part in some]
   return [np.concatenate(x) for x in zip(*said)], (jax.tree.map(

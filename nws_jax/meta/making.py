@@ -179,8 +179,7 @@ class _Bar:
     # Every round is told, though no model may have ended in it.
     self._bar = bars.make(desc=name, unit=' models', miniters=0)
 
-  def show(self, done, models, rounds, going):
-    del going
+  def show(self, done, models, rounds):
     self._bar.total = models
     self._bar.set_postfix_str(f'round {rounds}', refresh=False)
     self._bar.update(done - self._bar.n)

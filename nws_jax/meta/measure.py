@@ -29,8 +29,8 @@ def decide(places, trials, outputs, *, name, plan, key, progress, members=1,
     members: models of each task whose outputs are averaged: on this few
       networks one model's start alone moves its accuracy by points. What is
       fitted without gradients has one start.
-    progress: called with (models done, models, rounds done, models to go),
-      the last two of the group that trains now.
+    progress: called with (models done, models, rounds done), the last of the
+      group that trains now.
     validate: whether validation networks are decided too.
     keep: of how many trials, the first ones, the models are returned.
 
@@ -71,7 +71,7 @@ def decide(places, trials, outputs, *, name, plan, key, progress, members=1,
 
 
 def _show(progress, end, models, rounds, going):
-  progress(end - going, models, rounds, going)
+  progress(end - going, models, rounds)
 
 
 def _number(trials, sizes):

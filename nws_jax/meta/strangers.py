@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nws_jax import errors
+from nws_jax import errors, say
 from nws_jax.meta import orbax_folders
 from nws_jax.store import vectors
 
@@ -59,8 +59,8 @@ def read(path, known):
   except Unknown as e:
     raise errors.Wrong(f'{path}: {e}') from e
   except Exception as e:  # a stranger's file may make a reader raise anything
-    said = (str(e).strip().splitlines() or [type(e).__name__])[0][:300]
-    raise errors.Wrong(f'{path} cannot be read: {said}. Give {_KINDS}.') from e
+    raise errors.Wrong(f'{path} cannot be read: {say.first(e)}. Give '
+                       f'{_KINDS}.') from e
   return check(path, vector_P, name)
 
 

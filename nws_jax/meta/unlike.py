@@ -71,7 +71,8 @@ def write(path, reference):
 
 
 def read(path):
-  """Raises `ValueError` or `KeyError` for what `write` did not write."""
+  """Raises `KeyError`, or what `np.load` raises, for what `write` did not
+  write."""
   with open(path, 'rb') as f, np.load(f, allow_pickle=False) as arrays:
     found = Reference(*(arrays[name] for name in Reference._fields))
   return found._replace(threshold=float(found.threshold))

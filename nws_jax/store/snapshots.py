@@ -209,7 +209,7 @@ def _check_room(path, num_bytes):
 
 def _unsaved(path, error):
   full = re.search(r'(No space left|Disk quota exceeded)[^][\n]*', str(error))
-  reason = full[0] if full else _first_line(error)
+  reason = full[0] if full else say.first(error)
   fix = ('Make room on the disk' if full
          else 'Check the disk and its permissions')
   return errors.Damaged(
@@ -219,11 +219,6 @@ def _unsaved(path, error):
 
 def _unreadable(path, reason):
   return errors.Damaged(
-      f'{path} is damaged: {_first_line(reason)}. Restore it from a copy, or '
+      f'{path} is damaged: {say.first(reason)}. Restore it from a copy, or '
       "delete its unit's folders under units/, snapshots/ and state/ and run "
       'the same zoo command again.')
-
-
-def _first_line(error):
-  lines = str(error).splitlines() or [type(error).__name__]
-  return lines[0][:300].rstrip('.')

@@ -5,7 +5,7 @@ import json
 import os
 import re
 
-from nws_jax import errors, space
+from nws_jax import errors, say, space
 
 WORD, WHOLE, REAL, FLAG, MAYBE = 'word', 'whole', 'real', 'flag', 'maybe'
 _DTYPES = {WORD: 'str', WHOLE: 'int64', REAL: 'float64', FLAG: 'bool',
@@ -210,8 +210,8 @@ def damaged(path, reason):
   """The error for a file that is not what was written."""
   if isinstance(reason, OSError):
     reason = reason.strerror
-  lines = str(reason).strip().splitlines() or ['not readable']
   return errors.Damaged(
-      f'{path} is damaged: {lines[0][:300].rstrip(".")}. Restore it from a '
-      'copy; or delete it (of a unit: its folders under units/, snapshots/ and '
-      'state/) and run the same zoo command again: it makes what is missing.')
+      f'{path} is damaged: {say.first(reason or "not readable")}. Restore it '
+      'from a copy; or delete it (of a unit: its folders under units/, '
+      'snapshots/ and state/) and run the same zoo command again: it makes '
+      'what is missing.')

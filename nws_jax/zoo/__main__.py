@@ -8,8 +8,8 @@
       --config.learning_rate=0.001,0.01 --workdir=runs/adam
       any key of the config file can be set; a property takes one value, or
       several parted by commas, to draw from
-  python -m nws_jax.zoo --config=configs/zoo.py:fixed --plan \\
-      --config.dataset_source=embedded --config.datasets=mnist
+  python -m nws_jax.zoo --config=configs/zoo.py:fixed --workdir=runs/fixed \\
+      --config.dataset_source=embedded --config.datasets=mnist --plan
       what the published 3,000 networks would take here, on a small set; leave
       the sets out once they are prepared (python -m nws_jax.data --help)
   python -m nws_jax.zoo --config=configs/zoo.py --config.networks=400

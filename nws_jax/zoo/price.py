@@ -51,18 +51,28 @@ _ACCELERATOR = Rates(1e-14, 6e-12, 1e-11, 1e-8, 1e-3, 60)
 MOST = 64  # networks of a unit on CPU: how much a kill may lose
 
 
+def walk(arch):
+  """(layer, side of the images that it is given), input to output.
+
+  Of dense layers the side is of no account.
+  """
+  side = 32
+  for layer in vectors.layers(arch):
+    yield layer, side
+    side = side // 2 if layer.pool else side
+
+
 @functools.lru_cache(maxsize=None)
 def count_flops(arch):
   """Operations of the dots that training on one image takes on CPU."""
-  total, side = 0, 32
-  for n, layer in enumerate(vectors.layers(arch)):
+  total = 0
+  for n, (layer, side) in enumerate(walk(arch)):
     *window, into, out = layer.kernel
     if window:
       tiling = conv.choose(conv.FORMS['map'], window[0], into, side,
                            layer.pool).tiling
       flops = 2 * side * side * tiles.count_products(tiling) * into * out
       total += flops * (3 if n else 2)  # the images need no gradient
-      side = side // 2 if layer.pool else side
     else:
       total += 3 * 2 * into * out
   return total
@@ -71,13 +81,12 @@ def count_flops(arch):
 @functools.lru_cache(maxsize=None)
 def count_activations(arch):
   """Values of one image's layers that training makes, copies included."""
-  total, side = 0, 32
-  for layer in vectors.layers(arch):
+  total = 0
+  for layer, side in walk(arch):
     *window, into, out = layer.kernel
     if window:
       k, t = window[0], min(side, 4)
       total += side * side * (k * (t + k - 1) / t * into + 3 * out)
-      side = side // 2 if layer.pool else side
     else:
       total += 4 * out
   return total
@@ -87,15 +96,14 @@ def count_activations(arch):
 def count_held(arch):
   """Values of one image that an accelerator holds at once: twice all layers'
   outputs, and twice the rows that the widest one stacks."""
-  outputs, rows, side = 0, [], 32
-  for layer in vectors.layers(arch):
+  outputs, rows = 0, []
+  for layer, side in walk(arch):
     *window, into, out = layer.kernel
     if window:
       k, t, *_, whole = conv.choose(
           conv.FORMS['vmap'], window[0], into, side, layer.pool).tiling
       outputs += side * side * out
       rows.append(side * side * into * k * (1 if whole else (t + k - 1) / t))
-      side = side // 2 if layer.pool else side
   return 2 * (outputs + max(rows))
 
 

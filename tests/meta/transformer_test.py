@@ -71,5 +71,5 @@ def test_the_view_cuts_the_windows_it_names():
     parts = np.asarray(got.part_T[n])[mask.any(1)]
     assert set(parts) == set(range(start // 300, (start + 599) // 300 + 1))
   drawn = jax.jit(view.pick)(shared, jax.random.key(0), jnp.zeros(50, int),
-                    jnp.zeros(50, int))
+                             jnp.zeros(50, int))
   assert len(set(np.asarray(drawn.place_T[:, 0]).tolist())) > 20

@@ -382,9 +382,9 @@ def test_one_update_is_that_of_the_flax_module():
       start.vector_P[n])
   np.testing.assert_allclose(metrics.train_loss[n], value, rtol=1e-5)
   found = state.slots.m_P[n]
-  normed_P = np.zeros(len(found), bool)  # batch norm takes these biases off:
-  for s in vectors.spans(ARCH):  # 0 here, and by Flax what rounding leaves
-    normed_P[s.start:s.stop] = s.tensor == 'bias' and s.layer[:4] == 'conv'
+  # Batch norm takes these biases off: 0 here, by Flax what rounding leaves.
+  normed_P = vectors.tensor_mask(ARCH, ('bias',)) & (
+      np.arange(len(found)) < vectors.num_weights_conv(ARCH))
   assert normed_P.any() and not found[normed_P].any()
   np.testing.assert_allclose(gradient[normed_P], 0, atol=1e-5)
   np.testing.assert_allclose(
