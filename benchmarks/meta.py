@@ -3,8 +3,8 @@
   python -m benchmarks.meta
   python -m benchmarks.meta --nets=fast --rounds=9
 
-Ours trains many models at once; PyTorch's eager loop steps the same models one
-after another, with its own threads. First both must say the same loss of the
+Ours trains models as nws_jax.meta.lanes does, each core its own; PyTorch's eager
+loop steps the same models one after another, with its own threads. First both must say the same loss of the
 same weights and windows, in inference and in training without dropout. Then
 they take turns, and the ratio of each round is kept. Needs PyTorch:
 pip install torch. Writes benchmarks/results/meta.json.
@@ -61,29 +61,31 @@ def _draw_tokens(rng, count):
 
 
 class Ours:
-  """Models of one net as the program trains them: mapped, in one call."""
+  """Models of one net as the program trains them."""
 
   def __init__(self, name, models, steps, inputs, labels_B, more):
     self._net = classifiers.make(name, CLASSES, more)
     self._inputs, self._labels_B = jax.tree.map(jnp.asarray, inputs), labels_B
     self._tx, self._steps = optax.adam(_RATE), steps
     keys = jax.random.split(jax.random.key(0), models)
-    # Small models: each core has its own, as nws_jax.meta.lanes has it.
-    self._workers = len(os.sched_getaffinity(0)) if name == 'fast' else 1
-    self._pool = concurrent.futures.ThreadPoolExecutor(self._workers)
+    # Each core has models of its own, as nws_jax.meta.lanes has it.
+    workers = len(os.sched_getaffinity(0))
+    self._pool = concurrent.futures.ThreadPoolExecutor(workers)
+    over = jax.vmap if name == 'fast' else _over_one_by_one
     start = jax.jit(jax.vmap(self._net.init, in_axes=(0, None)))
     self.variables = _shake(start(keys, self._inputs))
-    parts = np.array_split(np.arange(models), self._workers)
+    parts = np.array_split(np.arange(models), workers)
     self._keys = [keys[rows] for rows in parts]
     self._parts = [jax.tree.map(lambda x, r=rows: x[r], self.variables)
                    for rows in parts]
     self._moments = [jax.vmap(self._tx.init)(v['params'])
                      for v in self._parts]
-    self._infer = jax.jit(jax.vmap(
-        lambda v, x: self._net.apply(v, x, None)[0], in_axes=(0, None)))
-    self._train = jax.jit(jax.vmap(self._advance, in_axes=(0, 0, 0, None)))
+    self._infer = jax.jit(lambda v, x: over(
+        lambda v: self._net.apply(v, x, None)[0])(v))
+    self._train = jax.jit(lambda v, moments, key, x: over(
+        functools.partial(self._advance, x))(v, moments, key))
 
-  def _advance(self, variables, moments, key, inputs):
+  def _advance(self, inputs, variables, moments, key):
     def step(n, carry):
       variables, moments = carry
 
@@ -119,6 +121,10 @@ class Ours:
         self._keys))
     jax.block_until_ready(found)
     self._parts, self._moments = map(list, zip(*found))
+
+
+def _over_one_by_one(f):
+  return lambda *models: jax.lax.map(lambda model: f(*model), models)
 
 
 def _skip_dropout(call, args, kwargs, context):

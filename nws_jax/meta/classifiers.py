@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from nws_jax.meta import equivariant, fit, settings, transformer
+from nws_jax.meta import conv1d, equivariant, fit, settings, transformer
 
 SMALL_UP_TO = 40_000  # longest window of the smaller published CNN
 CNN_SHORTEST = 16  # what its poolings leave at least one position of
@@ -38,7 +38,7 @@ def count_flops(length, outputs):
     if out == _POOL:
       length //= 2
     else:
-      flops, into = flops + 2 * 5 * length * into * out, out
+      flops, into = flops + 2 * conv1d.WIDTH * length * into * out, out
   into *= length
   for out in _HEAD + (outputs,):
     flops, into = flops + 2 * into * out, out
@@ -49,23 +49,27 @@ _HEAD = (1024, 1024, 1024, 1024, 64)
 
 
 class _Conv(nn.Module):
-  """Width 5, stride 1, SAME, as five shifts and one dot.
-
-  Under vmap over models a convolution primitive would become a grouped one,
-  which is slow on most backends; a dot stays a batched dot.
-  """
+  """Width 5, stride 1, SAME."""
   channels: int
 
   @nn.compact
   def __call__(self, x_BxLxC):
     kernel = self.param('kernel', nn.initializers.glorot_normal(),
-                        (5, x_BxLxC.shape[-1], self.channels))
+                        (conv1d.WIDTH, x_BxLxC.shape[-1], self.channels))
     bias_O = self.param('bias', nn.initializers.zeros, (self.channels,))
-    length = x_BxLxC.shape[1]
-    padded = jnp.pad(x_BxLxC, ((0, 0), (2, 2), (0, 0)))
-    shifts = [padded[:, i:i + length] for i in range(5)]
-    return jnp.concatenate(shifts, -1) @ kernel.reshape(
-        -1, self.channels) + bias_O[None, None]
+    return conv1d.convolve(x_BxLxC, kernel) + bias_O[None, None]
+
+
+def _pool(x_BxLxC):
+  """The larger of two neighbours, the first of equal ones.
+
+  The gradient of a pooling primitive is slow on a CPU.
+  """
+  half = x_BxLxC.shape[1] // 2
+  pairs = x_BxLxC[:, :2 * half].reshape(
+      x_BxLxC.shape[0], half, 2, x_BxLxC.shape[2])
+  first, second = pairs[:, :, 0], pairs[:, :, 1]
+  return jnp.where(first >= second, first, second)
 
 
 class Cnn(nn.Module):
@@ -90,7 +94,7 @@ class Cnn(nn.Module):
     x = windows_BxL[:, :, None]
     for channels in plan_cnn(windows_BxL.shape[1]):
       if channels == _POOL:
-        x = nn.max_pool(x, (2,), (2,))
+        x = _pool(x)
       else:
         x = norm()(nn.relu(_Conv(channels)(x)))
     x = x.reshape(x.shape[0], -1)

@@ -198,11 +198,23 @@ def _predict(model, shared, task, variables):
   return jax.lax.map(score, task.test_N)
 
 
-def map_fit(functions):
-  """Maps what `make_fit` made over models; compiled once for each shape."""
-  return tuple(
-      jax.jit(jax.vmap(f, in_axes=(None,) + (0,) * n), donate_argnums=given)
-      for f, n, given in zip(functions, (2, 3, 2), ((), (3,), ())))
+def map_fit(functions, together=True):
+  """Maps what `make_fit` made over models; compiled once for each shape.
+
+  Args:
+    functions: of one model.
+    together: whether the models of one call advance together, or one after
+      another.
+  """
+  def over(f):
+    def call(shared, *models):
+      one = functools.partial(f, shared)
+      return (jax.vmap(one)(*models) if together
+              else jax.lax.map(lambda model: one(*model), models))
+    return call
+
+  return tuple(jax.jit(over(f), donate_argnums=given)
+               for f, given in zip(functions, ((), (3,), ())))
 
 
 def run(mapped, shared, tasks, keys, plan,

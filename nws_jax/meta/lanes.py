@@ -1,7 +1,7 @@
 """Trains many models, some at once, and lets them predict.
 
-On a CPU the steps of small models are too short to be shared by cores: each
-core has models of its own.
+On a CPU each core has models of its own: the steps of small ones are too short
+to be shared, and a large one, alone, keeps to its core's cache.
 """
 
 import concurrent.futures
@@ -15,6 +15,7 @@ from nws_jax.meta import classifiers, cores, fit, views
 
 MEMORY = 1 << 30  # bytes that models trained at once may take, about
 LANES = {'cpu': 25}  # models that train at once where more are no faster
+ALONE = {'cpu': 1}  # the same of models that see the weights themselves
 
 
 @functools.lru_cache(maxsize=8)  # cells of one shape share what is compiled
@@ -22,7 +23,8 @@ def build(name, outputs, plan, form):
   """`fit.map_fit`; `plan.steps` is of no account, `form` is of `views`."""
   view, more = views.make(name, form)
   return fit.map_fit(
-      fit.make_fit(classifiers.make(name, outputs, more), view, plan))
+      fit.make_fit(classifiers.make(name, outputs, more), view, plan),
+      together=not (form and jax.default_backend() in ALONE))
 
 
 def run(mapped, shared, tasks, asked, keys, plan, form, kept, progress):
@@ -44,7 +46,7 @@ def run(mapped, shared, tasks, asked, keys, plan, form, kept, progress):
     first `kept` models).
   """
   models = len(keys)
-  workers = 1 if form else min(cores.count(), models)
+  workers = min(cores.count(), models)
   lanes, chunk = _plan_lanes(
       mapped, shared, tasks, keys, plan, form, -(-models // workers),
       MEMORY // workers)
@@ -67,8 +69,8 @@ def _plan_lanes(mapped, shared, tasks, keys, plan, form, models, memory):
   size *= 5  # variables, two moments, the best ones, gradients
   if form:
     size += 400 * plan.batch * form[0]  # activations of the cnn, about
-  lanes = min(models, max(1, memory // size),
-              LANES.get(jax.default_backend(), models))
+  lanes = min(models, max(1, memory // size), (ALONE if form else LANES).get(
+      jax.default_backend(), models))
   return lanes, max(lanes, 5 * memory // size // lanes * lanes)
 
 

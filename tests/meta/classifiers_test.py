@@ -90,16 +90,6 @@ def test_the_work_of_a_window():
   assert classifiers.count_flops(5000, 5) == pytest.approx(742e6, rel=0.002)
 
 
-def test_five_shifts_are_a_convolution():
-  x = jax.random.normal(jax.random.key(0), (2, 11, 3))
-  layer = classifiers._Conv(4)
-  variables = layer.init(jax.random.key(1), x)
-  want = lax.conv_general_dilated(
-      x, variables['params']['kernel'], (1,), 'SAME',
-      dimension_numbers=('NWC', 'WIO', 'NWC'))
-  np.testing.assert_allclose(layer.apply(variables, x), want, atol=1e-5)
-
-
 @pytest.mark.parametrize('name', ['cnn', 'fast'])
 def test_a_prediction_does_not_depend_on_its_neighbours(name):
   inputs = 3 * jax.random.normal(jax.random.key(0), (8, 16)) + 1

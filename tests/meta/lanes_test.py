@@ -43,6 +43,17 @@ def test_cores_share_the_models_and_change_none(monkeypatch):
   assert max(going for _, going in told) == 5 == told[0][1]
 
 
+def test_models_one_after_another_are_those_together(monkeypatch):
+  labels_WxM = np.random.default_rng(0).integers(0, 3, (3, 12), np.int32)
+  together = _ask(labels_WxM)
+  functions = fit.make_fit(
+      classifiers.make('fast', 3), windows.look_up(), together[-1])
+  alone = (fit.map_fit(functions, together=False), *together[1:])
+  said = [_run(asked, 1, monkeypatch)[0][0] for asked in (together, alone)]
+  np.testing.assert_allclose(*said, atol=1e-4)
+  assert np.abs(said[0][0] - said[0][1]).max() > 1e-2
+
+
 def test_what_fails_on_one_core_fails(monkeypatch):
   labels_WxM = np.zeros((4, 12), np.int32)
   with pytest.raises(errors.Damaged, match='diverged'):
