@@ -49,27 +49,40 @@ _HEAD = (1024, 1024, 1024, 1024, 64)
 
 
 class _Conv(nn.Module):
-  """Width 5, stride 1, SAME."""
+  """`conv1d.layer` of what comes with its `BatchNorm`; scale 1 at first."""
   channels: int
 
   @nn.compact
-  def __call__(self, x_BxLxC):
+  def __call__(self, x_BxLxC, norm, pools):
     kernel = self.param('kernel', nn.initializers.glorot_normal(),
                         (conv1d.WIDTH, x_BxLxC.shape[-1], self.channels))
     bias_O = self.param('bias', nn.initializers.zeros, (self.channels,))
-    return conv1d.convolve(x_BxLxC, kernel) + bias_O[None, None]
+    return conv1d.layer(x_BxLxC, conv1d.Weights(*norm, kernel, bias_O), pools)
 
 
-def _pool(x_BxLxC):
-  """The larger of two neighbours, the first of equal ones.
+class BatchNorm(nn.Module):
+  """Told as a factor and a shift of each channel, for who applies it.
 
-  The gradient of a pooling primitive is slow on a CPU.
+  The factors start around 1 as in TensorLayer 1.x (recipe, section 5).
   """
-  half = x_BxLxC.shape[1] // 2
-  pairs = x_BxLxC[:, :2 * half].reshape(
-      x_BxLxC.shape[0], half, 2, x_BxLxC.shape[2])
-  first, second = pairs[:, :, 0], pairs[:, :, 1]
-  return jnp.where(first >= second, first, second)
+
+  @nn.compact
+  def __call__(self, sums_2xC, count, train):
+    """(factor, shift), from sums of `count` values and of their squares."""
+    width = sums_2xC.shape[1:]
+    scale_C = self.param('scale', lambda key: (
+        1 + 0.002 * jax.random.normal(key, width)))
+    bias_C = self.param('bias', nn.initializers.zeros, width)
+    stored = [self.variable('batch_stats', name, make, width) for name, make in (
+        ('mean', jnp.zeros), ('var', jnp.ones))]
+    mean_C, var_C = (x.value for x in stored)
+    if train:
+      mean_C, square_C = sums_2xC / count
+      var_C = jnp.maximum(square_C - mean_C**2, 0)
+      for x, new_C in zip(stored, (mean_C, var_C)):
+        x.value = 0.9 * x.value + 0.1 * new_C
+    factor_C = scale_C * jax.lax.rsqrt(var_C + 1e-5)
+    return factor_C, bias_C - mean_C * factor_C
 
 
 class Cnn(nn.Module):
@@ -83,24 +96,23 @@ class Cnn(nn.Module):
 
   @nn.compact
   def __call__(self, windows_BxL, train):
-    # Scales start around 1 as in TensorLayer 1.x (recipe, section 5).
-    norm = functools.partial(
-        nn.BatchNorm, momentum=0.9, epsilon=1e-5,
-        use_running_average=not train,
-        scale_init=lambda key, shape, dtype=jnp.float32: (
-            1 + 0.002 * jax.random.normal(key, shape, dtype)))
     dense = functools.partial(
         nn.Dense, kernel_init=nn.initializers.glorot_normal())
-    x = windows_BxL[:, :, None]
+    x, norm, pools = windows_BxL[:, :, None], (jnp.ones(1), jnp.zeros(1)), 0
     for channels in plan_cnn(windows_BxL.shape[1]):
       if channels == _POOL:
-        x = _pool(x)
+        pools += 1
       else:
-        x = norm()(nn.relu(_Conv(channels)(x)))
-    x = x.reshape(x.shape[0], -1)
+        x, sums = _Conv(channels)(x, norm, pools)
+        norm = BatchNorm()(sums, x.shape[0] * x.shape[1], train)
+        pools = 0
+    x = conv1d.settle(x, *norm, pools).reshape(x.shape[0], -1)
     for width in _HEAD:
-      x = norm()(nn.relu(dense(width)(x)))
-      x = nn.Dropout(0.5, deterministic=not train)(x)
+      x = nn.relu(dense(width)(x))
+      factor, shift = BatchNorm()(
+          jnp.stack([x.sum(0), (x**2).sum(0)]), x.shape[0], train)
+      x = nn.Dropout(0.5, deterministic=not train)(
+          x * factor[None] + shift[None])
     return dense(self.outputs)(x)
 
 

@@ -1,78 +1,124 @@
-"""Convolution of width 5 along a sequence, in the form fastest on a backend.
+"""A layer of the published classifier, in the form fastest on a backend.
 
-On a CPU by Toom and Cook, F(4, 5) of Lavin and Gray (arXiv 1509.09308): four
-neighbouring outputs cost 8 products in place of 20, and blocks of sequences
-that fit the cache are worked on one after another. Elsewhere, and where there
-are few channels, by five shifts and one dot. Neither is a convolution
-primitive, which under vmap over models would become a grouped one, slow on most
-backends.
+Batch norm and poolings of what comes in, a convolution of width 5, bias and
+ReLU. On a CPU blocks of sequences pass through all of it while they lie in the
+cache, and the convolution goes by Toom and Cook, F(4, 5) of Lavin and Gray
+(arXiv 1509.09308): four neighbouring outputs cost 8 products in place of 20.
+Elsewhere it is five shifts and one dot. Neither is a convolution primitive,
+which under vmap over models would become a grouped one, slow on most backends.
 
 Shapes: B sequences, L positions, C channels in, O channels out; N tiles of 4
 outputs, each from 8 positions; P the 8 products.
 """
+
+import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 WIDTH = 5
-FEW = 16  # channels in; below, the transforms cost more than they save
 _TILE, _PRODUCTS = 4, 8
 _CACHE = 4 << 20  # bytes of a block's products and what they are of
 
 
-def convolve(x_BxLxC, kernel_5xCxO):
-  """Stride 1, as long as before by zeros at both ends: [B, L, O]."""
-  if jax.default_backend() == 'cpu' and x_BxLxC.shape[-1] >= FEW:
-    return convolve_tiles(x_BxLxC, kernel_5xCxO)
-  return convolve_shifts(x_BxLxC, kernel_5xCxO)
+class Weights(NamedTuple):
+  """Of a layer: what its input is multiplied by and added to, and its own."""
+  factor_C: jax.Array
+  shift_C: jax.Array
+  kernel_5xCxO: jax.Array
+  bias_O: jax.Array
 
 
-def convolve_shifts(x_BxLxC, kernel_5xCxO):
-  """`convolve` by five shifts side by side and one dot."""
-  length, outputs = x_BxLxC.shape[1], kernel_5xCxO.shape[-1]
-  padded = jnp.pad(x_BxLxC, ((0, 0), (WIDTH // 2,) * 2, (0, 0)))
-  shifts = [padded[:, i:i + length] for i in range(WIDTH)]
-  return jnp.concatenate(shifts, -1) @ kernel_5xCxO.reshape(-1, outputs)
+def settle(x_BxLxC, factor_C, shift_C, pools):
+  """What a layer's convolution sees: scaled, shifted, pooled `pools` times.
+
+  A pooling takes the first of equal neighbours, as the primitive does, whose
+  gradient is slow on a CPU.
+  """
+  x_BxLxC = x_BxLxC * factor_C[None, None] + shift_C[None, None]
+  for _ in range(pools):
+    sequences, length, channels = x_BxLxC.shape
+    pairs = x_BxLxC[:, :length // 2 * 2].reshape(sequences, -1, 2, channels)
+    first, second = pairs[:, :, 0], pairs[:, :, 1]
+    x_BxLxC = jnp.where(first >= second, first, second)
+  return x_BxLxC
 
 
-@jax.custom_vjp
-def convolve_tiles(x_BxLxC, kernel_5xCxO):
-  """`convolve` by Toom and Cook."""
-  length = x_BxLxC.shape[1]
-  kernel_PxCxO = _mix(_KERNEL, kernel_5xCxO)
+def layer(x_BxLxC, weights, pools):
+  """The outputs [B, L, O], and their sums and their squares' [2, O].
+
+  The convolution has stride 1 and keeps the length, by zeros at both ends.
+  """
+  return (layer_tiles if jax.default_backend() == 'cpu' else layer_shifts)(
+      x_BxLxC, weights, pools)
+
+
+def layer_shifts(x_BxLxC, weights, pools):
+  """`layer` by five shifts side by side and one dot."""
+  x = settle(x_BxLxC, weights.factor_C, weights.shift_C, pools)
+  padded = jnp.pad(x, ((0, 0), (WIDTH // 2,) * 2, (0, 0)))
+  shifts = [padded[:, i:i + x.shape[1]] for i in range(WIDTH)]
+  return _finish(jnp.concatenate(shifts, -1) @ weights.kernel_5xCxO.reshape(
+      -1, weights.bias_O.size), weights)
+
+
+def _finish(x_BxLxO, weights):
+  x_BxLxO = jax.nn.relu(x_BxLxO + weights.bias_O[None, None])
+  return x_BxLxO, jnp.stack([x_BxLxO.sum((0, 1)), (x_BxLxO**2).sum((0, 1))])
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def layer_tiles(x_BxLxC, weights, pools):
+  """`layer` by Toom and Cook, block by block."""
+  kernel_PxCxO = _mix(_KERNEL, weights.kernel_5xCxO)
 
   def one(x):
+    x = settle(x, weights.factor_C, weights.shift_C, pools)
     products = jnp.einsum('pnc,pco->pno', _mix(_IN, _cut(x)), kernel_PxCxO)
-    return _join(_mix(_OUT, products), length)
+    return _finish(_join(_mix(_OUT, products), x.shape[1]), weights)
 
-  return _unblock(jax.lax.map(one, _block(x_BxLxC, kernel_5xCxO.shape[-1])))
-
-
-def _forward(x_BxLxC, kernel_5xCxO):
-  return convolve_tiles(x_BxLxC, kernel_5xCxO), (x_BxLxC, kernel_5xCxO)
+  out, sums_Kx2xO = jax.lax.map(one, _block(
+      x_BxLxC, _count_blocks(x_BxLxC, weights, pools)))
+  return _unblock(out), sums_Kx2xO.sum(0)
 
 
-def _backward(kept, grad_BxLxO):
+def _forward(x_BxLxC, weights, pools):
+  out = layer_tiles(x_BxLxC, weights, pools)
+  return out, (x_BxLxC, weights, out[0])
+
+
+def _backward(pools, kept, grads):
   """Every linear map transposed; what is cut is made again, not kept."""
-  x_BxLxC, kernel_5xCxO = kept
-  kernel_PxCxO = _mix(_KERNEL, kernel_5xCxO)
+  x_BxLxC, weights, out_BxLxO = kept
+  grad_BxLxO, (of_sum_O, of_square_O) = grads
+  kernel_PxCxO = _mix(_KERNEL, weights.kernel_5xCxO)
 
-  def one(grad_PxCxO, given):
-    x, grad = given
+  def one(carry, given):
+    x, out, grad = given
+    settled, pull = jax.vjp(
+        lambda *by: settle(*by, pools), x, weights.factor_C, weights.shift_C)
+    grad = jnp.where(out > 0, grad + of_sum_O[None, None]
+                     + 2 * of_square_O[None, None] * out, 0)
     grad_PxNxO = _mix(_OUT.T, _split(grad))
-    of_x = _join_halves(_mix(_IN.T, jnp.einsum(
-        'pno,pco->pnc', grad_PxNxO, kernel_PxCxO)), x.shape)
-    return grad_PxCxO + jnp.einsum(
-        'pnc,pno->pco', _mix(_IN, _cut(x)), grad_PxNxO), of_x
+    of_x, of_factor_C, of_shift_C = pull(_overlap(_mix(_IN.T, jnp.einsum(
+        'pno,pco->pnc', grad_PxNxO, kernel_PxCxO)), settled.shape))
+    return jax.tree.map(jnp.add, carry, Weights(
+        of_factor_C, of_shift_C, jnp.einsum(
+            'pnc,pno->pco', _mix(_IN, _cut(settled)), grad_PxNxO),
+        grad.sum((0, 1)))), of_x
 
-  outputs = kernel_5xCxO.shape[-1]
-  grad_PxCxO, of_x = jax.lax.scan(one, jnp.zeros_like(kernel_PxCxO), (
-      _block(x_BxLxC, outputs), _block(grad_BxLxO, x_BxLxC.shape[-1])))
-  return _unblock(of_x), _mix(_KERNEL.T, grad_PxCxO)
+  count = _count_blocks(x_BxLxC, weights, pools)
+  of, of_x = jax.lax.scan(
+      one, jax.tree.map(jnp.zeros_like, weights._replace(
+          kernel_5xCxO=kernel_PxCxO)),
+      tuple(_block(x, count) for x in (x_BxLxC, out_BxLxO, grad_BxLxO)))
+  return _unblock(of_x), of._replace(
+      kernel_5xCxO=_mix(_KERNEL.T, of.kernel_5xCxO))
 
 
-convolve_tiles.defvjp(_forward, _backward)
+layer_tiles.defvjp(_forward, _backward)
 
 
 def _make_transforms():
@@ -113,7 +159,7 @@ def _cut(x):
           for j in range(_PRODUCTS)]
 
 
-def _join_halves(parts_8xNxC, shape):
+def _overlap(parts_8xNxC, shape):
   """`_cut` transposed: tiles are added where they overlap."""
   sequences, length, channels = shape
   halves = [jnp.stack(list(half), 1).reshape(sequences, -1, _TILE, channels)
@@ -138,13 +184,18 @@ def _join(parts_4xNxO, length):
       -1, tiles * _TILE, outputs)[:, :length]
 
 
-def _block(x, others):
-  """[B, ...] -> [blocks, B / blocks, ...], of a size that fits the cache."""
-  sequences, length, channels = x.shape
-  size = 4 * _PRODUCTS * -(-length // _TILE) * (channels + others)
+def _count_blocks(x, weights, pools):
+  """So many that one fits the cache; a divisor of the number of sequences."""
+  sequences, length, _ = x.shape
+  size = 4 * _PRODUCTS * -(-(length >> pools) // _TILE) * (
+      sum(weights.kernel_5xCxO.shape[1:]))
   most = max(1, min(sequences, _CACHE // size))
-  most = next(n for n in range(most, 0, -1) if sequences % n == 0)
-  return x.reshape(-1, most, length, channels)
+  return sequences // next(
+      n for n in range(most, 0, -1) if sequences % n == 0)
+
+
+def _block(x, blocks):
+  return x.reshape(blocks, -1, *x.shape[1:])
 
 
 def _unblock(x):
