@@ -73,14 +73,14 @@ class BatchNorm(nn.Module):
     scale_C = self.param('scale', lambda key: (
         1 + 0.002 * jax.random.normal(key, width)))
     bias_C = self.param('bias', nn.initializers.zeros, width)
-    stored = [self.variable('batch_stats', name, make, width) for name, make in (
-        ('mean', jnp.zeros), ('var', jnp.ones))]
-    mean_C, var_C = (x.value for x in stored)
+    mean = self.variable('batch_stats', 'mean', jnp.zeros, width)
+    var = self.variable('batch_stats', 'var', jnp.ones, width)
+    mean_C, var_C = mean.value, var.value
     if train:
       mean_C, square_C = sums_2xC / count
       var_C = jnp.maximum(square_C - mean_C**2, 0)
-      for x, new_C in zip(stored, (mean_C, var_C)):
-        x.value = 0.9 * x.value + 0.1 * new_C
+      mean.value = 0.9 * mean.value + 0.1 * mean_C
+      var.value = 0.9 * var.value + 0.1 * var_C
     factor_C = scale_C * jax.lax.rsqrt(var_C + 1e-5)
     return factor_C, bias_C - mean_C * factor_C
 
