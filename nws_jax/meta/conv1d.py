@@ -2,10 +2,10 @@
 
 Batch norm and poolings of what comes in, a convolution of width 5, bias and
 ReLU. On a CPU blocks of sequences pass through all of it while they lie in the
-cache, and the convolution goes by Toom and Cook, F(4, 5) of Lavin and Gray
-(arXiv 1509.09308): four neighbouring outputs cost 8 products in place of 20.
-Elsewhere it is five shifts and one dot. Neither is a convolution primitive,
-which under vmap over models would become a grouped one, slow on most backends.
+cache, and the convolution goes by Toom and Cook (`nws_jax.toom_cook`): four
+neighbouring outputs cost 8 products in place of 20. Elsewhere it is five shifts
+and one dot. Neither is a convolution primitive, which under vmap over models
+would become a grouped one, slow on most backends.
 
 Shapes: B sequences, L positions, C channels in, O channels out; N tiles of 4
 outputs, each from 8 positions; P the 8 products.
@@ -16,10 +16,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+
+from nws_jax import toom_cook
 
 WIDTH = 5
 _TILE, _PRODUCTS = 4, 8
+_IN, _KERNEL, _OUT = toom_cook.find_matrices(_TILE, WIDTH)
 _CACHE = 4 << 20  # bytes of a block's products and what they are of
 
 
@@ -121,31 +123,8 @@ def _backward(pools, kept, grads):
 layer_tiles.defvjp(_forward, _backward)
 
 
-def _make_transforms():
-  """(of 8 positions, of a kernel, to 4 outputs): F(4, 5) by its points.
-
-  The products are of two polynomials' values at the points, the last one of
-  their leading coefficients. Convolving is multiplying transposed: evaluating
-  becomes what gives the outputs, and interpolating what takes the positions.
-  """
-  points = np.array([0, 1, -1, 2, -2, .5, -.5])
-
-  def evaluate(coefficients):
-    leading = np.eye(coefficients)[-1:]
-    return np.concatenate([points[:, None]**np.arange(coefficients), leading])
-
-  of_x = np.linalg.inv(evaluate(_PRODUCTS)).T
-  scale = np.abs(of_x).max(1, keepdims=True)  # products of like size
-  return of_x / scale, evaluate(WIDTH) * scale, evaluate(_TILE).T
-
-
-_IN, _KERNEL, _OUT = _make_transforms()
-
-
 def _mix(matrix, parts):
-  """The matrix times `parts` along their first axis, as sums without zeros."""
-  return jnp.stack([sum(float(row[j]) * parts[j] for j in range(len(row))
-                        if abs(row[j]) > 1e-9) for row in matrix])
+  return jnp.stack(toom_cook.mix(matrix, parts))
 
 
 def _cut(x):
