@@ -49,7 +49,7 @@ _HEAD = (1024, 1024, 1024, 1024, 64)
 
 
 class _Conv(nn.Module):
-  """`conv1d.layer` of what comes with its `BatchNorm`; scale 1 at first."""
+  """`conv1d.layer`; `norm` is what `BatchNorm` says of its input."""
   channels: int
 
   @nn.compact

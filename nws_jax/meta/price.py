@@ -21,7 +21,8 @@ _FIT = {settings.MAJORITY: 0.0, settings.LOGISTIC: 0.3, settings.SVM: 0.3,
 _ROWS = 300
 _VALUE = 2e-7  # to describe one value of a window
 _STEP = 4e-4  # a step of one small model
-_EFFICIENCY = 0.5  # of training, against a large dot
+_EFFICIENCY = {settings.CNN: 0.9, settings.TRANSFORMER: 0.12,
+               settings.EQUIVARIANT: 0.5}  # of training, against a large dot
 
 
 def tell(request, speed):
@@ -64,7 +65,7 @@ def estimate(request, speed):
       scored = here * networks / len(request.sides.trains_F) * span * even
       work = _count_flops(request, where.window) * (
           3 * here * plan.steps * plan.batch + scored)
-      seconds += work / speed / _EFFICIENCY
+      seconds += work / speed / _EFFICIENCY[name]
   return seconds + _COMPILE.get(name, 0) * len({w.window for w in found})
 
 

@@ -10,10 +10,14 @@ from nws_jax.zoo import conv, train
 def static_of(recipe, unit, form):
   """What the program of a unit is compiled for, `train.Static`, if networks
   are mapped by `form`."""
+  # Images are measured alone but for statistics and draws of their batch.
+  alone = recipe.eval_bn == 'running' and not recipe.eval_augmentation
   return train.Static(
       arch=unit.arch, batch_size=unit.batch_size, lr_decay=recipe.lr_decay,
       eval_bn=recipe.eval_bn, eval_augmentation=recipe.eval_augmentation,
-      eval_batch=train.EVAL_BATCH, patience=recipe.early_stopping,
+      eval_batch=(train.EVAL_FEW if alone and form == 'map'
+                  else train.EVAL_BATCH),
+      patience=recipe.early_stopping,
       activations=dict(recipe.choices)['activation'], dtype='float32',
       form=conv.find_form(form, recipe.convolution, recipe.precision),
       augmentations=dict(recipe.choices)['augmentation'])

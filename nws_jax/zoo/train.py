@@ -9,6 +9,7 @@ from nws_jax.store import vectors
 from nws_jax.zoo import augment, cnn, conv, dataset, draws, optim, stopping
 
 EVAL_BATCH = 250  # images measured at once
+EVAL_FEW = 50  # the same where one network has a core: less is filled up
 
 
 class Static(NamedTuple):
