@@ -5,15 +5,14 @@
 
 Ours trains models as nws_jax.meta.lanes does, each core its own; PyTorch's
 eager loop steps the same models one after another, with its own threads. Both
-take several steps in a turn. First they must say the same loss of the
-same weights and windows, in inference and in training without dropout. Then
-they take turns, and the ratio of each round is kept. Needs PyTorch:
-pip install torch. Writes benchmarks/results/meta.json.
+take several steps in a turn, each of a batch of its own. First they must say
+the same loss of the same weights and windows, in inference and in training
+without dropout. Then they take turns, and the ratio of each round is kept.
+Needs PyTorch: pip install torch. Writes benchmarks/results/meta.json.
 """
 
 import concurrent.futures
 import functools
-import os
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +23,7 @@ from absl import app, flags
 from flax import linen as nn
 
 from benchmarks import contest, torch_readers
-from nws_jax.meta import classifiers, fit, transformer
+from nws_jax.meta import classifiers, cores, fit, lanes, transformer
 
 _NETS = flags.DEFINE_list('nets', [], 'fast, transformer, cnn; all if empty')
 _ROUNDS = flags.DEFINE_integer('rounds', 7, 'turns of each')
@@ -34,7 +33,8 @@ _RATE = 1e-3
 
 
 def _list_nets():
-  """name: (models, batch, steps, inputs of so many windows, more, torch's)."""
+  """name: (models, batch, steps a turn, inputs of so many windows, more,
+  torch's)."""
   return {
       'fast': (50, 64, 10, _draw_features, (), torch_readers.Fast),
       'transformer': (4, 64, 4, _draw_tokens, (PARTS,),
@@ -64,70 +64,70 @@ def _draw_tokens(rng, count):
 class Ours:
   """Models of one net as the program trains them."""
 
-  def __init__(self, name, models, steps, inputs, labels_B, more):
+  def __init__(self, name, models, batches, more):
     self._net = classifiers.make(name, CLASSES, more)
-    self._inputs, self._labels_B = jax.tree.map(jnp.asarray, inputs), labels_B
-    self._tx, self._steps = optax.adam(_RATE), steps
+    self._tx = optax.adam(_RATE)
+    self._batches = jax.tree.map(jnp.asarray, batches)  # [S, B, ...]
+    inputs, _ = self._first = jax.tree.map(lambda x: x[0], self._batches)
     keys = jax.random.split(jax.random.key(0), models)
-    # Each core has models of its own, as nws_jax.meta.lanes has it.
-    workers = len(os.sched_getaffinity(0))
+    self.variables = _shake(jax.jit(jax.vmap(
+        self._net.init, in_axes=(0, None)))(keys, inputs))
+    # Each core has models of its own, and those of what sees weights train one
+    # after another, as nws_jax.meta.lanes has it.
+    alone = name != 'fast' and jax.default_backend() in lanes.ALONE
+    self._over = _over_one_by_one if alone else jax.vmap
+    workers = min(cores.count(), models)
     self._pool = concurrent.futures.ThreadPoolExecutor(workers)
-    over = jax.vmap if name == 'fast' else _over_one_by_one
-    start = jax.jit(jax.vmap(self._net.init, in_axes=(0, None)))
-    self.variables = _shake(start(keys, self._inputs))
-    parts = np.array_split(np.arange(models), workers)
-    self._keys = [keys[rows] for rows in parts]
-    self._parts = [jax.tree.map(lambda x, r=rows: x[r], self.variables)
-                   for rows in parts]
-    self._moments = [jax.vmap(self._tx.init)(v['params'])
-                     for v in self._parts]
-    self._infer = jax.jit(lambda v, x: over(
-        functools.partial(self._score, x))(v))
-    self._train = jax.jit(lambda v, moments, key, x: over(
-        functools.partial(self._advance, x))(v, moments, key))
+    moments = jax.vmap(self._tx.init)(self.variables['params'])
+    self._parts = [
+        jax.tree.map(lambda x, r=rows: x[r], (self.variables, moments, keys))
+        for rows in np.array_split(np.arange(models), workers)]
+    self._infer = jax.jit(lambda batches, *one: self._over(
+        functools.partial(self._score, batches))(*one))
+    self._train = jax.jit(lambda batches, *one: self._over(
+        functools.partial(self._advance, batches))(*one))
 
-  def _score(self, inputs, variables):
-    # Rolled, so that no batch is that of another step.
-    return jax.lax.map(lambda n: self._net.apply(
-        variables, jax.tree.map(lambda x: jnp.roll(x, n, 0), inputs), None)[0],
-                       jnp.arange(self._steps))
+  def _score(self, batches, variables, moments, key):
+    return jax.lax.map(
+        lambda inputs: self._net.apply(variables, inputs, None)[0], batches[0])
 
-  def _advance(self, inputs, variables, moments, key):
-    def step(n, carry):
-      variables, moments = carry
+  def _advance(self, batches, variables, moments, key):
+    def step(carry, batch):
+      variables, moments, key = carry
+      key, now = jax.random.split(key)
 
       def lose(params):
         said, rest = self._net.apply(
-            {**variables, 'params': params}, inputs,
-            jax.random.fold_in(key, n))
-        return fit.measure_loss(said, self._labels_B).mean(), rest
+            {**variables, 'params': params}, batch[0], now)
+        return fit.measure_loss(said, batch[1]).mean(), rest
 
       grads, rest = jax.grad(lose, has_aux=True)(variables['params'])
       updates, moments = self._tx.update(grads, moments)
-      return {**rest, 'params': optax.apply_updates(
-          variables['params'], updates)}, moments
+      return ({**rest, 'params': optax.apply_updates(
+          variables['params'], updates)}, moments, key), None
 
-    return jax.lax.fori_loop(0, self._steps, step, (variables, moments))
+    return jax.lax.scan(step, (variables, moments, key), batches)[0]
 
   def lose(self, train):
     """Losses of all models, [W]; in training without dropout."""
+    inputs, labels_B = self._first
+
     def one(variables):
       said, _ = self._net.apply(
-          variables, self._inputs, jax.random.key(0) if train else None)
-      return fit.measure_loss(said, self._labels_B).mean()
+          variables, inputs, jax.random.key(0) if train else None)
+      return fit.measure_loss(said, labels_B).mean()
     with nn.intercept_methods(_skip_dropout):
-      return np.asarray(jax.vmap(one)(self.variables))
+      return np.asarray(jax.jit(self._over(one))(self.variables))
 
   def infer(self):
-    jax.block_until_ready(list(self._pool.map(
-        lambda v: self._infer(v, self._inputs), self._parts)))
+    self._run(self._infer)
 
   def train(self):
-    found = list(self._pool.map(
-        lambda *x: self._train(*x, self._inputs), self._parts, self._moments,
-        self._keys))
-    jax.block_until_ready(found)
-    self._parts, self._moments = map(list, zip(*found))
+    self._parts = self._run(self._train)
+
+  def _run(self, function):
+    return jax.block_until_ready(list(self._pool.map(
+        lambda part: function(self._batches, *part), self._parts)))
 
 
 def _over_one_by_one(f):
@@ -151,52 +151,57 @@ def _shake(variables):
 class Torch:
   """The same models in an eager loop."""
 
-  def __init__(self, make, variables, steps, inputs, labels_B):
+  def __init__(self, make, variables, batches):
     models = len(jax.tree.leaves(variables)[0])
     self._one = [jax.tree.map(lambda x, n=n: np.asarray(x[n]), variables)
                  for n in range(models)]
-    self._make, self._steps = make, steps
-    self._inputs = [torch.tensor(np.asarray(x)) for x in jax.tree.leaves(
-        inputs)]
-    self._inputs = [x.long() if x.dtype == torch.int32 else x
-                    for x in self._inputs]
-    self._labels_B = torch.tensor(labels_B).long()
-    self._models = [make(v) for v in self._one]
+    inputs, labels_SxB = batches
+    self._batches = [
+        ([_tensor(x[n]) for x in jax.tree.leaves(inputs)], _tensor(labels_B))
+        for n, labels_B in enumerate(labels_SxB)]
+    self._make, self._models = make, [make(v) for v in self._one]
     self._adam = [torch.optim.Adam(m.parameters(), _RATE)
                   for m in self._models]
 
   def lose(self, train):
     with torch.no_grad():
       return np.array([float(self._lose(
-          self._make(v, drop=False).train(train))) for v in self._one])
+          self._make(v, drop=False).train(train), *self._batches[0]))
+          for v in self._one])
 
-  def _lose(self, model):
-    return torch.nn.functional.cross_entropy(
-        model(*self._inputs), self._labels_B)
+  def _lose(self, model, inputs, labels_B):
+    return torch.nn.functional.cross_entropy(model(*inputs), labels_B)
 
   def infer(self):
     with torch.inference_mode():
       for model in self._models:
         model.eval()
-        for n in range(self._steps):
-          model(*(torch.roll(x, n, 0) for x in self._inputs))
+        for inputs, _ in self._batches:
+          model(*inputs)
 
   def train(self):
     for model, adam in zip(self._models, self._adam):
       model.train()
-      for _ in range(self._steps):
+      for batch in self._batches:
         adam.zero_grad(set_to_none=True)
-        self._lose(model).backward()
+        self._lose(model, *batch).backward()
         adam.step()
+
+
+def _tensor(x):
+  x = torch.tensor(np.asarray(x))
+  return x.long() if x.dtype in (torch.int32, torch.int64) else x
 
 
 def _compare(name, rounds):
   """Rates of one net, {infer, train}: and how far the losses are apart."""
   models, batch, steps, draw, more, make = _list_nets()[name]
   rng = np.random.default_rng(0)
-  inputs, labels_B = draw(rng, batch), rng.integers(0, CLASSES, batch)
-  ours = Ours(name, models, steps, inputs, labels_B, more)
-  theirs = Torch(make, ours.variables, steps, inputs, labels_B)
+  batches = (jax.tree.map(lambda *x: np.stack(x), *(
+      draw(rng, batch) for _ in range(steps))),
+             rng.integers(0, CLASSES, (steps, batch)))
+  ours = Ours(name, models, batches, more)
+  theirs = Torch(make, ours.variables, batches)
   off = max(float(np.abs(ours.lose(t) - theirs.lose(t)).max())
             for t in (False, True))
   if not off <= LIMIT:

@@ -260,7 +260,7 @@ CHECKS = {
     },
     12: {
         '1-D convs: width 5, stride 1,': DMC + (
-            CLASSIFIERS + 'test_five_shifts_are_a_convolution',),
+            'meta/conv1d_test.py::test_every_form_is_the_layer',),
         **dict.fromkeys((
             'conv 8, pool', 'conv 16, pool', 'conv 32, conv 64, pool',
             'conv 128, conv 256', 'six times: [pool only if length',

@@ -63,7 +63,7 @@ class _Conv(nn.Module):
 class BatchNorm(nn.Module):
   """Told as a factor and a shift of each channel, for who applies it.
 
-  The factors start around 1 as in TensorLayer 1.x (recipe, section 5).
+  Scales start around 1 as in TensorLayer 1.x (recipe, section 5).
   """
 
   @nn.compact

@@ -22,11 +22,11 @@ from nws_jax import toom_cook
 WIDTH = 5
 _TILE, _PRODUCTS = 4, 8
 _IN, _KERNEL, _OUT = toom_cook.find_matrices(_TILE, WIDTH)
-_CACHE = 4 << 20  # bytes of a block's products and what they are of
+_CACHE = 4 << 20  # bytes of a block's cut inputs and products
 
 
 class Weights(NamedTuple):
-  """Of a layer: what its input is multiplied by and added to, and its own."""
+  """What a layer's input is multiplied by, what is added; kernel and bias."""
   factor_C: jax.Array
   shift_C: jax.Array
   kernel_5xCxO: jax.Array

@@ -28,7 +28,7 @@ def build(name, outputs, plan, form):
 
 
 def run(mapped, shared, tasks, asked, keys, plan, form, kept, progress):
-  """Trains as many models at once as memory allows, on every core.
+  """Trains as many models at once as is fast and fits the memory.
 
   Args:
     mapped: from `build`.
@@ -46,10 +46,8 @@ def run(mapped, shared, tasks, asked, keys, plan, form, kept, progress):
     first `kept` models).
   """
   models = len(keys)
-  workers = min(cores.count(), models)
-  lanes, chunk = _plan_lanes(
-      mapped, shared, tasks, keys, plan, form, -(-models // workers),
-      MEMORY // workers)
+  workers, lanes, chunk = _plan_lanes(
+      mapped, shared, tasks, keys, plan, form)
   _compile(mapped, shared, fit.take(tasks, np.arange(lanes)), keys[:lanes])
   shares = np.array_split(np.arange(models), workers)
   report = _Report(progress, {rows[0]: len(rows) for rows in shares})
@@ -62,16 +60,20 @@ def run(mapped, shared, tasks, asked, keys, plan, form, kept, progress):
       lambda *x: np.concatenate(x)[:kept], *trained) if kept else None)
 
 
-def _plan_lanes(mapped, shared, tasks, keys, plan, form, models, memory):
-  """(models that train at once, models of which variables are at hand)."""
+def _plan_lanes(mapped, shared, tasks, keys, plan, form):
+  """(cores, models that train at once on each, models of which variables are at
+  hand there)."""
   one = jax.eval_shape(mapped[0], shared, fit.take(tasks, [0]), keys[:1])
   size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(one.best))
   size *= 5  # variables, two moments, the best ones, gradients
   if form:
     size += 400 * plan.batch * form[0]  # activations of the cnn, about
-  lanes = min(models, max(1, memory // size), (ALONE if form else LANES).get(
+  fitting = max(1, MEMORY // size)
+  workers = min(cores.count(), len(keys), fitting)
+  models, fitting = -(-len(keys) // workers), fitting // workers
+  lanes = min(models, fitting, (ALONE if form else LANES).get(
       jax.default_backend(), models))
-  return lanes, max(lanes, 5 * memory // size // lanes * lanes)
+  return workers, lanes, max(lanes, 5 * fitting // lanes * lanes)
 
 
 def _compile(mapped, shared, tasks, keys):

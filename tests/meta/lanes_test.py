@@ -60,13 +60,21 @@ def test_what_fails_on_one_core_fails(monkeypatch):
     _run(_ask(labels_WxM, rate=np.inf), 2, monkeypatch)
 
 
-def test_lanes_hold_what_memory_holds():
+def test_cores_and_lanes_hold_what_memory_holds(monkeypatch):
   mapped, bank, tasks, keys, plan = _ask(np.zeros((6, 12), np.int32))
-  assert lanes._plan_lanes(
-      mapped, bank, tasks, keys, plan, None, 6, 1) == (1, 1)
-  at_once, at_hand = lanes._plan_lanes(
-      mapped, bank, tasks, keys, plan, None, 6, 1 << 30)
-  assert at_once == 6 and at_hand % 6 == 0
+  monkeypatch.setattr(cores, 'count', lambda: 2)
+
+  def plan_lanes(memory, form=None):
+    monkeypatch.setattr(lanes, 'MEMORY', memory)
+    return lanes._plan_lanes(mapped, bank, tasks, keys, plan, form)
+
+  assert plan_lanes(1) == (1, 1, 5)
+  workers, at_once, at_hand = plan_lanes(1 << 30)
+  assert (workers, at_once) == (2, 3) and at_hand % 3 == 0
+  # What sees weights: each core one model, if there is room for its windows.
+  assert plan_lanes(1 << 30, (5000,))[:2] == (2, 1)
+  assert plan_lanes(1 << 28, (5000,))[:2] == (2, 1)
+  assert plan_lanes(1 << 24, (5000,))[:2] == (1, 1)
 
 
 def test_what_looks_at_one_place_shares_it_whatever_its_size(
