@@ -110,14 +110,14 @@ class Ours:
 
   def lose(self, train):
     """Losses of all models, [W]; in training without dropout."""
-    inputs, labels_B = self._first
-
-    def one(variables):
+    def one(inputs, labels_B, variables):
       said, _ = self._net.apply(
           variables, inputs, jax.random.key(0) if train else None)
       return fit.measure_loss(said, labels_B).mean()
     with nn.intercept_methods(_skip_dropout):
-      return np.asarray(jax.jit(self._over(one))(self.variables))
+      return np.asarray(jax.jit(lambda batch, variables: self._over(
+          functools.partial(one, *batch))(variables))(
+              self._first, self.variables))
 
   def infer(self):
     self._run(self._infer)
