@@ -24,7 +24,7 @@ _STEP = 4e-4  # a step of one small model
 # Of training, against a large dot, seen on two CPU cores; of the CNN's plain
 # convolutions, though fewer products are made.
 _EFFICIENCY = {settings.CNN: 0.9, settings.TRANSFORMER: 0.12,
-               settings.EQUIVARIANT: 0.5}
+               settings.EQUIVARIANT: 0.3}
 
 
 def tell(request, speed):
