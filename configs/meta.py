@@ -8,8 +8,8 @@
       6 layers x 11 epochs: about a minute; nothing at epoch 0, 0.62 in fc1
       after the first epoch, 0.55 to 0.60 in the output layer after each
   python -m nws_jax.meta --target=optimizer --config=configs/meta.py:published
-      the published CNN on windows of 5,000 weights of the last snapshot: a
-      quarter of an hour on two cores
+      the published CNN on windows of 5,000 weights of the last snapshot: some
+      minutes on two cores
   python -m nws_jax.meta --target=optimizer --config=configs/meta.py:smoke
       a look at how it goes: a few steps
 """
