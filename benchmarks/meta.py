@@ -74,8 +74,8 @@ class Ours:
         self._net.init, in_axes=(0, None)))(keys, inputs))
     # Each core has models of its own, and those of what sees weights train one
     # after another, as nws_jax.meta.lanes has it.
-    alone = name != 'fast' and jax.default_backend() in lanes.ALONE
-    self._over = _over_one_by_one if alone else jax.vmap
+    self._over = functools.partial(
+        fit.over, together=not lanes.train_alone(name != 'fast'))
     workers = min(cores.count(), models)
     self._pool = concurrent.futures.ThreadPoolExecutor(workers)
     moments = jax.vmap(self._tx.init)(self.variables['params'])
@@ -128,10 +128,6 @@ class Ours:
   def _run(self, function):
     return jax.block_until_ready(list(self._pool.map(
         lambda part: function(self._batches, *part), self._parts)))
-
-
-def _over_one_by_one(f):
-  return lambda *models: jax.lax.map(lambda model: f(*model), models)
 
 
 def _skip_dropout(call, args, kwargs, context):

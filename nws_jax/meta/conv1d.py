@@ -105,7 +105,7 @@ def _backward(pools, kept, grads):
                      + 2 * of_square_O[None, None] * out, 0)
     grad_PxNxO = _mix(_OUT.T, _split(grad))
     of_x, of_factor_C, of_shift_C = pull(_overlap(_mix(_IN.T, jnp.einsum(
-        'pno,pco->pnc', grad_PxNxO, kernel_PxCxO)), settled.shape))
+        'pno,pco->pnc', grad_PxNxO, kernel_PxCxO)), settled.shape[1]))
     return jax.tree.map(jnp.add, carry, Weights(
         of_factor_C, of_shift_C, jnp.einsum(
             'pnc,pno->pco', _mix(_IN, _cut(settled)), grad_PxNxO),
@@ -138,15 +138,14 @@ def _cut(x):
           for j in range(_PRODUCTS)]
 
 
-def _overlap(parts_8xNxC, shape):
+def _overlap(parts_8xNxC, length):
   """`_cut` transposed: tiles are added where they overlap."""
-  sequences, length, channels = shape
-  halves = [jnp.stack(list(half), 1).reshape(sequences, -1, _TILE, channels)
-            for half in (parts_8xNxC[:_TILE], parts_8xNxC[_TILE:])]
-  x = (jnp.pad(halves[0], ((0, 0), (0, 1), (0, 0), (0, 0)))
-       + jnp.pad(halves[1], ((0, 0), (1, 0), (0, 0), (0, 0))))
-  first = WIDTH // 2
-  return x.reshape(sequences, -1, channels)[:, first:first + length]
+  whole = -(-length // _TILE) * _TILE
+  first, second = (_join(half, whole) for half in (
+      parts_8xNxC[:_TILE], parts_8xNxC[_TILE:]))
+  x = (jnp.pad(first, ((0, 0), (0, _TILE), (0, 0)))
+       + jnp.pad(second, ((0, 0), (_TILE, 0), (0, 0))))
+  return x[:, WIDTH // 2:WIDTH // 2 + length]
 
 
 def _split(x):

@@ -198,23 +198,20 @@ def _predict(model, shared, task, variables):
   return jax.lax.map(score, task.test_N)
 
 
+def over(one, together):
+  """A function of one model as one of many: side by side if `together`, or one
+  after another."""
+  return jax.vmap(one) if together else (
+      lambda *models: jax.lax.map(lambda model: one(*model), models))
+
+
 def map_fit(functions, together=True):
-  """Maps what `make_fit` made over models; compiled once for each shape.
-
-  Args:
-    functions: of one model.
-    together: whether the models of one call advance together, or one after
-      another.
-  """
-  def over(f):
-    def call(shared, *models):
-      one = functools.partial(f, shared)
-      return (jax.vmap(one)(*models) if together
-              else jax.lax.map(lambda model: one(*model), models))
-    return call
-
-  return tuple(jax.jit(over(f), donate_argnums=given)
-               for f, given in zip(functions, ((), (3,), ())))
+  """Maps what `make_fit` made `over` models; compiled once for each shape."""
+  return tuple(
+      jax.jit(lambda shared, *models, f=f: over(
+          functools.partial(f, shared), together)(*models),
+              donate_argnums=given)
+      for f, given in zip(functions, ((), (3,), ())))
 
 
 def run(mapped, shared, tasks, keys, plan,

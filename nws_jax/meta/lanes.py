@@ -15,7 +15,12 @@ from nws_jax.meta import classifiers, cores, fit, views
 
 MEMORY = 1 << 30  # bytes that models trained at once may take, about
 LANES = {'cpu': 25}  # models that train at once where more are no faster
-ALONE = {'cpu': 1}  # the same of models that see the weights themselves
+
+
+def train_alone(form):
+  """Whether models that see weights themselves, of which there is a `form` of
+  `views`, train one after another on a core."""
+  return bool(form) and jax.default_backend() == 'cpu'
 
 
 @functools.lru_cache(maxsize=8)  # cells of one shape share what is compiled
@@ -24,7 +29,7 @@ def build(name, outputs, plan, form):
   view, more = views.make(name, form)
   return fit.map_fit(
       fit.make_fit(classifiers.make(name, outputs, more), view, plan),
-      together=not (form and jax.default_backend() in ALONE))
+      together=not train_alone(form))
 
 
 def run(mapped, shared, tasks, asked, keys, plan, form, kept, progress):
@@ -71,8 +76,8 @@ def _plan_lanes(mapped, shared, tasks, keys, plan, form):
   fitting = max(1, MEMORY // size)
   workers = min(cores.count(), len(keys), fitting)
   models, fitting = -(-len(keys) // workers), fitting // workers
-  lanes = min(models, fitting, (ALONE if form else LANES).get(
-      jax.default_backend(), models))
+  lanes = 1 if train_alone(form) else min(
+      models, fitting, LANES.get(jax.default_backend(), models))
   return workers, lanes, max(lanes, 5 * fitting // lanes * lanes)
 
 

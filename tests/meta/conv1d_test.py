@@ -42,8 +42,9 @@ def _draw(shape, outputs, pools, models=()):
   return x, conv1d.Weights(*weights), (of_out, of_sums)
 
 
-def _close(got, want, limit=5e-6):
+def _assert_close(got, want, limit=5e-6):
   for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+    assert np.abs(b).max() > 0
     np.testing.assert_allclose(a, b, atol=limit * np.abs(b).max())
 
 
@@ -55,7 +56,7 @@ def test_every_form_is_the_layer(form, shape, pools):
   given = _draw(shape, 6, pools)
   got, want = (jax.jit(_pull(f, pools))(*given) for f in (
       getattr(conv1d, form), _plain))
-  _close(got, want)
+  _assert_close(got, want)
 
 
 def test_the_first_of_equal_neighbours_takes_the_gradient():
@@ -78,5 +79,5 @@ def test_blocks_and_models_change_nothing(monkeypatch):
     monkeypatch.setattr(conv1d, '_CACHE', cache)
     blocks.add(conv1d._count_blocks(
         given[0][0], jax.tree.map(lambda x: x[0], given[1]), 0))
-    _close(jax.jit(jax.vmap(_pull(conv1d.layer_tiles, 0)))(*given), want)
+    _assert_close(jax.jit(jax.vmap(_pull(conv1d.layer_tiles, 0)))(*given), want)
   assert blocks == {1, 3, 6}
