@@ -23,7 +23,7 @@ from absl import app, flags
 from flax import linen as nn
 
 from benchmarks import contest, torch_readers
-from nws_jax.meta import classifiers, cores, fit, lanes, transformer
+from nws_jax.meta import classifiers, cores, fit, lanes, many, transformer
 
 _NETS = flags.DEFINE_list('nets', [], 'fast, transformer, cnn; all if empty')
 _ROUNDS = flags.DEFINE_integer('rounds', 7, 'turns of each')
@@ -75,7 +75,7 @@ class Ours:
     # Each core has models of its own, and those of what sees weights train one
     # after another, as nws_jax.meta.lanes has it.
     self._over = functools.partial(
-        fit.over, together=not lanes.train_alone(name != 'fast'))
+        many.over, together=not lanes.train_alone(name != 'fast'))
     workers = min(cores.count(), models)
     self._pool = concurrent.futures.ThreadPoolExecutor(workers)
     moments = jax.vmap(self._tx.init)(self.variables['params'])

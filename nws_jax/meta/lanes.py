@@ -11,7 +11,7 @@ import threading
 import jax
 import numpy as np
 
-from nws_jax.meta import classifiers, cores, fit, views
+from nws_jax.meta import classifiers, cores, fit, many, views
 
 MEMORY = 1 << 30  # bytes that models trained at once may take, about
 LANES = {'cpu': 25}  # models that train at once where more are no faster
@@ -25,9 +25,9 @@ def train_alone(form):
 
 @functools.lru_cache(maxsize=8)  # cells of one shape share what is compiled
 def build(name, outputs, plan, form):
-  """`fit.map_fit`; `plan.steps` is of no account, `form` is of `views`."""
+  """`many.map_fit`; `plan.steps` is of no account, `form` is of `views`."""
   view, more = views.make(name, form)
-  return fit.map_fit(
+  return many.map_fit(
       fit.make_fit(classifiers.make(name, outputs, more), view, plan),
       together=not train_alone(form))
 
@@ -53,7 +53,7 @@ def run(mapped, shared, tasks, asked, keys, plan, form, kept, progress):
   models = len(keys)
   workers, lanes, chunk = _plan_lanes(
       mapped, shared, tasks, keys, plan, form)
-  _compile(mapped, shared, fit.take(tasks, np.arange(lanes)), keys[:lanes])
+  _compile(mapped, shared, many.take(tasks, np.arange(lanes)), keys[:lanes])
   shares = np.array_split(np.arange(models), workers)
   report = _Report(progress, {rows[0]: len(rows) for rows in shares})
   parts = [functools.partial(
@@ -68,7 +68,7 @@ def run(mapped, shared, tasks, asked, keys, plan, form, kept, progress):
 def _plan_lanes(mapped, shared, tasks, keys, plan, form):
   """(cores, models that train at once on each, models of which variables are at
   hand there)."""
-  one = jax.eval_shape(mapped[0], shared, fit.take(tasks, [0]), keys[:1])
+  one = jax.eval_shape(mapped[0], shared, many.take(tasks, [0]), keys[:1])
   size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(one.best))
   size *= 5  # variables, two moments, the best ones, gradients
   if form:
@@ -116,15 +116,15 @@ def _run_some(mapped, shared, tasks, asked, keys, plan, kept, lanes, chunk,
   for begin in range(0, len(rows), chunk):
     some = rows[begin:begin + chunk]
     later = len(rows) - begin - len(some)
-    best = fit.train(
-        mapped, shared, fit.take(tasks, some), keys[some], plan,
+    best = many.train(
+        mapped, shared, many.take(tasks, some), keys[some], plan,
         lambda _, going, later=later: report.tell(rows[0], going + later),
         lanes)
     for first in range(0, len(some), lanes):
       lane = np.minimum(np.arange(first, first + lanes), len(some) - 1)
       for outputs, task in zip(said, asked):
         outputs.append(np.asarray(mapped[2](
-            shared, fit.take(task, some[lane]), fit.take(best, lane)))[
+            shared, many.take(task, some[lane]), many.take(best, lane)))[
                 :len(some) - first])
     if some[0] < kept:
       trained.append(best)

@@ -5,7 +5,15 @@ import pandas as pd
 import pytest
 
 from nws_jax import errors
-from nws_jax.meta import asking, classifiers, fit, measure, views, windows
+from nws_jax.meta import (
+  asking,
+  classifiers,
+  fit,
+  many,
+  measure,
+  views,
+  windows,
+)
 
 
 def _shared(classes, spread=0.3):
@@ -123,15 +131,15 @@ def test_a_mapped_model_is_the_model_alone():
   bank = views.fill(
       _place(source, region), 'fast', jax.random.key(0))
   plan = fit.Plan(40, 20, 5, 32, 1e-3, 1)
-  functions = fit.map_fit(fit.make_fit(
+  functions = many.map_fit(fit.make_fit(
       classifiers.make('fast', 3), windows.look_up(), plan))
   trial = asking.Trial(0, np.broadcast_to(labels, (5, 60)), sides, 1)
   tasks, _ = asking.make_tasks([trial], [0], {0: 0}, 1)
   keys = jax.random.split(jax.random.key(0), 5)
-  together = fit.run(
+  together = many.run(
       functions, bank, jax.tree.map(jnp.asarray, tasks), keys, plan)
   alone = np.concatenate([
-      fit.run(functions, bank, fit.take(tasks, [f]), keys[f:f + 1], plan)
+      many.run(functions, bank, many.take(tasks, [f]), keys[f:f + 1], plan)
       for f in (0, 3)])
   np.testing.assert_allclose(alone, together[[0, 3]], atol=1e-4)
   assert np.abs(together[0] - together[1]).max() > 1e-2
@@ -148,7 +156,7 @@ def test_it_stops_early_and_keeps_the_best():
       classifiers.make('fast', 3), windows.look_up(), plan)
   trial = asking.Trial(0, np.broadcast_to(labels, (5, 60)), sides, 1)
   tasks, _ = asking.make_tasks([trial], [0], {0: 0}, 1)
-  task, key = fit.take(tasks, 0), jax.random.key(0)
+  task, key = many.take(tasks, 0), jax.random.key(0)
   state, states = start(bank, task, key), []
   step = jax.jit(advance)
   for _ in range(60):
@@ -190,12 +198,12 @@ def test_models_in_a_few_lanes_are_those_in_many(patience):
   sides = windows.split(pd.DataFrame({'fold': np.arange(60) % 5}))
   bank = views.fill(_place(source, region), 'fast', jax.random.key(0))
   plan = fit.Plan(50, 10, patience, 16, 1e-3, 1)
-  mapped = fit.map_fit(fit.make_fit(
+  mapped = many.map_fit(fit.make_fit(
       classifiers.make('fast', 3), windows.look_up(), plan))
   trial = asking.Trial(0, np.broadcast_to(labels, (5, 60)), sides, 1)
   tasks, _ = asking.make_tasks([trial], [0], {0: 0}, 2)
   keys = jax.random.split(jax.random.key(0), 10)
-  all_, few = (fit.train(mapped, bank, tasks, keys, plan, lanes=lanes)
+  all_, few = (many.train(mapped, bank, tasks, keys, plan, lanes=lanes)
                for lanes in (None, 3))
   for a, b in zip(jax.tree.leaves(all_), jax.tree.leaves(few)):
     assert len(a) == 10

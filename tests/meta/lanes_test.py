@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from nws_jax import errors
-from nws_jax.meta import classifiers, cores, fit, lanes, views, windows
+from nws_jax.meta import classifiers, cores, fit, lanes, many, views, windows
 
 
 def _ask(labels_WxM, rate=1e-2):
@@ -16,7 +16,7 @@ def _ask(labels_WxM, rate=1e-2):
   tasks = fit.Task(labels_WxM, 0 * number, rows, number, rows, number, rows,
                    np.ones((models, networks), np.float32))
   plan = fit.Plan(40, 10, 10, 16, rate, 1)
-  mapped = fit.map_fit(fit.make_fit(
+  mapped = many.map_fit(fit.make_fit(
       classifiers.make('fast', 3), windows.look_up(), plan))
   return mapped, bank, tasks, jax.random.split(jax.random.key(0), models), plan
 
@@ -48,7 +48,7 @@ def test_models_one_after_another_are_those_together(monkeypatch):
   together = _ask(labels_WxM)
   functions = fit.make_fit(
       classifiers.make('fast', 3), windows.look_up(), together[-1])
-  alone = (fit.map_fit(functions, together=False), *together[1:])
+  alone = (many.map_fit(functions, together=False), *together[1:])
   said = [_run(asked, 1, monkeypatch)[0][0] for asked in (together, alone)]
   np.testing.assert_allclose(*said, atol=1e-4)
   assert np.abs(said[0][0] - said[0][1]).max() > 1e-2
