@@ -73,6 +73,12 @@ def mapped():
   return price.choose_form(jax.default_backend())
 
 
+def each(pool):
+  """`map`, but on an accelerator `pool.map`: to compile for one takes long, and
+  leaves cores free."""
+  return map if mapped() == 'map' else pool.map
+
+
 def count_networks(batch_size):
   """As many as fill an accelerator."""
   return price.IMAGES_A_STEP // batch_size * len(jax.devices())

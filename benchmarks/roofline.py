@@ -8,6 +8,8 @@ count (`cost_analysis`, whose bytes are those before the caches); `plain` is the
 network's multiplications and additions in a loop of convolutions.
 """
 
+import concurrent.futures
+
 from absl import app, flags
 
 from benchmarks import contest, nets
@@ -26,11 +28,16 @@ def main(_):
   image_set = images.load('fashion_mnist')
   results = {}
   print(contest.machine())
-  for name in _POINTS.value:
+
+  def make(name):
+    point = nets.point(name)
+    return (jax_nets.ours(*point, image_set, False, precision=_PRECISION.value),
+            jax_nets.count_step(*point, _PRECISION.value))
+
+  with concurrent.futures.ThreadPoolExecutor() as pool:
+    made = list(jax_nets.each(pool)(make, _POINTS.value))
+  for name, (ours, step) in zip(_POINTS.value, made):
     arch, batch_size = nets.point(name)
-    ours = jax_nets.ours(arch, batch_size, image_set, False,
-                         precision=_PRECISION.value)
-    step = jax_nets.count_step(arch, batch_size, _PRECISION.value)
     rates = contest.alternate(
         {'ours': ours, 'copy': copy(), 'dot': dot()}, _ROUNDS.value)
     images_s, copied, flops = (contest.median(rates[n])

@@ -45,8 +45,7 @@ def main(_):
   points = {name: (*nets.point(name), image_set, _AUGMENTATION.value)
             for name in _POINTS.value}
   with concurrent.futures.ThreadPoolExecutor() as pool:
-    # To compile for an accelerator takes long, and leaves cores free.
-    each = map if jax_nets.mapped() == 'map' else pool.map
+    each = jax_nets.each(pool)
     made = dict(zip(points, each(lambda args: ours(*args), points.values())))
     losses = dict(zip(points, each(
         lambda args: jax_nets.measure_losses(*args[:3]),

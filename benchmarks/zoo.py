@@ -6,7 +6,11 @@ Runs `python -m nws_jax.zoo` on Fashion-MNIST's embedded images, without
 augmentation, evaluated and saved every epoch; the smallest zoo first with an
 empty cache of programs too. Before and after each run, the bare training of
 the same network. `kept` is the bare time of its images in the command's own
-time, starting Python included.
+time, starting Python included. On an accelerator, whose epochs of so few images
+take less than a second:
+
+  XLA_PYTHON_CLIENT_PREALLOCATE=false python -m benchmarks.zoo --point=fixed \\
+      --repeat=25 --networks=256
 """
 
 import os
@@ -15,23 +19,48 @@ import sys
 import tempfile
 import time
 
+import numpy as np
 from absl import app, flags
 
 from benchmarks import contest, nets
-from nws_jax.zoo import runtime
+from nws_jax.zoo import recipe, runtime
 
 _NETWORKS = flags.DEFINE_list('networks', ['64', '256'], 'sizes of the zoos')
 _EPOCHS = flags.DEFINE_integer('epochs', 4, 'of every network')
+_REPEAT = flags.DEFINE_integer(
+    'repeat', 1, 'the training images so many times over: 25 make an epoch as '
+    'long as that of a full set')
+_PRECISION = flags.DEFINE_enum(
+    'precision', 'float32', recipe.PRECISIONS, 'of dots')
 _POINT = flags.DEFINE_enum('point', 'smallest', list(nets.POINTS), 'net')
+
+
+# `python -m nws_jax.zoo`, on images so many times over.
+_COMMAND = """
+import runpy, sys
+from benchmarks import zoo
+from nws_jax.zoo import images
+load, times = images.load, int(sys.argv.pop(1))
+images.load = lambda *args: zoo.repeat(load(*args), times)
+runpy.run_module('nws_jax.zoo', run_name='__main__', alter_sys=True)
+"""
+
+
+def repeat(image_set, times):
+  """The set with its training images so many times over."""
+  return image_set._replace(
+      train_images=np.concatenate([image_set.train_images] * times),
+      train_labels=np.concatenate([image_set.train_labels] * times))
 
 
 def main(_):
   runtime.start()
   from benchmarks import jax_nets
   from nws_jax.zoo import images
-  image_set = images.load('fashion_mnist')
+  image_set = repeat(images.load('fashion_mnist'), _REPEAT.value)
   arch, batch_size = nets.point(_POINT.value)
-  bare = {'bare': jax_nets.ours(arch, batch_size, image_set, False)}
+  bare = {'bare': jax_nets.ours(arch, batch_size, image_set, False,
+                                precision=_PRECISION.value)}
   steps = images.an_epoch(image_set) // batch_size
   results = {}
   print(contest.machine())
@@ -62,6 +91,7 @@ def run(arch, batch_size, networks, folder, name):
   config = {
       'networks': networks, 'epochs': _EPOCHS.value, 'datasets':
       'fashion_mnist', 'augmentation': False, 'batch_size': batch_size,
+      'precision': _PRECISION.value,
       'filter_size': arch.filter_size, 'depth_conv': arch.depth_conv,
       'depth_fc': arch.depth_fc, 'width_conv': arch.width_conv,
       'width_fc': arch.width_fc}
@@ -69,7 +99,8 @@ def run(arch, batch_size, networks, folder, name):
   log = os.path.join(folder, f'{name}.log')
   with open(log, 'w') as said:
     child = subprocess.Popen(
-        [sys.executable, '-m', 'nws_jax.zoo', '--config=configs/zoo.py',
+        [sys.executable, '-c', _COMMAND, str(_REPEAT.value),
+         '--config=configs/zoo.py',
          f'--workdir={os.path.join(folder, name)}',
          *(f'--config.{k}={v}' for k, v in config.items())],
         env={**os.environ, 'XDG_CACHE_HOME': os.path.join(folder, 'cache')},
