@@ -8,6 +8,7 @@ import shutil
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from nws_jax.store import folder, snapshots, stacks, tables, vectors
@@ -15,6 +16,11 @@ from nws_jax.zoo import slots
 
 _FIGURES = ('train_loss', 'train_accuracy', 'valid_loss', 'valid_accuracy',
             'test_loss', 'test_accuracy')
+
+
+@jax.jit
+def _copy(tree):
+  return jax.tree.map(jnp.copy, tree)
 
 
 class Ledger:
@@ -76,9 +82,12 @@ class Ledger:
     return sum(m['epoch'] > 0 for m in self._metrics)
 
   def take(self, round, ids_M, state, metrics):
-    """Waits for a round, copies it from the device; the next round's slots."""
-    state, metrics = jax.tree.map(  # the device's are donated
-        np.array, wait((state, metrics)))
+    """Waits for a round, copies it on the device; the next round's slots.
+
+    The state itself is donated to the next round; its copy is fetched by
+    `write`, while that round runs.
+    """
+    state, metrics = _copy(wait((state, metrics)))
     self._taken = round, ids_M, state, metrics
     return self._turn(ids_M, state)
 
@@ -86,7 +95,8 @@ class Ledger:
     """Writes what was taken, and commits it once it is durable."""
     if self._taken is None:
       return
-    (round, ids_M, state, metrics), self._taken = self._taken, None
+    (round, ids_M, *kept), self._taken = self._taken, None
+    state, metrics = jax.tree.map(np.asarray, kept)
     zoo, unit, number = self._workdir, self._unit, self._number(round)
     busy = ids_M >= 0
     at = np.flatnonzero(busy)[np.argsort(ids_M[busy])]  # slots, by id
@@ -182,8 +192,10 @@ class Ledger:
 
   def _turn(self, ids_M, state):
     self._begin(ids_M[ids_M >= 0].tolist())
-    finished_M = ((state.stopped >= 0) | (state.diverged >= 0)
-                  | (state.epoch >= self._epochs))
+    stopped_M, diverged_M, epoch_M = map(
+        np.asarray, (state.stopped, state.diverged, state.epoch))
+    finished_M = ((stopped_M >= 0) | (diverged_M >= 0)
+                  | (epoch_M >= self._epochs))
     return slots.turn(ids_M, finished_M, self._unit.ids[self._begun:])
 
   def _begin(self, ids):
