@@ -1,5 +1,6 @@
 """The contestants of `train` that are written in JAX."""
 
+import concurrent.futures
 import functools
 
 import jax
@@ -73,10 +74,13 @@ def mapped():
   return price.choose_form(jax.default_backend())
 
 
-def each(pool):
-  """`map`, but on an accelerator `pool.map`: to compile for one takes long, and
-  leaves cores free."""
-  return map if mapped() == 'map' else pool.map
+def compile_all(make, cases):
+  """[make(case)]: on an accelerator side by side, for to compile for one takes
+  long, and leaves cores free."""
+  if mapped() == 'map':
+    return list(map(make, cases))
+  with concurrent.futures.ThreadPoolExecutor() as pool:
+    return list(pool.map(make, cases))
 
 
 def count_networks(batch_size):

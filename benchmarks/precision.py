@@ -11,7 +11,6 @@ training is chaotic: the float32 population is also compared with one that
 differs in its seed alone.
 """
 
-import concurrent.futures
 import dataclasses
 import time
 
@@ -37,9 +36,7 @@ def main(_):
       'another seed': ('float32', 1)}
   accuracies = {}
   print(contest.machine())
-  with concurrent.futures.ThreadPoolExecutor() as pool:
-    runs = list(jax_nets.each(pool)(lambda p: prepare(*p),
-                                    populations.values()))
+  runs = jax_nets.compile_all(lambda p: prepare(*p), populations.values())
   for name, run in zip(populations, runs):
     accuracies[name], rate = run()
     print(f'{name}: median test accuracy {np.median(accuracies[name]):.4f}; '

@@ -8,8 +8,6 @@ count (`cost_analysis`, whose bytes are those before the caches); `plain` is the
 network's multiplications and additions in a loop of convolutions.
 """
 
-import concurrent.futures
-
 from absl import app, flags
 
 from benchmarks import contest, nets
@@ -34,9 +32,8 @@ def main(_):
     return (jax_nets.ours(*point, image_set, False, precision=_PRECISION.value),
             jax_nets.count_step(*point, _PRECISION.value))
 
-  with concurrent.futures.ThreadPoolExecutor() as pool:
-    made = list(jax_nets.each(pool)(make, _POINTS.value))
-  for name, (ours, step) in zip(_POINTS.value, made):
+  for name, (ours, step) in zip(
+      _POINTS.value, jax_nets.compile_all(make, _POINTS.value)):
     arch, batch_size = nets.point(name)
     rates = contest.alternate(
         {'ours': ours, 'copy': copy(), 'dot': dot()}, _ROUNDS.value)

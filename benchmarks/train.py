@@ -9,7 +9,6 @@ they take turns. PyTorch (pip install torch==2.13.0) has its own threads.
 On an accelerator both use it, and ours trains as many networks as fill it.
 """
 
-import concurrent.futures
 import functools
 
 from absl import app, flags
@@ -44,12 +43,11 @@ def main(_):
   print(contest.machine())
   points = {name: (*nets.point(name), image_set, _AUGMENTATION.value)
             for name in _POINTS.value}
-  with concurrent.futures.ThreadPoolExecutor() as pool:
-    each = jax_nets.each(pool)
-    made = dict(zip(points, each(lambda args: ours(*args), points.values())))
-    losses = dict(zip(points, each(
-        lambda args: jax_nets.measure_losses(*args[:3]),
-        list(points.values())[:_CHECKED.value])))
+  made = dict(zip(points, jax_nets.compile_all(
+      lambda args: ours(*args), points.values())))
+  losses = dict(zip(points, jax_nets.compile_all(
+      lambda args: jax_nets.measure_losses(*args[:3]),
+      list(points.values())[:_CHECKED.value])))
   for name, args in points.items():
     arch, batch_size = args[:2]
     said = losses.get(name)

@@ -35,8 +35,8 @@ _PRECISION = flags.DEFINE_enum(
 _POINT = flags.DEFINE_enum('point', 'smallest', list(nets.POINTS), 'net')
 
 
-# `python -m nws_jax.zoo`, on images so many times over.
-_COMMAND = """
+# What `python -m nws_jax.zoo` does, on images so many times over.
+_REPEATED = """
 import runpy, sys
 from benchmarks import zoo
 from nws_jax.zoo import images
@@ -95,12 +95,13 @@ def run(arch, batch_size, networks, folder, name):
       'filter_size': arch.filter_size, 'depth_conv': arch.depth_conv,
       'depth_fc': arch.depth_fc, 'width_conv': arch.width_conv,
       'width_fc': arch.width_fc}
+  command = (('-m', 'nws_jax.zoo') if _REPEAT.value == 1 else
+             ('-c', _REPEATED, str(_REPEAT.value)))
   begin = time.perf_counter()
   log = os.path.join(folder, f'{name}.log')
   with open(log, 'w') as said:
     child = subprocess.Popen(
-        [sys.executable, '-c', _COMMAND, str(_REPEAT.value),
-         '--config=configs/zoo.py',
+        [sys.executable, *command, '--config=configs/zoo.py',
          f'--workdir={os.path.join(folder, name)}',
          *(f'--config.{k}={v}' for k, v in config.items())],
         env={**os.environ, 'XDG_CACHE_HOME': os.path.join(folder, 'cache')},

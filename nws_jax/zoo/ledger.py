@@ -87,7 +87,8 @@ class Ledger:
     The state itself is donated to the next round; its copy is fetched by
     `write`, while that round runs.
     """
-    state, metrics = _copy(wait((state, metrics)))
+    state, metrics = wait((state, metrics))
+    state = _copy(state)
     self._taken = round, ids_M, state, metrics
     return self._turn(ids_M, state)
 
