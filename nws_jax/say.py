@@ -1,6 +1,10 @@
-"""Bytes and seconds in words for people, in this one place."""
+"""Bytes, seconds and errors in words for people, in this one place."""
 
+import errno
 import math
+import re
+
+FULL = re.compile(r'(No space left|Disk quota exceeded)[^][\n]*')
 
 
 def size(num_bytes):
@@ -26,3 +30,13 @@ def first(error):
   """
   lines = str(error).strip().splitlines() or [type(error).__name__]
   return lines[0][:300].rstrip('.')
+
+
+def advise(error):
+  """What helps against an error in writing, without a full stop."""
+  code = getattr(error, 'errno', None)  # libraries tell it in their text only
+  if code in (errno.ENOSPC, errno.EDQUOT) or FULL.search(str(error)):
+    return 'Make room on the disk'
+  if code in (errno.EACCES, errno.EPERM, errno.EROFS):
+    return 'Check its permissions'
+  return 'Check the disk'

@@ -87,5 +87,12 @@ def test_a_zoo_in_use_is_left_alone(tmp_path):
   workdir = str(tmp_path / 'zoo')
   with folder.lock(workdir):
     done = call(*ZOO, f'--workdir={workdir}')
+    assert os.listdir(workdir) == ['lock']
   assert done.returncode == 2 and str(os.getpid()) in done.stderr
-  assert os.listdir(workdir) == ['lock']
+
+
+def test_a_refused_request_leaves_nothing(tmp_path):
+  done = call(*ZOO, '--config.disk_gb=1e-6',
+              f'--workdir={tmp_path / "runs" / "zoo"}')
+  assert done.returncode == 2 and 'disk_gb' in done.stderr
+  assert not os.listdir(tmp_path)

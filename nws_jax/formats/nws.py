@@ -19,7 +19,7 @@ import shutil
 
 import numpy as np
 
-from nws_jax import errors, space
+from nws_jax import errors, say, space
 
 SNAPSHOTS = 20
 FLOAT = '<f8'
@@ -139,9 +139,8 @@ def write_run(path, row, figures, weights_ExP):
     os.rename(aside, path)
   except OSError as e:
     raise errors.Damaged(
-        f'{path} could not be written: {e.strerror}. Make room on the disk, or '
-        'check its permissions, and run the same command again: it goes on.'
-    ) from e
+        f'{path} could not be written: {e.strerror}. {say.advise(e)} and run '
+        'the same command again: it goes on.') from e
 
 
 def split_csv(rows):

@@ -17,8 +17,8 @@ def write(path, tree):
       writer.save(os.path.abspath(path), args=ocp.args.PyTreeSave(
           jax.tree.map(np.asarray, tree)), force=True)
   except (OSError, ValueError) as e:
-    raise errors.Damaged(f'{path} could not be written: {e}. Make room on the '
-                         'disk, and run the same command again.') from e
+    raise errors.Damaged(f'{path} could not be written: {e}. {say.advise(e)} '
+                         'and run the same command again.') from e
 
 
 def list_shapes(path):

@@ -10,15 +10,12 @@ has a slot. metrics.csv tells which of a network's epochs is in which snapshot.
 `progress.json` is written last: what it does not name did not happen.
 """
 
-import contextlib
-import fcntl
 import os
 import re
 import shutil
-import socket
 
 from nws_jax import errors
-from nws_jax.store import tables
+from nws_jax.store import locks, tables
 
 UNIT_TABLES = {
     'members.csv': tables.MEMBERS, 'metrics.csv': tables.METRICS}
@@ -54,35 +51,13 @@ def _inside(zoo, *names):
   return path
 
 
-@contextlib.contextmanager
 def lock(zoo):
   """Holds a zoo's folder, which is made, for this process alone.
 
-  Raises:
-    Wrong: another process works on it.
+  Returns:
+    a context manager; see `locks.hold`.
   """
-  try:
-    os.makedirs(zoo, exist_ok=True)
-    f = open(os.path.join(zoo, 'lock'), 'a+b', buffering=0)
-  except OSError as e:
-    raise errors.Wrong(f'{zoo} cannot hold a zoo: {e.strerror}. Name another '
-                       '--workdir.') from e
-  with f:
-    try:
-      fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as e:
-      f.seek(0)
-      holder = f.read().decode().strip() or 'another process'
-      raise errors.Wrong(
-          f'{zoo} is in use by {holder}. Wait until it ends, stop it, or name '
-          'another --workdir.') from e
-    f.truncate(0)
-    with contextlib.suppress(OSError):  # a full disk has no room for a name
-      f.write(f'process {os.getpid()} on {socket.gethostname()}\n'.encode())
-    try:
-      yield
-    finally:
-      f.truncate(0)  # the system frees the lock however the process ends
+  return locks.hold(os.path.join(zoo, 'lock'))
 
 
 def commit(zoo, unit, round, done, members, metrics, digests, slots=(),

@@ -9,7 +9,6 @@ import contextlib
 import functools
 import hashlib
 import os
-import re
 import shutil
 import sys
 
@@ -208,13 +207,11 @@ def _check_room(path, num_bytes):
 
 
 def _unsaved(path, error):
-  full = re.search(r'(No space left|Disk quota exceeded)[^][\n]*', str(error))
-  reason = full[0] if full else say.first(error)
-  fix = ('Make room on the disk' if full
-         else 'Check the disk and its permissions')
+  full = say.FULL.search(str(error))
   return errors.Damaged(
-      f'{path} could not be saved: {reason}. {fix} and run the same command '
-      'again: it goes on from what was saved before.')
+      f'{path} could not be saved: {full[0] if full else say.first(error)}. '
+      f'{say.advise(error)} and run the same command again: it goes on from '
+      'what was saved before.')
 
 
 def _unreadable(path, reason):

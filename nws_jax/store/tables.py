@@ -1,5 +1,6 @@
 """The tables and records of a zoo: columns, exact reading, atomic writing."""
 
+import errno
 import hashlib
 import json
 import os
@@ -168,15 +169,15 @@ def write_text(path, text):
     with open(aside, 'w', encoding='utf-8', newline='') as f:
       f.write(text)
       f.flush()
-      os.fsync(f.fileno())
+      _sync(f.fileno())
     os.replace(aside, path)
     _sync_folder(os.path.dirname(path) or '.')
   except OSError as e:
     if os.path.exists(aside):
       os.unlink(aside)
     raise errors.Damaged(
-        f'{path} could not be written: {e.strerror}. Make room on the disk, or '
-        'check its permissions, and run the same command again.') from e
+        f'{path} could not be written: {e.strerror}. {say.advise(e)} and run '
+        'the same command again.') from e
 
 
 def sweep(path):
@@ -195,9 +196,18 @@ def _sync_folder(path):
   """Makes a rename itself durable."""
   folder = os.open(path, os.O_RDONLY)
   try:
-    os.fsync(folder)
+    _sync(folder)
   finally:
     os.close(folder)
+
+
+def _sync(fd):
+  """Makes an open file or folder durable, where the file system can."""
+  try:
+    os.fsync(fd)
+  except OSError as e:  # some cannot, of folders above all: they write at once
+    if e.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+      raise
 
 
 def hash_text(text):

@@ -11,7 +11,6 @@ stl10, the parts that nothing here reads (extra, unlabelled) are left out.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import io
 import json
@@ -20,7 +19,8 @@ import shutil
 
 import numpy as np
 
-from nws_jax import bars, errors
+from nws_jax import bars, errors, say
+from nws_jax.store import locks
 from nws_jax.zoo import archives, downloads
 
 VERSIONS = {
@@ -83,26 +83,14 @@ def read(name, data_dir=None):
 @contextlib.contextmanager
 def hold(name, data_dir=None):
   """Keeps others from preparing the same set, and removes what is half-made."""
-  parent = os.path.dirname(folder(name, data_dir))
-  try:
-    os.makedirs(parent, exist_ok=True)
-    fd = os.open(parent, os.O_RDONLY)
-  except OSError as e:
-    raise errors.Wrong(f'{parent} cannot be used ({e.strerror}); give another '
-                       '--data_dir.') from e
-  staging = _staging(parent)
-  try:
-    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # freed if we are killed
-  except BlockingIOError as e:
-    os.close(fd)
-    raise errors.Wrong(f'{name} is being prepared in {parent} by another '
-                       'process.') from e
-  try:
+  path = folder(name, data_dir)
+  with locks.hold(f'{path}.lock'):
+    staging = _staging(os.path.dirname(path))
     shutil.rmtree(staging, ignore_errors=True)
-    yield
-  finally:
-    shutil.rmtree(staging, ignore_errors=True)
-    os.close(fd)
+    try:
+      yield
+    finally:
+      shutil.rmtree(staging, ignore_errors=True)
 
 
 def write(name, archive, data_dir=None):
@@ -153,9 +141,9 @@ def _write_records(set_name, archive, data_dir):
       builder.download_and_prepare()
   except Exception as e:  # of TFDS and array_record, a full disk among them
     raise errors.Damaged(
-        f'{set_name} could not be written to {data_dir}: {e}. Make room, or '
-        'give another --data_dir, and run the same command again: sets that '
-        'are prepared stay.') from e
+        f'{set_name} could not be written to {data_dir}: {e}. {say.advise(e)}, '
+        'or give another --data_dir, and run the same command again: sets '
+        'that are prepared stay.') from e
   finally:
     tfds.enable_progress_bar()
   return os.fspath(builder.data_dir)

@@ -127,7 +127,7 @@ def test_lock_of_a_killed_process_is_free(tmp_path):
 
 def test_lock_where_no_zoo_can_be(tmp_path):
   (tmp_path / 'file').write_text('')
-  with pytest.raises(errors.Wrong, match='cannot hold a zoo: .*exists'):
+  with pytest.raises(errors.Wrong, match='cannot be used: .*exists'):
     with folder.lock(tmp_path / 'file'):
       pass
 
