@@ -1,20 +1,23 @@
 """A zoo from Python: tables, weights, networks and images put together."""
 
+import contextlib
 import functools
+import numbers
+import operator
 import os
+from collections.abc import Iterable
 
 import numpy as np
 
 from nws_jax import errors
-from nws_jax.store import folder, stacks, tables, vectors, whole
+from nws_jax.store import kept, moment, tables, vectors
 
 
 class Zoo:
   """A zoo folder, opened for reading; see docs/contract.md.
 
   Reading one network or one window reads that and no more. A zoo whose run
-  goes on can be read: it holds what was committed when its tables were first
-  used.
+  goes on can be read: it is what was committed when it was opened.
 
   Raises:
     errors.Wrong: the folder is not a zoo, or nothing in it is finished.
@@ -23,41 +26,43 @@ class Zoo:
 
   def __init__(self, path):
     self.path = os.fspath(path)
-    whole.check(self.path)
-    self._digests = {}  # unit -> {snapshot: digest of each network}
+    self._moment = moment.read(self.path)
 
-  @functools.cached_property
+  @property
   def config(self):
-    return tables.read_json(os.path.join(self.path, 'config.json'))
+    return self._moment.config
 
   @functools.cached_property
   def members(self):
     """One row a network."""
-    return whole.read_table(self.path, 'members.csv')
+    return self._moment.table('members.csv')
 
   @functools.cached_property
   def metrics(self):
     """One row a network and evaluation."""
-    return whole.read_table(self.path, 'metrics.csv')
+    return self._moment.table('metrics.csv')
 
   @functools.cached_property
   def layers(self):
     """One row an architecture, layer and tensor."""
-    return whole.read_table(self.path, 'layers.csv')
+    return self._moment.table('layers.csv')
 
-  @functools.cached_property
+  @property
   def digest(self):
     """One digest of all labels, figures and weights; times are left out."""
-    return whole.read_checksums(self.path)['zoo']
+    return self._moment.checksums['zoo']
+
+  def is_done(self, id):
+    """Whether the network's unit had ended: test figures are of all images."""
+    return self._moment.record(self._member(id)['unit'])['done']
 
   def epochs(self, id):
     """The epochs of which a network's weights are kept, ascending."""
-    self._member(id)
-    return tuple(self._kept.get(int(id), ()))
+    return self._epochs.get(self._member(id)['id'], ())
 
   def architecture(self, id):
     """A network's `space.Architecture`; `vectors.Flat` if it is not known."""
-    return vectors.architecture(self._member(id))
+    return self._archs[self._member(id)['id']]
 
   def vector(self, id, epoch):
     """A network's weights after an epoch, float32 [P], digest checked."""
@@ -77,19 +82,18 @@ class Zoo:
       float32 [len(ids), len(epochs), stop - start]. Whole vectors are compared
       with their digests.
     """
-    ids, epochs = [int(i) for i in ids], [int(e) for e in epochs]
+    ids, epochs = _check_all('ids', ids), _check_all('epochs', epochs)
     stop = self._check_window(ids, start, stop)
     for id in ids:
       self._check_epochs(id, epochs)
     values_NxExL = np.empty((len(ids), len(epochs), stop - start), np.float32)
-    places = {}  # (unit, snapshot) -> [(place in ids, in epochs, network)]
+    places = {}  # (unit, snapshot) -> [(row, column, network, epoch)]
     for i, id in enumerate(ids):
       for e, epoch in enumerate(epochs):
-        snapshot = self._member(id)['unit'], self._kept[id][epoch]
-        places.setdefault(snapshot, []).append((i, e, id))
-    for (unit, number), some in places.items():
-      i, e, mine = map(list, zip(*some))
-      values_NxExL[i, e] = self._read(unit, number, mine, start, stop)
+        places.setdefault(self._place(id, epoch), []).append((i, e, id, epoch))
+    for (unit, _), some in places.items():
+      i, e, *pairs = map(list, zip(*some))
+      values_NxExL[i, e] = self._read(unit, list(zip(*pairs)), start, stop)
     return values_NxExL
 
   def variables(self, id, epoch):
@@ -139,19 +143,18 @@ class Zoo:
       errors.Damaged: names the first thing that is not what was written.
     """
     if ids is None:
-      whole.verify(self.path)
+      moment.verify(self._moment)
       ids = self.members['id']
     places, count = {}, 0
-    for id in map(int, ids):
-      unit = self._member(id)['unit']
-      for number in self._kept.get(id, {}).values():
-        places.setdefault((unit, number), []).append(id)
-    for (unit, number), mine in places.items():
-      count += len(self._read(unit, number, mine))
+    for id in ids:
+      for epoch in self.epochs(id):
+        places.setdefault(self._place(id, epoch), []).append((id, epoch))
+    for (unit, _), pairs in places.items():
+      count += len(self._read(unit, pairs))
     return count
 
   def _member(self, id):
-    row = self._rows.get(int(id))
+    row = self._rows.get(_check_whole('id', id))
     if row is None:
       ids = self.members['id']
       raise errors.Wrong(f'no network {id} in {self.path}; it has '
@@ -163,23 +166,35 @@ class Zoo:
     return {row['id']: row for row in self.members.to_dict('records')}
 
   @functools.cached_property
-  def _kept(self):
-    """{id: {epoch: snapshot}}, epochs ascending."""
-    kept = self.metrics[self.metrics['snapshot'].notna()]
-    result = {}
-    for id, epoch, number in sorted(
-        zip(kept['id'], kept['epoch'], kept['snapshot'])):
-      result.setdefault(id, {})[epoch] = int(number)
-    return result
+  def _archs(self):
+    return {id: vectors.architecture(row) for id, row in self._rows.items()}
 
   @functools.cached_property
-  def _stacks(self):
-    """{(unit, snapshot): ids of its networks, ascending}."""
+  def _units(self):
+    """{unit: the `kept.Kept` of it}."""
+    return kept.list_units(
+        self.metrics, {id: row['unit'] for id, row in self._rows.items()},
+        self._moment.records)
+
+  @functools.cached_property
+  def _epochs(self):
+    """{id: the epochs kept, ascending}."""
     result = {}
-    for id in sorted(self._kept):
-      for number in self._kept[id].values():
-        result.setdefault((self._rows[id]['unit'], number), []).append(id)
+    for unit in self._units.values():
+      for id, epoch in sorted(unit.places):
+        result[id] = result.get(id, ()) + (epoch,)
     return result
+
+  def _place(self, id, epoch):
+    """(unit, snapshot) of what is kept."""
+    unit = self._member(id)['unit']
+    return unit, self._units[unit].places[id, epoch]
+
+  def _read(self, unit, pairs, start=0, stop=None):
+    """[values of each (network, epoch)] in one unit."""
+    self._moment.record(unit)
+    return kept.read(self.path, unit, self._units[unit], self._archs, pairs,
+                     start, stop)
 
   def _check_window(self, ids, start, stop):
     """Returns `stop`, which must lie in all of the networks' vectors."""
@@ -197,12 +212,12 @@ class Zoo:
     return stop
 
   def _check_epochs(self, id, epochs):
-    kept = self._kept.get(id, {})
-    missing = [e for e in epochs if e not in kept]
+    there = self.epochs(id)
+    missing = [e for e in epochs if e not in there]
     if missing:
       raise errors.Wrong(f'no weights of network {id} after epoch '
                          f'{missing[0]} are kept; kept: '
-                         f'{", ".join(map(str, kept)) or "none"}.')
+                         f'{", ".join(map(str, there)) or "none"}.')
 
   def _check_layers(self, id):
     """Returns the network's architecture, which must be known."""
@@ -212,21 +227,21 @@ class Zoo:
                          'is a vector and no more. Use vector or vectors.')
     return arch
 
-  def _read(self, unit, number, ids, start=0, stop=None):
-    """[values of each network] in a snapshot of their unit."""
-    stack = self._stacks[unit, number]
-    rows = np.searchsorted(stack, ids).tolist()
-    path = folder.snapshot_path(self.path, unit, number)
-    found = stacks.read(
-        path, [self.architecture(id) for id in stack], rows, start, stop)
-    for id, row, values in zip(ids, rows, found):
-      if len(values) == self._member(id)['num_weights']:
-        stacks.check(path, id, values, self._read_digests(unit, number), row)
-    return found
 
-  def _read_digests(self, unit, number):
-    """Those of a snapshot's networks, as the unit's record has them."""
-    if number not in self._digests.get(unit, {}):  # a run may have gone on
-      record = folder.progress(self.path, unit) or {'digests': {}}
-      self._digests[unit] = record['digests']
-    return self._digests[unit].get(number, [])
+def _check_all(name, values):
+  """Whole numbers as a list of ints."""
+  if not isinstance(values, Iterable):
+    raise errors.Wrong(f'{name}={values!r} is not possible: it must be a list '
+                       'of whole numbers.')
+  return [_check_whole(name, value) for value in values]
+
+
+def _check_whole(name, value):
+  """A whole number as an int; NumPy's, and 7.0, are some, True is not."""
+  if not isinstance(value, (bool, np.bool_)):
+    with contextlib.suppress(TypeError):
+      return operator.index(value)
+    if isinstance(value, numbers.Real) and value == value // 1:
+      return int(value)
+  raise errors.Wrong(f'{name}={value!r} is not possible: it must be a whole '
+                     'number.')

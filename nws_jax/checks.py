@@ -124,7 +124,7 @@ def check_accuracies(zoo, recipe, sets, ids):
   for n, id in enumerate(ids):
     kept, rows = zoo.epochs(id), read_figures(zoo, id)
     for epoch in sorted({kept[-1], kept[n % len(kept)]}):
-      full = epoch == len(rows) - 1 and is_done(zoo, id)
+      full = epoch == len(rows) - 1 and zoo.is_done(id)
       for split, pixels, labels in choose_images(
           recipe, sets, members[id], full):
         least, count, most = count_right(zoo, members[id], epoch, pixels,
@@ -145,13 +145,6 @@ def check_accuracies(zoo, recipe, sets, ids):
 def read_figures(zoo, id):
   """A network's rows of metrics.csv: one an epoch, from 0."""
   return zoo.metrics[zoo.metrics['id'] == id].to_dict('records')
-
-
-def is_done(zoo, id):
-  """Whether a network's last test figures are of all images: its unit ended."""
-  from nws_jax.store import folder
-  unit, = zoo.members['unit'][zoo.members['id'] == id]
-  return folder.progress(zoo.path, unit)['done']
 
 
 def plan_path(zoo):

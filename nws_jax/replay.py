@@ -34,7 +34,7 @@ def replay(zoo, id, data_dir=None):
   stored = checks.read_figures(zoo, id)
   different = []
   for epoch, (platform, vector_P, figures) in enumerate(train_alone(
-      recipe, sets, made, unit, id, len(stored), checks.is_done(zoo, id))):
+      recipe, sets, made, unit, id, len(stored), zoo.is_done(id))):
     said = compare(vector_P, zoo.vector(id, epoch) if epoch in kept else None,
                    figures, stored[epoch])
     print(f'network {id}, epoch {epoch} of {len(stored) - 1}: '

@@ -14,7 +14,7 @@ import shlex
 from absl import flags
 
 from nws_jax import cli, errors, say
-from nws_jax.store import tables, whole
+from nws_jax.store import moment
 
 _FLAGS = flags.FlagValues()
 _ZOO = flags.DEFINE_string('zoo', 'runs/zoo', 'The zoo to show.',
@@ -35,7 +35,7 @@ _TABLE = flags.DEFINE_string(
 
 def main():
   zoo, meta = pathlib.Path(_ZOO.value), pathlib.Path(_META.value)
-  whole.check(zoo)
+  moment.check(zoo)
   if _FLAGS['meta'].present and not meta.is_dir():
     raise errors.Wrong(f'--meta={meta} is not a folder; give the --workdir of '
                        'python -m nws_jax.meta.')
@@ -73,9 +73,11 @@ def make_page(zoo, meta):
     theme,
     trust,
   )
-  members, metrics, config, digest = _open(zoo)
+  there = moment.read(zoo)
+  digest, config = there.checksums['zoo'], there.config
+  members, metrics, layers = (
+      there.table(f'{name}.csv') for name in ('members', 'metrics', 'layers'))
   read = _command('meta', zoo=zoo, workdir=meta)
-  layers = whole.read_table(zoo, 'layers.csv')
   found, made = results.read_results(meta), results.read_ablations(meta)
   why = explanations.read(meta)
   with theme.style():
@@ -100,18 +102,19 @@ def make_page(zoo, meta):
 def make_headline(zoo, meta):
   """PNG bytes of the picture with the main results, of this zoo alone."""
   from nws_jax.pictures import headline, results, theme  # slow to import
-  members, _, _, digest = _open(zoo)
+  there = moment.read(zoo)
   with theme.style():
     return theme.to_png(headline.draw(
-        members, *results.keep_own(digest, results.read_results(meta),
-                                   results.read_ablations(meta))))
+        there.table('members.csv'), *results.keep_own(
+            there.checksums['zoo'], results.read_results(meta),
+            results.read_ablations(meta))))
 
 
 def make_table(zoo, meta):
   """Markdown bytes of the table of all properties, of this zoo alone."""
   from nws_jax.pictures import overview, results  # slow to import
   table = overview.tabulate(*results.keep_own(
-      _open(zoo)[-1], results.read_results(meta),
+      moment.read(zoo).checksums['zoo'], results.read_results(meta),
       results.read_ablations(meta)))
   if not len(table):
     raise errors.Wrong(f'{meta} has no result on {zoo}. Make one: '
@@ -156,15 +159,6 @@ def _command(module, **given):
           for k, v in given.items()}
   return ' '.join([f'python -m nws_jax.{module}',
                    *(f'--{k}={shlex.quote(v)}' for k, v in flat.items())])
-
-
-def _open(zoo):
-  """(members, metrics, config, digest) of a zoo; raises Wrong or Damaged."""
-  whole.check(zoo)
-  members, metrics = (whole.read_table(zoo, name)
-                      for name in ('members.csv', 'metrics.csv'))
-  return (members, metrics, tables.read_json(zoo / 'config.json'),
-          whole.read_checksums(zoo)['zoo'])
 
 
 def _prepare(path):

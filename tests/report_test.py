@@ -17,7 +17,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from nws_jax import errors, report, space
-from nws_jax.store import folder, vectors, whole
+from nws_jax.store import folder, moment, vectors, whole
 from nws_jax.zoo import recipe
 
 _ROOT = pathlib.Path(__file__).parents[1]
@@ -65,7 +65,7 @@ def zoo(tmp_path_factory):
 def meta(zoo, tmp_path):
   """Two results and a grid."""
   about = {'zoo': {'path': str(zoo),
-                   'digest': whole.read_checksums(zoo)['zoo']}, 'config': {}}
+                   'digest': moment.read(zoo).checksums['zoo']}, 'config': {}}
   result = {
       'target': 'optimizer', 'kind': 'classification', 'classifier': 'cnn',
       'classes': ['adam', 'rmsprop'], 'chance': 0.5,

@@ -10,9 +10,11 @@ has a slot. metrics.csv tells which of a network's epochs is in which snapshot.
 `progress.json` is written last: what it does not name did not happen.
 """
 
+import contextlib
 import os
 import re
 import shutil
+from typing import NamedTuple
 
 from nws_jax import errors
 from nws_jax.store import locks, tables
@@ -173,17 +175,31 @@ def progress(zoo, unit):
     raise tables.damaged(path, f'it is no commit record ({e!r})') from e
 
 
+class Commit(NamedTuple):
+  """What a unit committed at once."""
+  record: dict  # see `progress`
+  texts: dict  # {name: text} of its tables
+
+
 def committed(zoo, unit):
-  """The texts of a unit's tables as last committed: {name: text}.
+  """A unit's last `Commit`, whole even while a run commits the next one.
 
   Raises:
     Damaged: nothing was committed, or a table is not what was.
   """
   record = progress(zoo, unit)
-  if record is None:
-    raise tables.damaged(unit_path(zoo, unit, 'progress.json'), 'it is missing')
-  return {name: _read_table(zoo, unit, name, record['tables'].get(name))
-          for name in UNIT_TABLES}
+  while True:
+    if record is None:
+      raise tables.damaged(
+          unit_path(zoo, unit, 'progress.json'), 'it is missing')
+    try:
+      return Commit(record, {
+          name: _read_table(zoo, unit, name, record['tables'].get(name))
+          for name in UNIT_TABLES})
+    except errors.Damaged:
+      before, record = record, progress(zoo, unit)
+      if record == before:
+        raise
 
 
 def _read_table(zoo, unit, name, sha256):
@@ -191,17 +207,20 @@ def _read_table(zoo, unit, name, sha256):
   # A run killed while it committed left it aside; a run that goes on may put
   # it in its place between two looks.
   for place in (path, path + _NEW, path):
-    if os.path.exists(place):
-      text = tables.read_text(place)
-      if tables.hash_text(text) == sha256:
-        return text
+    with contextlib.suppress(errors.Damaged):
+      return tables.read_text(place, sha256)
   tables.read_text(path)  # says that it is missing
   raise tables.damaged(path, 'its checksum is wrong')
 
 
 def read_unit(zoo, unit):
   """A unit's (members, metrics) as last committed: two DataFrames."""
-  texts = committed(zoo, unit)
+  return parse(zoo, unit, committed(zoo, unit))
+
+
+def parse(zoo, unit, commit):
+  """The (members, metrics) of a unit's `Commit`: two DataFrames."""
   return tuple(
-      tables.parse_csv(texts[name], columns, unit_path(zoo, unit, name))
+      tables.parse_csv(
+          commit.texts[name], columns, unit_path(zoo, unit, name))
       for name, columns in UNIT_TABLES.items())

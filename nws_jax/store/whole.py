@@ -1,12 +1,12 @@
-"""The tables of a whole zoo: made of those of its units, read and checked.
+"""The tables of a whole zoo, made of those of its units.
 
   members.csv  metrics.csv  layers.csv  checksums.json
 """
 
 import json
 import os
+from typing import NamedTuple
 
-from nws_jax import errors
 from nws_jax.store import folder, tables, vectors
 
 
@@ -16,21 +16,40 @@ def rebuild(zoo):
   Raises:
     Damaged: a unit's tables or record are.
   """
-  texts = _merge(zoo)
-  snapshots = {unit: _hash_digests(zoo, unit) for unit in folder.units(zoo)}
-  for name, text in texts.items():
+  found = gather(zoo)
+  for name, text in found.texts.items():
     tables.write_text(os.path.join(zoo, name), text)
-  tables.write_json(os.path.join(zoo, 'checksums.json'), {
+  tables.write_json(os.path.join(zoo, 'checksums.json'), found.checksums)
+
+
+class Gathered(NamedTuple):
+  """What the units' last commits make together."""
+  texts: dict  # {name: text} of the tables on top
+  checksums: dict  # as checksums.json has them
+  records: dict  # {unit: its commit record}
+
+
+def gather(zoo):
+  """Reads the units' last commits, each of them whole.
+
+  Raises:
+    Damaged: a unit's tables or record are.
+  """
+  commits = {unit: folder.committed(zoo, unit) for unit in folder.units(zoo)}
+  texts = _merge(zoo, commits.values())
+  records = {unit: commit.record for unit, commit in commits.items()}
+  snapshots = {unit: hash_digests(r) for unit, r in records.items()}
+  return Gathered(texts, {
       'zoo': _digest(texts, snapshots),
       'tables': {name: tables.hash_text(t) for name, t in texts.items()},
-      'snapshots': snapshots})
+      'snapshots': snapshots}, records)
 
 
-def _merge(zoo):
-  """The texts of the whole zoo's tables, from its units: {name: text}."""
+def _merge(zoo, commits):
+  """The texts of the whole zoo's tables, from its units': {name: text}."""
   rows = {name: [] for name in folder.UNIT_TABLES}
-  for unit in folder.units(zoo):
-    for name, text in folder.committed(zoo, unit).items():
+  for commit in commits:
+    for name, text in commit.texts.items():
       rows[name] += text.splitlines(keepends=True)[1:]
   texts = {}
   for name, columns in folder.UNIT_TABLES.items():
@@ -62,62 +81,7 @@ def _digest(texts, snapshots):
       [members, texts['metrics.csv'], texts['layers.csv'], snapshots]))
 
 
-def _hash_digests(zoo, unit):
+def hash_digests(record):
   """{snapshot: one digest of a unit's networks}, as checksums.json has it."""
   return {str(n): tables.hash_text(' '.join(digests))
-          for n, digests in sorted(
-              folder.progress(zoo, unit)['digests'].items())}
-
-
-def verify(zoo):
-  """Compares the units' tables and records with their checksums.
-
-  Raises:
-    Damaged: one is not what was written.
-  """
-  for unit, written in read_checksums(zoo)['snapshots'].items():
-    folder.committed(zoo, unit)
-    found = _hash_digests(zoo, unit)
-    if any(found.get(n) != digest for n, digest in written.items()):
-      raise tables.damaged(folder.unit_path(zoo, unit, 'progress.json'),
-                           'its digests are not those in checksums.json')
-
-
-def check(zoo):
-  """Raises `Wrong` unless a folder is a zoo with something in it."""
-  make = f'Make one with: python -m nws_jax.zoo --config=configs/zoo.py ' \
-         f'--workdir={zoo}'
-  if not os.path.isdir(zoo):
-    raise errors.Wrong(f'{zoo} is no folder. {make}')
-  if not os.path.exists(os.path.join(zoo, 'config.json')):
-    raise errors.Wrong(f'{zoo} is not a zoo: it has no config.json. {make}')
-  if not os.path.exists(os.path.join(zoo, 'checksums.json')):
-    raise errors.Wrong(f'nothing in {zoo} is finished yet: wait for its run, '
-                       'or start it again.')
-
-
-def read_table(zoo, name):
-  """Reads members.csv, metrics.csv or layers.csv of a whole zoo.
-
-  Raises:
-    Damaged: it is not what was written.
-  """
-  path = os.path.join(zoo, name)
-  sha256 = read_checksums(zoo)['tables'].get(name)
-  text = tables.read_text(path)
-  # A run writes the checksums last: a table may be newer than they are, but
-  # then it is what the units say.
-  if tables.hash_text(text) != sha256 and text != _merge(zoo)[name]:
-    raise tables.damaged(path, 'its checksum is wrong')
-  return tables.parse_csv(text, tables.COLUMNS[name], path)
-
-
-def read_checksums(zoo):
-  """{'zoo': digest, 'tables': {name: sha256}, 'snapshots': {...}}."""
-  path = os.path.join(zoo, 'checksums.json')
-  record = tables.read_json(path)
-  if not (isinstance(record.get('zoo'), str)
-          and isinstance(record.get('tables'), dict)
-          and isinstance(record.get('snapshots'), dict)):
-    raise tables.damaged(path, 'it holds no checksums')
-  return record
+          for n, digests in sorted(record['digests'].items())}

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from nws_jax import errors
-from nws_jax.store import folder, tables, whole
+from nws_jax.store import folder, moment, tables, whole
 from tests.store import units
 
 
@@ -42,10 +42,10 @@ def test_killed_within_a_commit_the_one_before_counts(
   assert folder.progress(zoo, 'u0')['round'] == 3
   pd.testing.assert_frame_equal(folder.read_unit(zoo, 'u0')[1], metrics)
   whole.rebuild(zoo)
-  assert whole.read_table(zoo, 'metrics.csv')['epoch'].max() == 3
+  assert moment.read(zoo).table('metrics.csv')['epoch'].max() == 3
   units.commit(zoo, 'u0', 4)
   whole.rebuild(zoo)
-  assert whole.read_table(zoo, 'metrics.csv')['epoch'].max() == 4
+  assert moment.read(zoo).table('metrics.csv')['epoch'].max() == 4
 
 
 @pytest.mark.parametrize('renamed', (0, 1))

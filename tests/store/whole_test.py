@@ -4,19 +4,19 @@ import pandas as pd
 import pytest
 
 from nws_jax import errors
-from nws_jax.store import folder, tables, vectors, whole
+from nws_jax.store import folder, moment, tables, vectors, whole
 from tests.store import units
 
 
 def test_merged_tables_are_the_units_tables(zoo):
   for n, name in enumerate(('members.csv', 'metrics.csv')):
     keys = ['id', 'epoch'][:n + 1]
-    merged = whole.read_table(zoo, name)
+    merged = moment.read(zoo).table(name)
     parts = pd.concat([folder.read_unit(zoo, u)[n] for u in folder.units(zoo)])
     pd.testing.assert_frame_equal(
         merged, parts.sort_values(keys).reset_index(drop=True))
     assert not merged.duplicated(keys).any()
-  assert list(whole.read_table(zoo, 'members.csv')['id']) == [0, 1, 2, 3, 4]
+  assert list(moment.read(zoo).table('members.csv')['id']) == [0, 1, 2, 3, 4]
 
 
 def test_rebuilding_again_changes_nothing(zoo):
@@ -31,7 +31,7 @@ def test_rebuilding_again_changes_nothing(zoo):
 
 
 def test_layers_are_the_spans(zoo):
-  layers = whole.read_table(zoo, 'layers.csv')
+  layers = moment.read(zoo).table('layers.csv')
   for arch in units.ARCHS.values():
     found = layers[layers['architecture'] == arch.name]
     assert [tuple(r) for r in found.iloc[:, 1:].itertuples(index=False)] == [
@@ -46,18 +46,18 @@ def test_layers_are_the_spans(zoo):
 def test_changed_unit_tables_are_damaged(zoo, unit, name):
   path = zoo / 'units' / unit / name
   path.write_text(path.read_text().replace('7', '8'))
-  for read in (whole.rebuild, whole.verify):
+  for read in (whole.rebuild, lambda zoo: moment.verify(moment.read(zoo))):
     with pytest.raises(errors.Damaged, match=f'{unit}/{name} is damaged'):
       read(zoo)
 
 
 def test_changed_records_are_damaged(zoo):
-  whole.verify(zoo)
+  moment.verify(moment.read(zoo))
   path = zoo / 'units' / 'u1' / 'progress.json'
   text = path.read_text()
   path.write_text(text.replace('1-2', '1-3'))
   with pytest.raises(errors.Damaged, match='progress.json is damaged: its dig'):
-    whole.verify(zoo)
+    moment.verify(moment.read(zoo))
   for bad in ('{}', '{"round": 1}', text.replace('"round": 2', '"round": "x"'),
               text.replace('"digests": {', '"digests": 1, "x": {')):
     path.write_text(bad)
@@ -72,15 +72,15 @@ def test_changed_tables_are_damaged(zoo, name):
   for bad in (text[:len(text) // 2], text.replace('1', '2'), ''):
     path.write_text(bad)
     with pytest.raises(errors.Damaged, match=f'{name} is damaged.*checksum'):
-      whole.read_table(zoo, name)
+      moment.read(zoo).table(name)
   path.unlink()
   with pytest.raises(errors.Damaged, match=f'{name} is damaged: No such file'):
-    whole.read_table(zoo, name)
+    moment.read(zoo).table(name)
   whole.rebuild(zoo)
-  whole.read_table(zoo, name)
+  moment.read(zoo).table(name)
   (zoo / 'checksums.json').write_text('{"zoo": 1}')
   with pytest.raises(errors.Damaged, match='checksums.json is damaged'):
-    whole.read_table(zoo, name)
+    moment.read(zoo).table(name)
 
 
 @pytest.mark.parametrize(
@@ -100,20 +100,22 @@ def test_killed_within_a_rebuild_all_tables_are_readable(
     m.setattr(tables, 'write_text', write_until)
     with pytest.raises(Killed):
       whole.rebuild(zoo)
-  epochs = whole.read_table(zoo, 'metrics.csv')['epoch'].max()
-  assert epochs == (3 if file in ('members.csv', 'metrics.csv') else 4)
-  assert len(whole.read_table(zoo, 'members.csv')) == 5
-  assert len(whole.read_table(zoo, 'layers.csv'))
+  found = moment.read(zoo)
+  assert found.table('metrics.csv')['epoch'].max() == 4
+  assert found.table('members.csv')['evaluations'].tolist() == [5, 3, 3, 5, 5]
+  assert found.records['u0']['round'] == 4
+  whole.rebuild(zoo)
+  assert moment.read(zoo) == found
 
 
 def test_digest_leaves_times_out_and_nothing_else(zoo):
   def digest_of(**kwargs):
     units.commit(zoo, 'u0', 3, **kwargs)
     whole.rebuild(zoo)
-    return whole.read_checksums(zoo)['zoo']
+    return moment.read(zoo).checksums['zoo']
   digest = digest_of()
   assert digest_of(of_members={'seconds': 2.0}) == digest
-  assert whole.read_table(zoo, 'members.csv')['seconds'][0] == 2
+  assert moment.read(zoo).table('members.csv')['seconds'][0] == 2
   assert digest_of(done=True) == digest
   others = {digest_of(of_members={'dataset': 'x'}), digest_of(mark='x'),
             digest_of(of_metrics={'test_loss': 2.0})}
@@ -122,9 +124,9 @@ def test_digest_leaves_times_out_and_nothing_else(zoo):
 
 def test_what_is_no_zoo_is_wrong(tmp_path):
   with pytest.raises(errors.Wrong, match='none is no folder.*Make one with'):
-    whole.check(tmp_path / 'none')
+    moment.check(tmp_path / 'none')
   with pytest.raises(errors.Wrong, match='it has no config.json. Make one'):
-    whole.check(tmp_path)
+    moment.check(tmp_path)
   (tmp_path / 'config.json').write_text('{}')
   with pytest.raises(errors.Wrong, match='nothing in .* is finished yet'):
-    whole.check(tmp_path)
+    moment.check(tmp_path)
