@@ -230,10 +230,10 @@ def test_zoo_whose_run_goes_on(copy):
 def test_unit_names_in_the_table_do_not_lead_outside(copy):
   text = (copy / 'members.csv').read_text().replace(',u0,', ',../u0,')
   (copy / 'members.csv').write_text(text)
-  record = json.loads((copy / 'checksums.json').read_text())
+  record = tables.read_json(copy / 'checksums.json')
   record['tables']['members.csv'] = tables.hash_text(text)
   record['snapshots']['../u0'] = record['snapshots'].pop('u0')
-  (copy / 'checksums.json').write_text(json.dumps(record))
+  tables.write_json(copy / 'checksums.json', record)
   with pytest.raises(errors.Damaged, match="'../u0', which is no name"):
     nws_jax.open_zoo(copy).vector(0, 0)
 

@@ -63,7 +63,7 @@ def lock(zoo):
 
 
 def commit(zoo, unit, round, done, members, metrics, digests, slots=(),
-           seconds=0.0):
+           seconds=0.0, state=None):
   """Makes a unit's state after `round` the one to go on from.
 
   Its snapshot and state must be durable already.
@@ -80,6 +80,7 @@ def commit(zoo, unit, round, done, members, metrics, digests, slots=(),
       one kept.
     slots: the network in each slot of the program; -1 is empty.
     seconds: that the unit has taken so far.
+    state: {leaf: digest} of the trainer's state after that round.
   """
   os.makedirs(unit_path(zoo, unit), exist_ok=True)
   _settle(zoo, unit)
@@ -91,7 +92,8 @@ def commit(zoo, unit, round, done, members, metrics, digests, slots=(),
       'round': int(round), 'done': bool(done),
       'tables': {k: tables.hash_text(t) for k, t in texts.items()},
       'digests': {str(int(n)): list(d) for n, d in digests.items()},
-      'slots': [int(id) for id in slots], 'seconds': float(seconds)})
+      'slots': [int(id) for id in slots], 'seconds': float(seconds),
+      'state': dict(state or {})})
   _settle(zoo, unit)
 
 
@@ -155,7 +157,7 @@ def progress(zoo, unit):
   Returns:
     {'round': int, 'done': bool, 'tables': {name: sha256},
     'digests': {snapshot: [digest of each network]}, 'slots': [id],
-    'seconds': float}
+    'seconds': float, 'state': {leaf: digest}, of older versions empty}
 
   Raises:
     Damaged: it is not readable.
@@ -170,7 +172,8 @@ def progress(zoo, unit):
             'digests': {int(n): [str(d) for d in ds]
                         for n, ds in record['digests'].items()},
             'slots': [int(id) for id in record['slots']],
-            'seconds': float(record['seconds'])}
+            'seconds': float(record['seconds']),
+            'state': {k: str(v) for k, v in record.get('state', {}).items()}}
   except (KeyError, TypeError, ValueError, AttributeError) as e:
     raise tables.damaged(path, f'it is no commit record ({e!r})') from e
 

@@ -16,7 +16,7 @@ import numpy as np
 import tensorstore as ts
 
 from nws_jax import errors, say
-from nws_jax.store import vectors
+from nws_jax.store import tables, vectors
 
 # Weights compress by 8 % at most, and compressing takes a third of the speed.
 _FORMAT = {'use_ocdbt': True, 'use_zarr3': True, 'use_compression': False}
@@ -100,10 +100,10 @@ def restore(path, like):
   try:
     tree = [store.read().result() for store in _open(path, names)]
   except (ValueError, OSError) as e:
-    raise _unreadable(path, e) from e
+    raise tables.damaged(path, e) from e
   for new, (_, old) in zip(tree, leaves):
     if new.shape != old.shape or new.dtype != old.dtype:
-      raise _unreadable(path, f'{new.dtype}{new.shape} was found where '
+      raise tables.damaged(path, f'{new.dtype}{new.shape} was found where '
                               f'{old.dtype}{old.shape} belongs')
   return jax.tree.unflatten(structure, tree)
 
@@ -145,7 +145,7 @@ def read_vectors(path, arch, rows, start=0, stop=None, within=''):
       window_RxL[:, a - start:b - start] = vectors.flatten(
           leaf, s)[:, a - s.start:b - s.start]
   except (ValueError, OSError, IndexError) as e:
-    raise _unreadable(path, e) from e
+    raise tables.damaged(path, e) from e
   return window_RxL
 
 
@@ -158,6 +158,14 @@ def digest(vector_P):
 def digests(vectors_MxP):
   """The digest of every network."""
   return [digest(v) for v in vectors_MxP]
+
+
+def digest_leaves(tree):
+  """{name of a leaf: digest of its bytes} of a pytree of arrays."""
+  import jax
+  return {jax.tree_util.keystr(p, simple=True, separator='.'):
+          hashlib.blake2b(np.ascontiguousarray(x), digest_size=8).hexdigest()
+          for p, x in jax.tree_util.tree_leaves_with_path(tree)}
 
 
 def _open(path, names):
@@ -212,10 +220,3 @@ def _unsaved(path, error):
       f'{path} could not be saved: {full[0] if full else say.first(error)}. '
       f'{say.advise(error)} and run the same command again: it goes on from '
       'what was saved before.')
-
-
-def _unreadable(path, reason):
-  return errors.Damaged(
-      f'{path} is damaged: {say.first(reason)}. Restore it from a copy, or '
-      "delete its unit's folders under units/, snapshots/ and state/ and run "
-      'the same zoo command again.')

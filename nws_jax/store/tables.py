@@ -127,15 +127,18 @@ def read_csv(path, columns, sha256=None):
 
 
 def read_json(path):
-  """Reads a JSON object.
+  """Reads a JSON object; inverse of `write_json`.
 
   Raises:
-    Damaged: it is not there, or not one.
+    Damaged: it is not there, not one, or not what was written.
   """
   try:
     value = json.loads(read_text(path))
     if not isinstance(value, dict):
       raise ValueError('it holds no JSON object')
+    written = value.pop(_CHECKSUM, None)  # older versions wrote none
+    if written is not None and written != _hash_json(value):
+      raise ValueError('its checksum is wrong')
   except ValueError as e:
     raise damaged(path, e) from e
   return value
@@ -154,8 +157,16 @@ def read_text(path, sha256=None):
 
 
 def write_json(path, value):
-  """Writes a JSON object, atomically and durably."""
-  write_text(path, json.dumps(value, indent=1) + '\n')
+  """Writes a JSON object and its checksum, atomically and durably."""
+  write_text(path, json.dumps(
+      {**value, _CHECKSUM: _hash_json(value)}, indent=1) + '\n')
+
+
+_CHECKSUM = 'checksum'  # of all other fields, in a file of its own
+
+
+def _hash_json(value):
+  return hash_text(json.dumps(value))
 
 
 def write_text(path, text):
@@ -217,11 +228,29 @@ def hash_text(text):
 
 
 def damaged(path, reason):
-  """The error for a file that is not what was written."""
+  """The error for a file or folder that is not what was written."""
   if isinstance(reason, OSError):
-    reason = reason.strerror
+    reason = reason.strerror or reason
   return errors.Damaged(
       f'{path} is damaged: {say.first(reason or "not readable")}. Restore it '
-      'from a copy; or delete it (of a unit: its folders under units/, '
-      'snapshots/ and state/) and run the same zoo command again: it makes '
-      'what is missing.')
+      f'from a copy{_advise(path)}.')
+
+
+_MADE_ANEW = '; or delete it and run the same command again: it is made anew'
+_ADVICE = {  # by the name of a record of a whole zoo
+    'config.json': ', for nothing else tells what the networks are; or train '
+                   'them again in another --workdir',
+    'plan.json': f'{_MADE_ANEW} from what the units recorded',
+    **{name: f'{_MADE_ANEW} from the tables of the units'
+       for name in (*COLUMNS, 'checksums.json')}}
+
+
+def _advise(path):
+  """What helps where there is no copy of a file or folder."""
+  above, name = os.path.split(os.fspath(path))
+  kind, unit = os.path.split(above)[0], os.path.basename(above)
+  if (os.path.basename(kind) in ('units', 'snapshots', 'state')
+      and not os.path.exists(os.path.join(above, 'config.json'))):
+    return (f'; or delete units/{unit}, snapshots/{unit} and state/{unit} and '
+            'run the command that made the zoo again: it makes that unit anew')
+  return _ADVICE.get(name, _MADE_ANEW)

@@ -70,9 +70,11 @@ class Ledger:
           folder.unit_path(self._workdir, unit, 'progress.json'),
           f'it has {len(ids_M)} slots, but plan.json {self._unit.width}')
     busy = ids_M >= 0
-    stored = snapshots.restore(
-        folder.state_path(self._workdir, unit, self._round),
-        jax.tree.map(lambda x: x[busy], state))
+    path = folder.state_path(self._workdir, unit, self._round)
+    stored = snapshots.restore(path, jax.tree.map(lambda x: x[busy], state))
+    written = progress['state']
+    if written and written != snapshots.digest_leaves(stored):
+      raise tables.damaged(path, 'it is not what was written (wrong digest)')
     jax.tree.map(lambda x, some: x.__setitem__(busy, some), state, stored)
     return self._round + 1, self._turn(ids_M, state), state
 
@@ -105,8 +107,8 @@ class Ledger:
     self._writer.save(
         folder.snapshot_path(zoo, unit.name, number),
         stacks.to_tree(own, [self._archs[id] for id in ids_M[at]]))
-    self._writer.save(folder.state_path(zoo, unit.name, round),
-                      jax.tree.map(lambda x: x[busy], state))
+    own_state = jax.tree.map(lambda x: x[busy], state)
+    self._writer.save(folder.state_path(zoo, unit.name, round), own_state)
     self._digests[number] = snapshots.digests(own)
     for m in at:
       self._metrics.append({
@@ -119,7 +121,7 @@ class Ledger:
         self._ends[int(ids_M[m])] = 'stopped', None
     self._writer.wait()
     self._round = round
-    self._commit(False, ids_M)
+    self._commit(False, ids_M, snapshots.digest_leaves(own_state))
     if round:
       shutil.rmtree(folder.state_path(zoo, unit.name, round - 1),
                     ignore_errors=True)
@@ -202,12 +204,12 @@ class Ledger:
   def _begin(self, ids):
     self._begun = max([self._begun] + [self._turns[id] + 1 for id in ids])
 
-  def _commit(self, done, ids_M):
+  def _commit(self, done, ids_M, state=None):
     now = time.monotonic()
     self._seconds, self._clock = self._seconds + now - self._clock, now
     folder.commit(self._workdir, self._unit.name, self._round, done,
                   self._members(done), self._metrics, self._digests, ids_M,
-                  self._seconds)
+                  self._seconds, state)
 
   def _members(self, done):
     last = {m['id']: m for m in self._metrics}

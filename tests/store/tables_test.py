@@ -120,7 +120,8 @@ def test_checksums_are_compared(tmp_path):
 def test_damaged_records_are_named(tmp_path, text):
   path = tmp_path / 'x.json'
   tables.write_json(path, {'a': 1})
-  assert tables.read_json(path) == {'a': 1} == json.loads(path.read_text())
+  assert tables.read_json(path) == {'a': 1}
+  assert json.loads(path.read_text())['a'] == 1
   path.write_text(text)
   with pytest.raises(errors.Damaged, match='x.json is damaged'):
     tables.read_json(path)
@@ -130,6 +131,29 @@ def test_damaged_records_are_named(tmp_path, text):
   path.unlink()
   with pytest.raises(errors.Damaged, match='No such file'):
     tables.read_json(path)
+
+
+@hypothesis.settings(max_examples=200, deadline=None)
+@hypothesis.given(st.integers(0), st.characters(codec='ascii'))
+def test_a_record_changed_in_one_place_is_named_or_says_the_same(
+    tmp_path_factory, place, other):
+  path = tmp_path_factory.getbasetemp() / 'sealed.json'
+  record = {'round': 10, 'ids': [1, 22], 'of': {'a-000': 'f3'}, 'x': 0.1}
+  tables.write_json(path, record)
+  text = path.read_text()
+  place %= len(text)
+  path.write_text(text[:place] + other + text[place + 1:])
+  try:
+    found = tables.read_json(path)
+  except errors.Damaged:
+    return
+  assert {name: found[name] for name in record} == record
+
+
+def test_records_of_older_versions_have_no_checksum(tmp_path):
+  path = tmp_path / 'x.json'
+  path.write_text('{"a": 1}')
+  assert tables.read_json(path) == {'a': 1}
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):

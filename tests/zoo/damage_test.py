@@ -1,6 +1,5 @@
 """A tiny zoo damaged in one place: one message, and nothing is lost."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -10,7 +9,7 @@ import pytest
 
 import nws_jax
 from nws_jax import errors, verify
-from nws_jax.store import folder, whole
+from nws_jax.store import folder, stacks, tables, vectors, whole
 from nws_jax.zoo import driver, opening, recipe
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
@@ -90,14 +89,14 @@ def cut_arrays(path):
 
 
 def edit(path, **changes):
-  path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+  """Changes a record, its checksum too."""
+  tables.write_json(path, tables.read_json(path) | changes)
 
 
 def change_plan(zoo, change):
-  path = zoo / 'plan.json'
-  record = json.loads(path.read_text())
+  record = tables.read_json(zoo / 'plan.json')
   change(record['units'])
-  path.write_text(json.dumps(record))
+  edit(zoo / 'plan.json', **record)
 
 
 def cut_snapshot(zoo):
@@ -110,6 +109,25 @@ def cut_snapshot(zoo):
 def cut_state(zoo):
   cut_arrays(zoo / 'state')
   return f'state/{units(zoo)[1]}/'
+
+
+def flip_state(zoo):
+  """Flips a bit of a network's weights in the state, where they are stored."""
+  unit = units(zoo)[1]
+  record = folder.progress(zoo, unit)
+  weights, = stacks.read(
+      folder.snapshot_path(zoo, unit, max(record['digests'])),
+      [vectors.architecture(row) for row in
+       folder.read_unit(zoo, unit)[0].to_dict('records')], [0])
+  flipped = 0
+  for path in zoo.glob(f'state/{unit}/**/d/*'):
+    data, place = bytearray(path.read_bytes()), 0
+    while (place := data.find(weights[:8].tobytes(), place)) >= 0:
+      data[place + 2] ^= 1
+      flipped += 1
+    path.write_bytes(data)
+  assert flipped
+  return f'state/{unit}/'
 
 
 def drop_state(zoo):
@@ -125,7 +143,7 @@ def edit_metrics(zoo, which):
 
 def drop_slot(zoo):
   path = zoo / 'units' / units(zoo)[1] / 'progress.json'
-  edit(path, slots=json.loads(path.read_text())['slots'][:1])
+  edit(path, slots=tables.read_json(path)['slots'][:1])
   return 'it has 1 slots, but plan.json 2'
 
 
@@ -172,6 +190,7 @@ def cut_record(zoo):
 
 DAMAGES = {
     'a snapshot cut off': cut_snapshot, 'a state cut off': cut_state,
+    'a bit of a state': flip_state,
     'no state': drop_state, 'figures edited': lambda z: edit_metrics(z, 1),
     'figures of a finished unit edited': lambda z: edit_metrics(z, 0),
     'a slot less': drop_slot, 'a network twice': name_twice,
