@@ -38,12 +38,12 @@ def main(_):
 def ask(zoo, classifier):
   """{figure: value} of one classifier."""
   record, rng = classifier.record, np.random.default_rng(0)
-  ids = [int(id) for id, (_, fold) in record['sides'].items()
-         if fold is not None]
+  ids = [id for id, member in classifier.members.ids.items()
+         if member.held_out_by is not None]
   arch = record['architectures'][0]
   rows = zoo.members.set_index('id').loc[ids]
   own_NxP = np.stack([zoo.vector(id, record['epochs'][-1]) for id in ids])
-  said = [opinions.answer(classifier, x[None], arch, id)[0]
+  said = [opinions.answer(classifier, x[None], arch, (zoo.digest, id))[0]
           for x, id in zip(own_NxP, ids)]
   own = np.array([a.strangeness for a in said])
   found = {'networks': float(len(ids)), 'called_unlike': np.mean(own > 1)}

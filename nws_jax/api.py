@@ -60,6 +60,17 @@ class Zoo:
     """The epochs of which a network's weights are kept, ascending."""
     return self._epochs.get(self._member(id)['id'], ())
 
+  def digests(self, id):
+    """{epoch: digest} of a network's kept weights, as its unit recorded them.
+
+    Reads no weights.
+    """
+    row = self._member(id)
+    self._moment.record(row['unit'])
+    unit = self._units[row['unit']]
+    return {epoch: unit.find((row['id'], epoch))[-1]
+            for epoch in self.epochs(id)}
+
   def architecture(self, id):
     """A network's `space.Architecture`; `vectors.Flat` if it is not known."""
     return self._archs[self._member(id)['id']]

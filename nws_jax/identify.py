@@ -6,8 +6,11 @@
       a value and what 95 % of such networks lie within; and whether it is
       unlike anything in the zoo
   python -m nws_jax.identify runs/zoo:7:10 --meta=runs/meta
-      network 7 after epoch 10, or without :10 after its last; where a
-      classifier was trained on this very zoo, by the models that did not see it
+      network 7 after epoch 10, or without :10 after its last
+
+A network that a classifier was trained on is known by its weights, in whatever
+file or zoo they lie: then only those models are asked that did not see it;
+where all saw it, the answer says that it is in-sample.
 
 Takes a network of a zoo, an NWS .bin (float64), an .npz or a .safetensors file
 of Flax variables (params/fc1/kernel, batch_stats/fc1_bn/mean ...) or of one
@@ -33,8 +36,8 @@ def main(*paths):
                        'CHECKPOINT --meta=runs/meta; see --help.')
   from nws_jax.meta import identify
   classifiers = identify.load(_META.value)
-  stranger, member = read(paths[0], classifiers)
-  print(identify.tell(stranger, identify.ask(classifiers, stranger, member)))
+  stranger, origin = read(paths[0], classifiers)
+  print(identify.tell(stranger, identify.ask(classifiers, stranger, origin)))
 
 
 main.positional = True

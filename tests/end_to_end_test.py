@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -56,6 +57,44 @@ def test_zoo_meta_ablation_report(folders):
        f'--out={folders}/report')
   page = (folders / 'report' / 'index.html').read_text()
   assert f'{value * 100:.1f}' in page and 'data:image' in page
+
+
+def test_a_member_is_known_wherever_it_lies(folders):
+  """The zoo grows, is copied, and is converted there and back."""
+  from nws_jax import api, convert, identify
+  from nws_jax.meta import identify as lines
+  from nws_jax.meta import membership
+  read(folders, '--nocontrols')
+  classifiers = lines.load(str(folders / 'meta'))
+  zoo = api.Zoo(folders / 'zoo')
+  ids = zoo.members['id'][::7].tolist()
+
+  def ask(place, id):
+    return [told.answer for told in lines.ask(
+        classifiers, *identify.read(f'{place}:{id}', classifiers))]
+
+  want = {id: ask(folders / 'zoo', id) for id in ids}
+  for answer, in want.values():
+    assert answer.standing.kind == membership.HELD_OUT
+  grown, nws, back = (folders / name for name in ('grown', 'nws', 'back'))
+  shutil.copytree(folders / 'zoo', grown)
+  call('zoo', '--config=configs/zoo.py:smoke', *TINY, '--config.networks=52',
+       f'--workdir={grown}')
+  convert.to_nws(str(grown), str(nws))
+  convert.from_nws(str(nws), str(back))
+  copies = {zoo.digests(id)[1]: id for id in ids}
+  again = api.Zoo(back)
+  found = {copies.get(again.digests(id)[1]): id for id in again.members['id']}
+  for id in ids:
+    for place in (f'{grown}:{id}', f'{back}:{found[id]}',
+                  f'{nws}/{id:05d}/weights/002.bin'):
+      got, = ask(*place.rsplit(':', 1)) if ':' in place else [
+          told.answer for told in lines.ask(
+              classifiers, *identify.read(place, classifiers))]
+      assert got.shares_K.tolist() == want[id][0].shares_K.tolist(), place
+      assert got[1:] == want[id][0][1:], place
+  stranger, = ask(grown, 51)
+  assert stranger.standing.kind == membership.STRANGER
 
 
 @pytest.mark.parametrize('spoil', [

@@ -2,8 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from nws_jax import errors
-from nws_jax.meta import opinions, saved, strangers, unlike
+from nws_jax.meta import membership, opinions, saved, strangers, unlike
 
 
 class Told(NamedTuple):
@@ -25,33 +24,18 @@ def list_known(classifiers):
   return known
 
 
-def ask(classifiers, stranger, member=None):
+def ask(classifiers, stranger, origin=None):
   """What each classifier says that knows the architecture: [Told].
 
   Args:
     classifiers: `saved.Classifier`s.
     stranger: `strangers.Stranger`.
-    member: (digest of its zoo, its id), if it is of one.
-
-  Raises:
-    errors.Wrong: none can answer.
+    origin: (digest of its zoo, its id), if it was named so.
   """
-  told, refused = [], []
-  for c in classifiers:
-    if stranger.architecture not in c.known:
-      continue
-    of_it = member is not None and member[0] == c.record['zoo']['digest']
-    try:
-      answer, = opinions.answer(
-          c, stranger.vector_P[None], stranger.architecture,
-          member[1] if of_it else None)
-    except errors.Wrong as e:
-      refused.append(e)
-      continue
-    told.append(Told(c, answer))
-  if not told:
-    raise refused[0]
-  return told
+  return [
+      Told(c, opinions.answer(c, stranger.vector_P[None],
+                              stranger.architecture, origin)[0])
+      for c in classifiers if stranger.architecture in c.known]
 
 
 def tell(stranger, told):
@@ -66,8 +50,26 @@ def tell(stranger, told):
       'means little' if worst > 1 else
       f'like the networks of the zoo: {worst:.2f} of the distance that {share} '
       'of its own exceed')
-  lines.append('')
-  return '\n'.join(lines + [_tell_one(*t) for t in told])
+  lines += ['', *(_tell_one(*t) for t in told)]
+  for kind, words in _STANDINGS.items():
+    some = [t.classifier.record['target'] for t in told
+            if t.answer.standing.kind == kind]
+    if some:
+      lines += ['', f'{", ".join(some)}: {words}']
+  return '\n'.join(lines)
+
+
+_STANDINGS = {
+    membership.HELD_OUT:
+        'the network is one of the zoo that was read; this is what the models\n'
+        'say that were not trained on it',
+    membership.IN_SAMPLE:
+        'IN-SAMPLE, for the models were trained on this very network: what\n'
+        'they say of it proves nothing',
+    membership.UNKNOWN:
+        'whether the models were trained on this very network was not '
+        'recorded,\nand cannot be known; python -m nws_jax.meta --force … '
+        'records it'}
 
 
 def _tell_one(classifier, answer):
@@ -81,6 +83,8 @@ def _tell_one(classifier, answer):
     said = '  '.join(f'{name} {share:.2f}' for share, name in pairs)
     worth = (f'accuracy {record["accuracy"]:.2f}, calibration error '
              f'{record["calibration_error"]:.2f}')
+  if answer.standing.kind == membership.IN_SAMPLE:
+    worth = f'IN-SAMPLE here; else {worth}'
   return f'{record["target"]:<16}{said}   ({record["classifier"]}: {worth})'
 
 

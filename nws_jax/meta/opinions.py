@@ -1,4 +1,5 @@
-"""What a saved classifier says of networks that its models did not see."""
+"""What a saved classifier says of networks: by models that did not see them,
+where there are such."""
 
 from typing import Any, NamedTuple
 
@@ -6,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nws_jax import errors
 from nws_jax.meta import (
   calibration,
   fitted,
   measure,
+  membership,
   reading,
   settings,
   unlike,
@@ -26,46 +27,43 @@ class Answer(NamedTuple):
   low: float  # 95 %, from the errors on validation networks
   high: float
   strangeness: float  # distance, in units of the threshold
+  standing: membership.Standing  # of the network to the classifier
 
 
-def answer(classifier, vectors_NxP, architecture, id=None):
+def answer(classifier, vectors_NxP, architecture, origin=None):
   """What a classifier says of networks of one architecture: `Answer`s.
 
   Args:
     classifier: `saved.Classifier`.
     vectors_NxP: float32, finite.
     architecture: one of those that it knows.
-    id: of the network in the zoo that was read, if it is of it. Then only
-      models that did not see it are asked.
-
-  Raises:
-    errors.Wrong: no model has not seen it.
+    origin: (digest of its zoo, its id) of the only network, if it was named
+      so: by that alone older classifiers know those that they were trained on.
   """
-  record, models = classifier.record, classifier.models
   place = _place(classifier, vectors_NxP, architecture)
-  folds, held = list(range(models.folds)), None
-  if id is not None and str(id) in record['sides']:
-    held, fold = record['sides'][str(id)]
-    if fold is None:
-      raise errors.Wrong(
-          f'{classifier.folder} was trained on network {id}: what it says of '
-          'it would prove nothing. Name one of the test side.')
-    folds = [fold]
-  strange_N = unlike.measure(classifier.reference, describe(place), held)
-  said_FxNxSxO = _speak(models, place)[folds]
-  pooled_FxNxO = said_FxNxSxO.mean(2)
+  rows_NxC, said_FxNxSxO = describe(place), _speak(classifier.models, place)
+  return [
+      _answer_one(classifier, rows_NxC[n], said_FxNxSxO[:, n].mean(1),
+                  classifier.members.place(vector_P, origin))
+      for n, vector_P in enumerate(vectors_NxP)]
+
+
+def _answer_one(classifier, row_C, said_FxO, standing):
+  """The `Answer` about a network of this `membership.Standing`."""
+  record, models = classifier.record, classifier.models
+  folds = (list(range(models.folds)) if standing.held_out_by is None
+           else [standing.held_out_by])
+  strange, = unlike.measure(classifier.reference, row_C[None], standing.fold)
   if record['classes']:
-    shares_NxK = np.mean([
-        calibration.soften(pooled, record['temperatures'][f])
-        for f, pooled in zip(folds, pooled_FxNxO)], 0)
-    return [Answer(shares, np.nan, np.nan, np.nan, float(d))
-            for shares, d in zip(shares_NxK, strange_N)]
-  said_FxNx1 = pooled_FxNxO * models.scales[folds, None, None] + (
-      models.centers[folds, None, None])
+    shares_K = np.mean([
+        calibration.soften(said_FxO[f][None], record['temperatures'][f])[0]
+        for f in folds], 0)
+    return Answer(shares_K, np.nan, np.nan, np.nan, float(strange), standing)
+  value = np.mean(said_FxO[folds, 0] * models.scales[folds]
+                  + models.centers[folds])
   natural = _exp if record['logarithm'] else float
-  return [Answer(None, *(natural(value + r) for r in (
-      0, -record['reach'], record['reach'])), float(d))
-          for value, d in zip(said_FxNx1.mean(0)[:, 0], strange_N)]
+  return Answer(None, *(natural(value + r) for r in (
+      0, -record['reach'], record['reach'])), float(strange), standing)
 
 
 def describe(place):

@@ -2,6 +2,7 @@
 (`opinions`).
 
 model/recipe.json   what was read, from whom, by what; how sure it may be
+model/members.csv   the networks read, and who held them out (`membership`)
 model/variables/    Orbax: the variables of a Flax model, stacked by model
 model/estimator-0.skops ...   what scikit-learn fitted, one a fold
 model/unlike.npz    the statistics of the networks read (`unlike`)
@@ -23,6 +24,7 @@ from nws_jax.meta import (
   baselines,
   calibration,
   layouts,
+  membership,
   opinions,
   orbax_folders,
   score,
@@ -33,7 +35,8 @@ from nws_jax.meta import (
 from nws_jax.meta import request as requests
 from nws_jax.store import tables
 
-FORMAT = 1
+FORMAT = 2
+_READABLE = (1, FORMAT)  # 1 had no members.csv
 _LOOKS = ('length', 'even', 'drawn', 'layout')
 
 
@@ -44,6 +47,7 @@ class Classifier:
   record: dict
   models: asking.Models
   reference: unlike.Reference
+  members: membership.Members
   layers: Any  # DataFrame of the architectures it knows
 
   @property
@@ -89,6 +93,8 @@ def write(folder, request, source, outcome):
       opinions.describe(place), np.repeat(request.rows['fold'].to_numpy(),
                                  source.weights_MxExP.shape[1]))
   unlike.write(os.path.join(path, 'unlike.npz'), reference)
+  membership.write(os.path.join(path, 'members.csv'), request, source,
+                   outcome.tested[0])
   tables.write_json(os.path.join(path, 'recipe.json'), record)
 
 
@@ -122,7 +128,7 @@ def read(path):
   import pandas as pd
   record = tables.read_json(os.path.join(path, 'recipe.json'))
   try:
-    if record['format'] != FORMAT:
+    if record['format'] not in _READABLE:
       raise ValueError(f'its format is {record["format"]}, not {FORMAT}')
     layers = pd.DataFrame(record['layers'])
     looks = views.Looks(
@@ -134,12 +140,13 @@ def read(path):
         record['folds'], record['members'], trained,
         np.array(record['centers']), np.array(record['scales']))
     reference = unlike.read(os.path.join(path, 'unlike.npz'))
+    members = membership.read(os.path.join(path, 'members.csv'), record)
   except (KeyError, TypeError, ValueError, OSError, EOFError,
           zipfile.BadZipFile) as e:
     raise errors.Damaged(
         f'{path} is damaged: {say.first(e)}. Delete it and train again: '
         'python -m nws_jax.meta --force …') from e
-  return Classifier(path, record, models, reference, layers)
+  return Classifier(path, record, models, reference, members, layers)
 
 
 def _read_trained(path, record):
@@ -163,10 +170,6 @@ def _describe(request, outcome):
   layers = request.zoo.layers
   layers = layers[layers['architecture'].isin(architectures)]
   test, valid = outcome.tested[0], outcome.valid
-  sides = {id: [int(fold), None] for id, fold in zip(
-      request.networks['id'].astype(str), request.networks['fold'])}
-  for row, fold in zip(test.rows_T, test.folds_T):
-    sides[str(request.members['id'].iloc[row])][1] = int(fold)
   return {
       'format': FORMAT, 'target': target.name, 'classes': list(target.classes),
       'classifier': models.name, 'folds': models.folds,
@@ -177,9 +180,7 @@ def _describe(request, outcome):
       'layers': layers[['architecture', 'layer', 'tensor', 'start', 'stop',
                         'shape']].to_dict('records'),
       'epochs': sorted({e for some in request.epochs.values() for e in some}),
-      'zoo': {'path': request.zoo.path, 'digest': request.zoo.digest},
-      # Of every network its fold, and that of the models it was held out of.
-      'sides': sides} | (
+      'zoo': {'path': request.zoo.path, 'digest': request.zoo.digest}} | (
           _calibrate(test, valid, models.folds) if target.classes
           else _find_reach(test, valid))
 

@@ -8,11 +8,20 @@ import pickle
 import shutil
 import zipfile
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 from nws_jax import errors
-from nws_jax.meta import answer, identify, opinions, saved, strangers, unlike
+from nws_jax.meta import (
+  answer,
+  identify,
+  membership,
+  opinions,
+  saved,
+  strangers,
+  unlike,
+)
 from nws_jax.meta import request as requests
 from nws_jax.store import vectors
 from tests.meta import real
@@ -49,7 +58,8 @@ def test_a_held_out_network_is_told_what_the_result_says(made, asked):
   classifier, zoo = saved.read(os.path.join(path, 'model')), real.RealZoo()
   for row in rows[::7]:
     id = int(row['id'])
-    said, = opinions.answer(classifier, zoo.vector(id, 0)[None], NAME, id)
+    said, = opinions.answer(classifier, zoo.vector(id, 0)[None], NAME)
+    assert said.standing.kind == membership.HELD_OUT
     if asked[0] == 'learning_rate':
       assert said.value == pytest.approx(float(row['predicted']), rel=1e-3)
       assert said.low < said.value < said.high
@@ -85,8 +95,8 @@ def test_what_is_odd_is_unlike(made):
   path, *_ = made[1]['optimizer', 'logistic']
   classifier, zoo = saved.read(os.path.join(path, 'model')), real.RealZoo()
   rng = np.random.default_rng(5)
-  own = [opinions.answer(classifier, zoo.vector(id, 0)[None], NAME, id)[0]
-         .strangeness for id in range(0, 60, 3)]
+  own = [a.strangeness for a in opinions.answer(
+      classifier, zoo.weights_MxP[::3], NAME)]
   assert np.mean(np.array(own) > 1) <= 0.2
   shuffled = zoo.weights_MxP.copy()
   for layer in ('conv2_1', 'conv3_1', 'fc1'):
@@ -97,6 +107,82 @@ def test_what_is_odd_is_unlike(made):
   for odd in (noise, shuffled[:20], np.roll(zoo.weights_MxP[:20], 9, 1)):
     far = [a.strangeness for a in opinions.answer(classifier, odd, NAME)]
     assert np.mean(np.array(far)[:, None] > np.array(own)) > 0.9  # AUROC
+
+
+def _copy(made, tmp_path, change):
+  """A saved classifier of whose files something is changed."""
+  path = shutil.copytree(os.path.join(
+      made[1]['optimizer', 'logistic'][0], 'model'), tmp_path / 'model')
+  change(path)
+  return saved.read(str(path))
+
+
+def _hide(path):
+  """As if no models had held network 3 out."""
+  rows = (path / 'members.csv').read_text().splitlines()
+  assert rows[4].startswith('3,')
+  rows[4] = ','.join([*rows[4].split(',')[:2], '', rows[4].split(',')[3]])
+  (path / 'members.csv').write_text('\n'.join(rows) + '\n')
+
+
+def _age(path):
+  """As older versions wrote it."""
+  members = membership.read(path / 'members.csv', {'zoo': {'digest': ''}})
+  record = json.loads((path / 'recipe.json').read_text())
+  record |= {'format': 1, 'sides': {
+      str(id): list(member) for id, member in members.ids.items()}}
+  (path / 'recipe.json').write_text(json.dumps(record))
+  (path / 'members.csv').unlink()
+
+
+def test_what_all_models_saw_is_told_as_in_sample(made, tmp_path):
+  whole, hidden = (_copy(made, tmp_path / name, change) for name, change
+                   in (('whole', str), ('hidden', _hide)))
+  vector_P = real.RealZoo().vector(3, 0)
+  stranger = strangers.check('x', vector_P, NAME)
+  told, = identify.ask([hidden], stranger)
+  assert told.answer.standing.kind == membership.IN_SAMPLE
+  text = identify.tell(stranger, [told])
+  assert 'optimizer: IN-SAMPLE' in text and 'IN-SAMPLE here' in text
+  # By all models, which is what a stranger is told by.
+  near, = opinions.answer(hidden, vector_P[None] * np.float32(1.01), NAME)
+  assert near.standing.kind == membership.STRANGER
+  np.testing.assert_allclose(told.answer.shares_K, near.shares_K, atol=0.02)
+  held, = identify.ask([whole], stranger)
+  text = identify.tell(stranger, [held])
+  assert 'IN-SAMPLE' not in text and 'not trained on it' in text
+  assert np.abs(held.answer.shares_K - near.shares_K).max() > 0.02
+
+
+def test_a_classifier_of_an_older_version_says_what_it_cannot_know(
+    made, tmp_path):
+  new, old = (_copy(made, tmp_path / name, change) for name, change
+              in (('new', str), ('old', _age)))
+  zoo = real.RealZoo()
+  stranger = strangers.check('x', zoo.vector(3, 0), NAME)
+  want, = opinions.answer(new, stranger.vector_P[None], NAME)
+  got, = identify.ask([old], stranger, (zoo.digest, 3))
+  assert got.answer.standing == want.standing
+  np.testing.assert_array_equal(got.answer.shares_K, want.shares_K)
+  for origin in (None, ('f' * 64, 3)):
+    told = identify.ask([old], stranger, origin)
+    assert 'cannot be known' in identify.tell(stranger, told)
+  told, = identify.ask([old], stranger, (zoo.digest, 1000))
+  assert told.answer.standing.kind == membership.STRANGER
+
+
+def test_equal_starts_are_held_out_only_by_who_held_all_of_them_out():
+  vector_P = np.linspace(-1, 1, 9, dtype=np.float32)
+  digest = membership.list_digests(vector_P)[0]
+  sides = {1: membership.Member(2, 2), 2: membership.Member(2, 2),
+           3: membership.Member(4, 4)}
+  for ids, want in (
+      ((1,), membership.Standing(membership.HELD_OUT, 2, 2)),
+      ((1, 2), membership.Standing(membership.HELD_OUT, 2, 2)),
+      ((1, 3), membership.Standing(membership.IN_SAMPLE, None))):
+    members = membership.Members(sides, {digest: set(ids)}, '')
+    assert members.place(vector_P) == want
+  assert members.place(vector_P + 1).kind == membership.STRANGER
 
 
 def test_a_reference_is_mahalanobis():
@@ -150,6 +236,22 @@ def test_every_form_gives_the_same_vector(tmp_path):
     got = strangers.read(str(tmp_path / name), _known())
     assert got.architecture == NAME, name
     np.testing.assert_array_equal(got.vector_P, vector_P, name)
+
+
+def test_a_member_is_known_in_every_form(made, tmp_path):
+  vector_P = real.RealZoo().vector(7, 0)
+  classifier = saved.read(os.path.join(
+      made[1]['optimizer', 'fast'][0], 'model'))
+  want, = opinions.answer(classifier, vector_P[None], NAME)
+  for name in _files(tmp_path, vector_P):
+    (_, got), = identify.ask(
+        [classifier], strangers.read(str(tmp_path / name), _known()))
+    assert got.standing == want.standing
+    np.testing.assert_array_equal(got.shares_K, want.shares_K, name)
+  for half in (ml_dtypes.bfloat16, np.float16):  # rounded, and known still
+    got, = opinions.answer(
+        classifier, vector_P.astype(half).astype(np.float32)[None], NAME)
+    assert got.standing == want.standing
 
 
 def _huge(path):

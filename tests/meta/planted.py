@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from nws_jax import space
+from nws_jax.store import snapshots
 
 LAYERS = (('conv1_1', (('kernel', 40), ('bias', 8))),
           ('fc1', (('kernel', 60), ('bias', 12))),
@@ -99,6 +100,9 @@ class PlantedZoo:
 
   def epochs(self, id):
     return tuple(range(self.weights_MxExP.shape[1]))
+
+  def digests(self, id):
+    return dict(enumerate(map(snapshots.digest, self.weights_MxExP[id])))
 
   def vectors(self, ids, epochs, start=0, stop=None):
     return self.weights_MxExP[list(ids)][:, list(epochs), start:stop]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from nws_jax import space
-from nws_jax.store import vectors
+from nws_jax.store import snapshots, vectors
 
 ARCH = space.Architecture(1, 3, 1, 1, 8, True)
 SPANS = vectors.spans(ARCH)
@@ -47,6 +47,9 @@ class RealZoo:
 
   def epochs(self, id):
     return (0,)
+
+  def digests(self, id):
+    return {0: snapshots.digest(self.weights_MxP[id])}
 
   def vector(self, id, epoch):
     return self.weights_MxP[id]
