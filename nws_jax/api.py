@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from nws_jax import errors
+from nws_jax import errors, paths
 from nws_jax.store import kept, moment, tables, vectors
 
 
@@ -25,7 +25,7 @@ class Zoo:
   """
 
   def __init__(self, path):
-    self.path = os.fspath(path)
+    self.path = paths.expand(path)
     self._moment = moment.read(self.path)
 
   @property

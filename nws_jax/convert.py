@@ -14,7 +14,7 @@ import shutil
 
 from absl import flags
 
-from nws_jax import bars, cli, errors, say
+from nws_jax import bars, cli, errors, paths, say
 from nws_jax.formats import nws
 from nws_jax.store import folder, tables, whole
 
@@ -73,21 +73,21 @@ def to_nws(place, out, min_accuracy=0.0):
   epochs = {m['id']: _pick_epochs(zoo, m['id'], figures[m['id']])
             for m in kept}
   _claim(out, 'nws.json', {'zoo': zoo.digest, 'min_accuracy': min_accuracy})
-  paths = {m['id']: os.path.join(os.path.abspath(out), f'{m["id"]:05d}')
+  places = {m['id']: os.path.join(os.path.abspath(out), f'{m["id"]:05d}')
            for m in kept}
-  left = [m for m in kept if not os.path.exists(paths[m['id']])]
+  left = [m for m in kept if not os.path.exists(places[m['id']])]
   for m in left:  # of a run that was interrupted: it takes room
-    shutil.rmtree(f'{paths[m["id"]]}.part', ignore_errors=True)
+    shutil.rmtree(f'{places[m["id"]]}.part', ignore_errors=True)
   _check_room(out, sum(
       8 * m['num_weights'] * len(epochs[m['id']]) for m in left))
   with bars.make(len(kept), initial=len(kept) - len(left),
                    desc='convert', unit=' networks') as bar:
     for m in left:
-      nws.write_run(paths[m['id']], m, figures[m['id']],
+      nws.write_run(places[m['id']], m, figures[m['id']],
                     zoo.vectors([m['id']], epochs[m['id']])[0])
       bar.update()
   for side in nws.SIDES:
-    mine = [(m, paths[m['id']]) for m in kept if m['split'] == side]
+    mine = [(m, places[m['id']]) for m in kept if m['split'] == side]
     tables.write_text(os.path.join(out, f'nws_{side}.csv'), nws.split_csv(mine))
     print(f'{os.path.join(out, f"nws_{side}.csv")}: {len(mine)} networks')
   if min_accuracy:
@@ -157,7 +157,7 @@ def _parse(flag, value):
     raise errors.Wrong(f'--{flag}={value or ""} is not possible; give '
                        'FORMAT:FOLDER, as zoo:runs/zoo. Formats: '
                        f'{", ".join(formats)}.')
-  return kind, path
+  return kind, paths.expand(path, f'--{flag}')
 
 
 def _pick_epochs(zoo, id, figures):

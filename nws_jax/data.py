@@ -14,20 +14,19 @@ import time
 
 from absl import flags
 
-from nws_jax import cli, errors
+from nws_jax import cli, errors, options
 from nws_jax.zoo import archives, downloads, prepared
 
 _FLAGS = flags.FlagValues()
 _PREPARE = flags.DEFINE_list(
     'prepare', [], f'sets to prepare, of {", ".join(prepared.VERSIONS)}.',
     flag_values=_FLAGS)
-_ARCHIVES = flags.DEFINE_string(
+_ARCHIVES = options.define_path(
     'archives', None, "folder of the publishers' archives, named as "
-    'published; without it they are downloaded.', flag_values=_FLAGS)
-_DATA_DIR = flags.DEFINE_string(
+    'published; without it they are downloaded.', _FLAGS)
+_DATA_DIR = options.define_path(
     'data_dir', None, 'where to put the sets; without it, where TensorFlow '
-    'Datasets does: $TFDS_DATA_DIR or ~/tensorflow_datasets.',
-    flag_values=_FLAGS)
+    'Datasets does: $TFDS_DATA_DIR or ~/tensorflow_datasets.', _FLAGS)
 
 
 def main():

@@ -22,21 +22,21 @@ import re
 
 from absl import flags
 
-from nws_jax import cli, errors
+from nws_jax import cli, errors, options, paths
 
 _FLAGS = flags.FlagValues()
-_META = flags.DEFINE_string(
-    'meta', 'runs/meta', 'Folder of results with their classifiers.',
-    flag_values=_FLAGS)
+_META = options.define_path(
+    'meta', 'runs/meta', 'Folder of results with their classifiers.', _FLAGS)
 
 
-def main(*paths):
-  if len(paths) != 1:
+def main(*given):
+  if len(given) != 1:
     raise errors.Wrong('give one network: python -m nws_jax.identify '
                        'CHECKPOINT --meta=runs/meta; see --help.')
   from nws_jax.meta import identify
   classifiers = identify.load(_META.value)
-  stranger, origin = read(paths[0], classifiers)
+  stranger, origin = read(
+      paths.expand(given[0], 'CHECKPOINT'), classifiers)
   print(identify.tell(stranger, identify.ask(classifiers, stranger, origin)))
 
 

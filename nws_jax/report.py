@@ -8,29 +8,25 @@ as PNG files too, and the numbers as CSV files.
 
 import os
 import pathlib
-import runpy
 import shlex
 
 from absl import flags
 
-from nws_jax import cli, errors, say
+from nws_jax import cli, errors, options, say
 from nws_jax.store import moment
 
 _FLAGS = flags.FlagValues()
-_ZOO = flags.DEFINE_string('zoo', 'runs/zoo', 'The zoo to show.',
-    flag_values=_FLAGS)
-_META = flags.DEFINE_string(
-    'meta', 'runs/meta', 'Results of python -m nws_jax.meta.',
-    flag_values=_FLAGS)
-_OUT = flags.DEFINE_string('out', 'runs/report', 'Folder of the page.',
-    flag_values=_FLAGS)
-_HEADLINE = flags.DEFINE_string(
+_ZOO = options.define_path('zoo', 'runs/zoo', 'The zoo to show.', _FLAGS)
+_META = options.define_path(
+    'meta', 'runs/meta', 'Results of python -m nws_jax.meta.', _FLAGS)
+_OUT = options.define_path(
+    'out', 'runs/report', 'Folder of the page.', _FLAGS)
+_HEADLINE = options.define_path(
     'headline', None, 'Make one picture with the main results instead, as this '
-    'PNG file.', flag_values=_FLAGS)
-_TABLE = flags.DEFINE_string(
+    'PNG file.', _FLAGS)
+_TABLE = options.define_path(
     'table', None, 'Write the table of all properties instead (how much, what '
-    'else explains it, where, when), as this Markdown file.',
-    flag_values=_FLAGS)
+    'else explains it, where, when), as this Markdown file.', _FLAGS)
 
 
 def main():
@@ -147,8 +143,7 @@ def _list_commands(zoo, meta, config, found):
 
 def _find_changed(name, keys):
   """The keys that differ from configs/<name>.py, as flags."""
-  path = pathlib.Path(__file__).parents[1] / 'configs' / f'{name}.py'
-  usual = runpy.run_path(path)['get_config']() if path.exists() else {}
+  usual = options.load(options.packaged(name))
   return {f'config.{k}': v for k, v in keys.items()
           if k != 'classifier' and (k not in usual or usual[k] != v)}
 

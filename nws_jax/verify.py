@@ -12,20 +12,19 @@ A line a check; exit code 1 if any fails.
 
 from absl import flags
 
-from nws_jax import checks, cli, errors
+from nws_jax import checks, cli, errors, options
 
 _FLAGS = flags.FlagValues()
-_ZOO = flags.DEFINE_string('zoo', 'runs/zoo', 'The zoo to verify.',
-    flag_values=_FLAGS)
+_ZOO = options.define_path('zoo', 'runs/zoo', 'The zoo to verify.', _FLAGS)
 _NETWORKS = flags.DEFINE_integer(
     'networks', 16, 'How many networks to measure again, evenly spread.',
     flag_values=_FLAGS)
 _REPLAY = flags.DEFINE_integer(
     'replay', None, 'Id of a network to train again, instead of the checks.',
     flag_values=_FLAGS)
-_DATA_DIR = flags.DEFINE_string(
+_DATA_DIR = options.define_path(
     'data_dir', None, 'Where the full image sets are, if they have moved.',
-    flag_values=_FLAGS)
+    _FLAGS)
 
 
 def main():

@@ -9,7 +9,7 @@ import pytest
 import nws_jax
 
 ROOT = pathlib.Path(nws_jax.__file__).parent
-BASE = r'nws_jax(\.(space|errors|bars|say|toom_cook))?'
+BASE = r'nws_jax(\.(space|errors|keys|paths|bars|say|toom_cook))?'
 # Who may import what of nws_jax, at any place in a file. Commands may import
 # anything but for rule 1.
 APART = (
@@ -17,7 +17,7 @@ APART = (
     (r'nws_jax\.meta(\..*)?', r'(?!nws_jax\.zoo\b).*'),
 )
 ROOMS = (
-    (r'nws_jax\.(space|errors|bars|say|toom_cook)', BASE),
+    (r'nws_jax\.(space|errors|keys|paths|bars|say|toom_cook)', BASE),
     (r'nws_jax\.store\.tables', BASE),
     (r'nws_jax\.store\..*', rf'{BASE}|nws_jax\.store(\..*)?'),
     (r'nws_jax\.zoo\..*', rf'{BASE}|nws_jax\.(store|zoo)(\..*)?'),

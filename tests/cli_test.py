@@ -47,6 +47,20 @@ WRONG = [  # arguments, what the message must name
      ['tests', 'not a zoo']),
     (('nws_jax.report', '--zoo=tests'), ['tests', 'not a zoo']),
     (('nws_jax.data', '--prepare=imagenet'), ['imagenet', 'cifar10']),
+    (('nws_jax.zoo', '--config=configs/meta.py'),
+     ['lacks networks', 'has', 'those of configs/zoo.py']),
+    (('nws_jax.meta', '--config=configs/zoo.py', '--target=dataset'),
+     ['lacks window', 'has', 'those of configs/meta.py']),
+    (('nws_jax.zoo', '--config.seed=1'), ['--config is missing']),
+    (('nws_jax.zoo', '--config='), ['--config is empty']),
+    ((*ZOO, '--workdir=gs://bucket/zoo', '--plan'),
+     ['gs://bucket/zoo', 'mount']),
+    ((*ZOO, '--config.data_dir=gs://bucket'), ['data_dir=gs://bucket']),
+    (('nws_jax.meta', '--target=dataset', '--zoo=~nobody_is_called_so/zoo'),
+     ['--zoo=~nobody', './~nobody']),
+    (('nws_jax.convert', '--from=zoo:s3://a', '--to=nws:b'), ['--from=s3://a']),
+    (('nws_jax.meta', '--target=data\udcffset'), ["'--target=data\\udcffset'"]),
+    (('nws_jax.identify', 'x\udcff.npz'), ["'x\\udcff.npz'"]),
 ]
 
 
@@ -57,7 +71,8 @@ def answers():
         lambda case: call(*case[0]), WRONG)))
 
 
-@pytest.mark.parametrize('args, names', WRONG, ids=lambda x: ' '.join(x))
+@pytest.mark.parametrize('args, names', WRONG,
+                         ids=lambda x: ascii(' '.join(x)))
 def test_a_wrong_request_ends_with_one_message_and_2(answers, args, names):
   done = answers[args]
   assert done.returncode == 2, done.stderr
@@ -96,3 +111,20 @@ def test_a_refused_request_leaves_nothing(tmp_path):
               f'--workdir={tmp_path / "runs" / "zoo"}')
   assert done.returncode == 2 and 'disk_gb' in done.stderr
   assert not os.listdir(tmp_path)
+
+
+def test_a_fault_of_the_program_is_one_line(tmp_path):
+  """And `NWS_JAX_TRACEBACK` shows where it is."""
+  (tmp_path / 'command.py').write_text(
+      'from absl import flags\nfrom nws_jax import cli\n'
+      'def main():\n  {}["x"]\ncli.run(main, flags.FlagValues())\n')
+  for traceback in ('', '1'):
+    done = subprocess.run(
+        [sys.executable, '-m', 'command'], cwd=tmp_path, capture_output=True,
+        text=True, env={**os.environ, 'PYTHONPATH': ROOT,
+                        'NWS_JAX_TRACEBACK': traceback})
+    *before, last = done.stderr.splitlines()
+    assert done.returncode == 1 and last == (
+        "command: unexpected KeyError: 'x' (command.py, line 4). This is a "
+        'fault of the program; NWS_JAX_TRACEBACK=1 shows where it is.')
+    assert bool(before) == bool(traceback)

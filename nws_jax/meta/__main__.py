@@ -33,24 +33,17 @@ what is there.
 """
 
 import os
-import pathlib
 import time
 
 from absl import flags
-from ml_collections import config_flags
 
-import nws_jax
-from nws_jax import cli, errors
+from nws_jax import cli, errors, options
 
-_CONFIGS = pathlib.Path(nws_jax.__file__).parents[1] / 'configs' / 'meta.py'
 _FLAGS = flags.FlagValues()
-_CONFIG = config_flags.DEFINE_config_file(
-    'config', None, 'Config file and preset, as configs/meta.py:published. '
-    'Keys are set by --config.key=value.', flag_values=_FLAGS)
-_ZOO = flags.DEFINE_string(
-    'zoo', 'runs/zoo', 'The zoo to read.', flag_values=_FLAGS)
-_WORKDIR = flags.DEFINE_string(
-    'workdir', 'runs/meta', 'Folder of results.', flag_values=_FLAGS)
+_CONFIG = options.define_config('configs/meta.py:published', _FLAGS)
+_ZOO = options.define_path('zoo', 'runs/zoo', 'The zoo to read.', _FLAGS)
+_WORKDIR = options.define_path(
+    'workdir', 'runs/meta', 'Folder of results.', _FLAGS)
 _TARGET = flags.DEFINE_string(
     'target', None, 'The property to read.', flag_values=_FLAGS)
 _CLASSIFIER = flags.DEFINE_string(
@@ -115,7 +108,7 @@ def main():
 
 def _ask():
   """The request, checked: flags and config are known here alone."""
-  config = dict(cli.config(_CONFIG, _FLAGS))
+  config = dict(_CONFIG.value)
   if not _TARGET.value:
     raise errors.Wrong('--target is missing; try --target=batch_size, or see '
                        '--help for all.')
@@ -150,4 +143,4 @@ def _ask():
 
 
 if __name__ == '__main__':
-  cli.run(main, _FLAGS, config=_CONFIGS)
+  cli.run(main, _FLAGS, config='meta')

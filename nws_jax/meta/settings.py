@@ -4,7 +4,7 @@ import dataclasses
 import math
 import re
 
-from nws_jax import errors
+from nws_jax import errors, keys
 
 # The ladder, in its order.
 MAJORITY, LOGISTIC, SVM, BOOSTING, FAST, CNN, TRANSFORMER, EQUIVARIANT = (
@@ -51,6 +51,9 @@ _LEAST = {  # of the whole numbers
     'grid_members': 1, 'windows_per_network': 1, 'bootstrap': 20,
     'permutations': 0, 'bins': 0, 'seeds': 1,
 }
+_TYPES = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}
+_WORDS = {int: 'whole numbers', float: 'numbers', str: "text, as 'last'",
+          bool: 'True and False'}
 CONTROLS = ('epoch_0', 'no_statistics', 'accuracy_matched', 'updates_matched',
             'weight_norm', 'num_weights', 'shuffled')
 _DEFAULT = CONTROLS[:-1]  # those that cost one more reading
@@ -68,7 +71,12 @@ def from_config(config):
   Raises:
     errors.Wrong: names the first key whose value is not possible.
   """
-  values = {f.name: config[f.name] for f in dataclasses.fields(Settings)}
+  fields = dataclasses.fields(Settings)
+  keys.check(config, [f.name for f in fields], 'configs/meta.py')
+  values = {f.name: config[f.name] for f in fields}
+  for f in fields:
+    if type(values[f.name]) not in _TYPES[f.type]:
+      raise _wrong(f.name, values[f.name], _WORDS[f.type])
   for key, least in _LEAST.items():
     if not least <= values[key] < 2**31:
       raise _wrong(key, values[key], f'whole numbers from {least}')

@@ -23,29 +23,23 @@ nws_jax.open_zoo(workdir), or go on with: python -m nws_jax.meta --help
 import time
 
 from absl import flags
-from ml_collections import config_flags
 
-from nws_jax import cli
+from nws_jax import cli, options
 
 _FLAGS = flags.FlagValues()
-_CONFIG = config_flags.DEFINE_config_file(
-    'config', None, 'Config file and preset, as configs/zoo.py:smoke. Keys '
-    'are set by --config.key=value.', flag_values=_FLAGS)
-_WORKDIR = flags.DEFINE_string(
-    'workdir', 'runs/zoo', 'Folder of the zoo; made, or gone on with.',
-    flag_values=_FLAGS)
-
+_CONFIG = options.define_config('configs/zoo.py:smoke', _FLAGS)
+_WORKDIR = options.define_path(
+    'workdir', 'runs/zoo', 'Folder of the zoo; made, or gone on with.', _FLAGS)
 _PLAN = flags.DEFINE_bool(
     'plan', False, 'Only print what it would take: programs, time, memory, '
     'disk.', flag_values=_FLAGS)
 
 
 def main():
-  config = cli.config(_CONFIG, _FLAGS)
   from nws_jax import api
   from nws_jax.zoo import driver, progress, summary
   from nws_jax.zoo import recipe as recipes
-  recipe, begin = recipes.from_config(config), time.monotonic()
+  recipe, begin = recipes.from_config(_CONFIG.value), time.monotonic()
   if _PLAN.value:
     text, refusal = driver.quote(recipe, _WORKDIR.value)
     print(text)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nws_jax import errors, space
+from nws_jax import errors, interrupts, space
 from nws_jax.store import folder, tables, whole
 from nws_jax.zoo import coverage, images, opening, plan, price
 from nws_jax.zoo import quote as quotes
@@ -172,7 +172,8 @@ def _train(workdir, recipe, made, left, rows, sets, bar):
                            recipe.epochs, recipe.keep)
       try:
         program = programs.get(keys[n], keys[n + 1:])
-        _train_unit(book, program, stage, recipe, unit, rows, data, bar)
+        with interrupts.saving(book.write):
+          _train_unit(book, program, stage, recipe, unit, rows, data, bar)
       except jax.errors.JaxRuntimeError as e:
         if 'RESOURCE_EXHAUSTED' not in str(e):
           raise

@@ -5,6 +5,7 @@ commit record names it; a run killed before that trains the round again.
 """
 
 import shutil
+import threading
 import time
 
 import jax
@@ -42,6 +43,7 @@ class Ledger:
     self._turns = {id: n for n, id in enumerate(unit.ids)}
     self._begun = 0  # networks that have a slot or had one, the first ones
     self._taken, self._writer = None, snapshots.Writer()
+    self._writing = threading.Lock()
     self._seconds, self._clock = 0.0, time.monotonic()
 
   def resume(self, state):
@@ -95,9 +97,15 @@ class Ledger:
     return self._turn(ids_M, state)
 
   def write(self):
-    """Writes what was taken, and commits it once it is durable."""
-    if self._taken is None:
-      return
+    """Writes what was taken, and commits it once it is durable.
+
+    Any thread may call it: a signal does (`interrupts`).
+    """
+    with self._writing:
+      if self._taken is not None:
+        self._write()
+
+  def _write(self):
     (round, ids_M, *kept), self._taken = self._taken, None
     state, metrics = jax.tree.map(np.asarray, kept)
     zoo, unit, number = self._workdir, self._unit, self._number(round)

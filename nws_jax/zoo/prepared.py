@@ -19,7 +19,7 @@ import shutil
 
 import numpy as np
 
-from nws_jax import bars, errors, say
+from nws_jax import bars, errors, paths, say
 from nws_jax.store import locks
 from nws_jax.zoo import archives, downloads
 
@@ -37,9 +37,11 @@ _CACHE = 'nws_jax.npz'
 
 def root(data_dir=None):
   """The folder of all sets; None is TensorFlow Datasets' own default."""
-  return os.path.expanduser(
-      data_dir or os.environ.get('TFDS_DATA_DIR')
-      or os.path.join('~', 'tensorflow_datasets'))
+  if data_dir:
+    return paths.expand(data_dir, 'data_dir')
+  return paths.expand(os.environ.get('TFDS_DATA_DIR')
+                      or os.path.join('~', 'tensorflow_datasets'),
+                      'TFDS_DATA_DIR')
 
 
 def folder(name, data_dir=None):

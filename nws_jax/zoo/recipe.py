@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from nws_jax import errors, space
+from nws_jax import errors, keys, paths, space
 from nws_jax.store import vectors
 from nws_jax.zoo import images
 
@@ -77,11 +77,13 @@ def from_config(config):
     """A whole number, which the command line gives as a word; 0: `other`."""
     v = config[key]
     if v != other and not (
-        (_is_whole(v) or isinstance(v, str) and v.isdecimal())
+        (_is_whole(v) or isinstance(v, str) and v.isdecimal() and len(v) < 11)
         and low <= int(v) < 2 ** 31):
       refuse(key, f'{other}, or a whole number from {low}')
     return 0 if v == other else int(v)
 
+  names = [f.name for f in dataclasses.fields(Recipe) if f.name != 'choices']
+  keys.check(config, names + list(map(_key, space.ALL)), 'configs/zoo.py')
   choices = _choices(config)
   source = word('dataset_source', tuple(images.SOURCES))
   _check_source(dict(choices)['dataset'], source)
@@ -90,7 +92,8 @@ def from_config(config):
       replicates=whole('replicates', 1),
       sampling=word('sampling', space.SAMPLINGS),
       epochs=whole('epochs', 1, 100_000),
-      dataset_source=source, data_dir=config.data_dir,
+      dataset_source=source, data_dir=config.data_dir and paths.expand(
+          config.data_dir, 'data_dir'),
       lr_decay=number('lr_decay', lambda v: 0 < v <= 1, 'above 0, up to 1 (1 '
                       'is a constant learning rate)'),
       early_stopping=whole('early_stopping', 0),
@@ -113,12 +116,16 @@ def _choices(config):
   """((property, values), ...) of a config, checked."""
   result = []
   for p in space.ALL:
-    key = 'datasets' if p.name == 'dataset' else p.name
-    values = _words(config[key])
+    values = _words(config[_key(p)])
     space.check(p.name, values)
     result.append((p.name, tuple(map(float, values)) if p.continuous
                    else values))
   return tuple(result)
+
+
+def _key(p):
+  """A property's key in a config."""
+  return 'datasets' if p.name == 'dataset' else p.name
 
 
 def _check_source(names, source):

@@ -77,6 +77,31 @@ def test_impossible_configs_are_named(changes, said):
     recipe.from_config(get_config(**changes))
 
 
+ODD = (None, (), {}, 'abc', '', 1.5, -1, float('nan'), b'x', object(), (None,),
+       ((1,),), ({},), 10**30, '1' * 5000, '\udcff', [{}])
+
+
+@pytest.mark.parametrize('key', get_config())
+def test_whatever_stands_in_a_key_is_taken_or_refused_in_words(key):
+  for value in ODD:
+    config = get_config()
+    with config.ignore_type():
+      config[key] = value
+    try:
+      recipe.from_config(config)
+    except errors.Wrong:
+      pass
+
+
+def test_keys_that_are_missing_or_unknown_are_named():
+  with pytest.raises(errors.Wrong, match='has network: .* configs/zoo.py'):
+    recipe.from_config(get_config(network=1))
+  config = get_config()
+  del config['seed'], config['datasets']
+  with pytest.raises(errors.Wrong, match='lacks seed, datasets: '):
+    recipe.from_config(config)
+
+
 @pytest.mark.parametrize('keep, kept', [('all', 0), ('2', 2), ('20', 20)])
 def test_how_many_snapshots_are_kept_is_a_number(keep, kept):
   assert recipe.from_config(get_config(keep=keep)).keep == kept

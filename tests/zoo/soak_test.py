@@ -286,6 +286,35 @@ def test_an_interrupt_waits_for_no_device_and_no_compiler(tmp_path):
   assert seconds < 5
 
 
+@pytest.mark.parametrize('module', ('zoo', 'meta'))
+def test_none_of_sixty_signals_is_lost(config, whole, tmp_path, module):
+  """At random moments of the first seconds, most of which are imports."""
+  draw, slowest, options = random.Random(module), 0, {
+      'zoo': [f'--config={config}', *THINNED, GROWTH[0]],
+      'meta': [f'--zoo={whole}', '--target=activation',
+               '--config=configs/meta.py:smoke']}[module]
+  for n in range(60):
+    said = tmp_path / f'said{n}'
+    with open(said, 'w') as f:
+      run = subprocess.Popen(
+          [sys.executable, '-m', f'nws_jax.{module}', *options,
+           f'--workdir={tmp_path / module}{n}'], cwd=ROOT, stdout=f, stderr=f)
+    while run.poll() is None and not is_listening(run):
+      time.sleep(0.001)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+      run.wait(draw.uniform(0, 3))
+    if run.poll() == 0:
+      continue  # it was faster
+    code, seconds = interrupt(run, draw.choice((signal.SIGINT, signal.SIGTERM)))
+    slowest = max(slowest, seconds)
+    text = said.read_text()
+    assert code == 130 and text.endswith(f'nws_jax.{module}: interrupted\n'), (
+        code, text)
+    assert 'Traceback' not in text and 'ignored' not in text
+  print(f'{module}: at most {slowest:.1f} s')
+  assert slowest < 3  # one, where nothing else runs
+
+
 @pytest.fixture
 def disk(tmp_path):
   """(a small disk, resize(its new size in kB))."""

@@ -1,0 +1,50 @@
+"""A path that a user gave, as the system takes it: in this one place."""
+
+import os
+import re
+
+from nws_jax import errors
+
+
+def expand(path, what='the path'):
+  """The file or folder that a path means, which need not be there.
+
+  Args:
+    path: str, bytes or `os.PathLike`; `~` and `~name` are home folders.
+    what: how messages name it, as `--workdir`.
+
+  Returns:
+    str, without slashes at its end.
+
+  Raises:
+    errors.Wrong: it cannot be of this machine; says what can.
+  """
+  try:
+    text = os.fsdecode(path)
+  except TypeError as e:
+    raise errors.Wrong(f'{what}={path!r} is no path; give one, as '
+                       "'runs/zoo'.") from e
+  if not text.strip():
+    raise errors.Wrong(f'{what} is empty; name a file or folder, as runs/zoo.')
+  if '\0' in text or not is_text(text):
+    raise errors.Wrong(f'{what}={text!r} holds characters that are not text; '
+                       'give it another name.')
+  if re.match(r'[A-Za-z][A-Za-z0-9+.-]+:/', text):
+    raise errors.Wrong(
+        f'{what}={text} is an address, not a path of this machine. Copy what '
+        'it holds to a local folder, or mount it as one, and name that.')
+  found = os.path.expanduser(text)
+  if found.startswith('~'):
+    name = found.split('/')[0]
+    raise errors.Wrong(f'{what}={text}: there is no home folder {name}. For a '
+                       f'folder that is called so, write ./{text}.')
+  return found.rstrip('/') or '/'
+
+
+def is_text(name):
+  """Whether a name from the system can be written, to a file or terminal."""
+  try:
+    name.encode()
+  except UnicodeEncodeError:
+    return False
+  return True
