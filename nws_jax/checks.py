@@ -97,6 +97,21 @@ def check_population(zoo, recipe):
           'properties, splits and folds are as drawn again')
 
 
+def describe_environment(zoo):
+  """In which environments the networks were trained, and what is otherwise
+  here; whether that matters is for `--replay` to say."""
+  from nws_jax.zoo import provenance
+  lines = []
+  for unit in zoo.members['unit'].unique():
+    lines += map(str, provenance.compare(zoo.config, unit))
+  entries = zoo.config.get('environments', [])
+  if not entries:
+    return 'not recorded but for package versions' + ''.join(
+        f'; {line}' for line in dict.fromkeys(lines))
+  return f'{len(entries)} recorded; ' + (
+      '; '.join(dict.fromkeys(lines)) or 'this is the same')
+
+
 def check_images(zoo, sets):
   """The images here are those that the networks saw."""
   written = zoo.config.get('images', {})

@@ -14,7 +14,15 @@ import traceback
 
 from absl import flags, logging
 
-from nws_jax import errors, interrupts, options, paths, say, streams
+from nws_jax import (
+  environment,
+  errors,
+  interrupts,
+  options,
+  paths,
+  say,
+  streams,
+)
 
 _NO_READER = 141  # as the shell has it of who is ended by SIGPIPE
 
@@ -49,7 +57,11 @@ def _run(main, flag_values, config):
   if {'--help', '-h', '-help'} & set(sys.argv[1:]):
     print(_help(main, flag_values))
     return
-  main(*_parse(main, flag_values, config))
+  rest = _parse(main, flag_values, config)
+  ignored = environment.pin()
+  if ignored:
+    print(ignored, file=sys.stderr)
+  main(*rest)
 
 
 def _parse(main, flag_values, config):
@@ -92,8 +104,10 @@ def _guard(name, do):
     said = f'{e.strerror or e}: {e.filename or ""}'.rstrip(': ')
     error, said, code = e, (
         f'{said}. {say.advise(e)} and run the same command again.'), 1
-  except Exception as e:  # a fault of ours
-    error, said, code = e, _confess(e), 1
+  except Exception as e:
+    reason = environment.explain(e)
+    # All else is a fault of ours.
+    error, said, code = e, reason or _confess(e), 2 if reason else 1
   with contextlib.suppress(OSError):  # nobody reads stderr
     if os.environ.get('NWS_JAX_TRACEBACK'):
       traceback.print_exception(error)

@@ -16,14 +16,15 @@ def replay(zoo, id, data_dir=None):
     data_dir: where the full image sets are; None is what config.json says.
 
   Raises:
-    errors.Wrong: there is no such network, or its images are not here.
+    errors.Wrong: there is no such network, its images are not here, or a bit
+      differs in another environment than the network was trained in.
     errors.Damaged: a bit differs where none may: on CPU, as the plan was.
   """
   kept = zoo.epochs(id)
   if 'converted_from' in zoo.config:
     raise errors.Wrong(f'{zoo.path} was converted from another format, which '
                        'does not tell how to train its networks again.')
-  from nws_jax.zoo import plan
+  from nws_jax.zoo import plan, provenance
   recipe = checks.read_recipe(zoo, data_dir)
   sets = checks.load_sets(recipe)
   checks.check_images(zoo, sets)
@@ -32,17 +33,25 @@ def replay(zoo, id, data_dir=None):
   if unit is None:
     raise errors.Damaged(f'plan.json of {zoo.path} does not name network {id}.')
   stored = checks.read_figures(zoo, id)
-  different = []
+  different, elsewhere = [], None
   for epoch, (platform, vector_P, figures) in enumerate(train_alone(
       recipe, sets, made, unit, id, len(stored), zoo.is_done(id))):
+    if elsewhere is None:  # jax has started as the plan wants it
+      elsewhere = [d for d in provenance.compare(zoo.config, unit.name)
+                   if d.decides]
     said = compare(vector_P, zoo.vector(id, epoch) if epoch in kept else None,
                    figures, stored[epoch])
     print(f'network {id}, epoch {epoch} of {len(stored) - 1}: '
           f'{said or "equal, bit for bit"}', flush=True)
     different += [f'epoch {epoch}: {said}'] * bool(said)
   if different and platform == made.platform == 'cpu':
+    if elsewhere:
+      raise errors.Wrong(
+          f'network {id} cannot be repeated bit for bit here, which says '
+          f'nothing against {zoo.path}: {"; ".join(map(str, elsewhere))}. To '
+          f'compare bits, {", and ".join(d.fix for d in elsewhere)}.')
     raise errors.Damaged(f'network {id} became another one when it was trained '
-                         f'again; {different[0]}. {_name_makers(zoo)}')
+                         f'again in the same environment; {different[0]}.')
 
 
 def train_alone(recipe, sets, made, unit, id, evaluations, done):
@@ -103,10 +112,3 @@ def compare(vector_P, stored_P, figures, stored):
            for name, value in figures.items()
            if not np.array_equal(value, stored[name], equal_nan=True)][:1]
   return '; '.join(said)
-
-
-def _name_makers(zoo):
-  config = zoo.config
-  return ('Bits are the same by the same code on the same kind of processor; '
-          f'this zoo was made by revision {config.get("revision")} with jax '
-          f'{config.get("versions", {}).get("jax")}.')

@@ -58,6 +58,7 @@ def verify(zoo, networks=16, data_dir=None):
     recipe = checks.read_recipe(zoo, data_dir)
     sets = checks.load_sets(recipe)
     todo |= {
+        'environment': checks.describe_environment,
         'population': lambda zoo: checks.check_population(zoo, recipe),
         'images': lambda zoo: checks.check_images(zoo, sets),
         'accuracies': lambda zoo: checks.check_accuracies(

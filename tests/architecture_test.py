@@ -9,7 +9,8 @@ import pytest
 import nws_jax
 
 ROOT = pathlib.Path(nws_jax.__file__).parent
-BASE = r'nws_jax(\.(space|errors|keys|paths|bars|say|toom_cook))?'
+FREE = '(space|environment|errors|keys|paths|bars|say|toom_cook)'
+BASE = rf'nws_jax(\.{FREE})?'
 # Who may import what of nws_jax, at any place in a file. Commands may import
 # anything but for rule 1.
 APART = (
@@ -17,7 +18,7 @@ APART = (
     (r'nws_jax\.meta(\..*)?', r'(?!nws_jax\.zoo\b).*'),
 )
 ROOMS = (
-    (r'nws_jax\.(space|errors|keys|paths|bars|say|toom_cook)', BASE),
+    (rf'nws_jax\.{FREE}', BASE),
     (r'nws_jax\.store\.tables', BASE),
     (r'nws_jax\.store\..*', rf'{BASE}|nws_jax\.store(\..*)?'),
     (r'nws_jax\.zoo\..*', rf'{BASE}|nws_jax\.(store|zoo)(\..*)?'),
@@ -44,7 +45,7 @@ class Module:
     last = name.rsplit('.', 1)[-1]
     self.command = (name.count('.') == 1 and name != 'nws_jax.space'
                     or last in ('__main__', 'driver', 'opening', 'ledger',
-                                'making', 'probe', 'progress')
+                                'making', 'probe', 'progress', 'provenance')
                     or re.search(r"^if __name__ == '__main__'", source, re.M))
 
 

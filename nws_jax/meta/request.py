@@ -4,14 +4,13 @@ import dataclasses
 import functools
 import json
 import os
-from importlib import metadata
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nws_jax import errors
+from nws_jax import environment, errors
 from nws_jax.meta import (
   asking,
   fit,
@@ -33,7 +32,6 @@ from nws_jax.store import tables
 ANSWERS = 2
 _RATE = 1e-3  # of Adam, as published
 _RATES = {settings_lib.FAST: 3e-3}
-_PACKAGES = ('nws_jax', 'jax', 'jaxlib', 'flax', 'optax', 'numpy')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,17 +228,10 @@ def describe(request):
       'epochs': sorted({e for some in request.epochs.values() for e in some}),
       'zoo': {'path': request.zoo.path, 'digest': request.zoo.digest},
       'config': dataclasses.asdict(request.settings),
-      'versions': {name: _version(name) for name in _PACKAGES},
+      'versions': environment.find_versions(),
   }
 
 
 def folder(workdir, request):
   """runs/meta/<target>/<digest of the request>."""
   return os.path.join(workdir, request.target.name, request.digest)
-
-
-def _version(name):
-  try:
-    return metadata.version(name)
-  except metadata.PackageNotFoundError:
-    return None

@@ -15,7 +15,7 @@ import numpy as np
 
 from nws_jax import errors, interrupts, space
 from nws_jax.store import folder, tables, whole
-from nws_jax.zoo import coverage, images, opening, plan, price
+from nws_jax.zoo import coverage, images, opening, plan, price, provenance
 from nws_jax.zoo import quote as quotes
 from nws_jax.zoo import recipe as recipes
 
@@ -38,7 +38,9 @@ def run(recipe, workdir, bar):
   with _open(workdir, recipe, folder.lock, measured=True) as asked:
     made, left = asked.made, asked.left
     opening.check_disk(workdir, recipe, asked.rows, left)
-    opening.settle(workdir, recipe, asked.sets, made)
+    for note in asked.notes:
+      bar.say(note)
+    opening.settle(workdir, recipe, asked.sets, made, left)
     tables.write_text(os.path.join(workdir, 'coverage.csv'),
                       coverage.to_csv(asked.rows))
     tables.sweep(workdir)  # what a killed run left
@@ -64,6 +66,7 @@ class _Asked(NamedTuple):
   made: plan.Plan
   machine: price.Machine
   left: list  # units
+  notes: list  # what is otherwise here than where the zoo was begun
 
 
 @contextlib.contextmanager
@@ -88,8 +91,9 @@ def _open(workdir, recipe, hold, measured=False):
     rows = recipes.rows(recipe)
     made, machine = opening.make_plan(
         workdir, recipe, rows, images_each, measured)
-    yield _Asked(sets, images_each, rows, made, machine,
-                 _list_left(workdir, made))
+    left = _list_left(workdir, made)
+    yield _Asked(sets, images_each, rows, made, machine, left,
+                 provenance.check(workdir, opening.read_config(workdir), left))
 
 
 def _list_left(workdir, made):

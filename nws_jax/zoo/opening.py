@@ -6,20 +6,14 @@ accelerator, what `probe` measures; so a wrong request costs seconds.
 
 import hashlib
 import os
-import platform
 import shutil
-import subprocess
 import time
-from importlib import metadata
 
 import numpy as np
 
 from nws_jax import errors, say, space
 from nws_jax.store import tables
-from nws_jax.zoo import plan, price, runtime
-
-_PACKAGES = ('nws_jax', 'jax', 'jaxlib', 'flax', 'numpy', 'optax',
-             'orbax-checkpoint', 'scipy', 'tensorstore')
+from nws_jax.zoo import plan, price, provenance, runtime
 
 
 def check_sizes(batch_sizes, images_each):
@@ -78,19 +72,37 @@ def check_config(workdir, recipe, sets):
           + ', or name another --workdir.')
 
 
-def settle(workdir, recipe, sets, made):
+def read_config(workdir):
+  """Content of config.json; empty if there is none yet."""
+  path = os.path.join(workdir, 'config.json')
+  return tables.read_json(path) if os.path.exists(path) else {}
+
+
+def settle(workdir, recipe, sets, made, left):
   """Writes config.json and plan.json, of a new zoo or one that grows.
 
   A run killed between the two is completed by the next: networks that no plan
   names are planned for.
+
+  Args:
+    workdir: the zoo's folder.
+    recipe: `recipe.Recipe`.
+    sets: its image sets.
+    made: `plan.Plan`.
+    left: its units that are left to train, here.
   """
   path = os.path.join(workdir, 'config.json')
-  there = tables.read_json(path) if os.path.exists(path) else {}
+  there, now = read_config(workdir), {'created': time.strftime(
+      '%Y-%m-%dT%H:%M:%SZ', time.gmtime())}
+  record = dict(there)
   if there.get('networks') != recipe.networks:
-    record = {**_provenance(), **there, **_ask(recipe, sets)}
+    record = {**now, **there, **_ask(recipe, sets)}
     if there:
       record['grown'] = there.get('grown', []) + [
-          {'from': there['networks'], **_provenance()}]
+          {'from': there['networks'], **now}]
+  if left:
+    record['environments'] = provenance.extend(there, left)
+  if record != there:
     tables.write_json(path, record)
   path = os.path.join(workdir, 'plan.json')
   if not os.path.exists(path) or plan.read(path) != made:
@@ -213,29 +225,3 @@ def _digest(image_set):
   for array in image_set:
     h.update(np.ascontiguousarray(array))
   return h.hexdigest()
-
-
-def _provenance():
-  """Versions, revision and time, for who repeats this a year later."""
-  return {
-      'versions': {'python': platform.python_version(),
-                   **{p: _version(p) for p in _PACKAGES}},
-      'revision': _revision(),
-      'created': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}
-
-
-def _version(package):
-  try:
-    return metadata.version(package)
-  except metadata.PackageNotFoundError:  # run from its source folder
-    return None
-
-
-def _revision():
-  root = os.path.dirname(os.path.dirname(os.path.dirname(
-      os.path.abspath(__file__))))
-  if not shutil.which('git') or not os.path.exists(os.path.join(root, '.git')):
-    return None
-  done = subprocess.run(['git', '-C', root, 'describe', '--always', '--dirty'],
-                        capture_output=True, text=True)
-  return done.stdout.strip() or None

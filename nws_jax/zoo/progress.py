@@ -37,7 +37,10 @@ class Bar:
 
   def say(self, text):
     """A line that stays."""
-    self._bar.write(text, file=sys.stderr)
+    if self._bar is None:
+      print(text, file=sys.stderr, flush=True)
+    else:
+      self._bar.write(text, file=sys.stderr)
 
   def note(self, text):
     self._unit = text

@@ -1,6 +1,11 @@
 """What has to be set before jax starts: CPU devices, flags, the cache."""
 
 import os
+import re
+import warnings
+
+# What jax says of a cached program that cannot be read; see `forget_programs`.
+_UNREADABLE = 'Error reading persistent compilation cache entry'
 
 
 def start(devices=None):
@@ -8,7 +13,9 @@ def start(devices=None):
 
   On CPU every core becomes a device of its own: two devices use two cores
   better than one device uses two threads, and it is the same program as on
-  several accelerators.
+  several accelerators. XLA divides loops among the threads of its pool, which
+  changes the last bits, so the pool has a thread a device however many cores
+  there are.
 
   Args:
     devices: CPU devices to emulate, as a plan has it; one a core if None.
@@ -19,6 +26,8 @@ def start(devices=None):
   flags = os.environ.get('XLA_FLAGS', '')
   if 'xla_cpu_multi_thread_eigen' not in flags:
     os.environ['XLA_FLAGS'] = f'{flags} --xla_cpu_multi_thread_eigen=false'
+  os.environ['PJRT_NPROC'] = str(devices)
+  warnings.filterwarnings('error', f'{_UNREADABLE}.*')
   import jax
   if jax.config.jax_num_cpu_devices != devices:
     jax.config.update('jax_num_cpu_devices', devices)
@@ -29,17 +38,46 @@ def start(devices=None):
 
 
 def find_memory():
-  """Bytes that networks may take: of the accelerators, or half of what is free
-  of the machine's."""
+  """Bytes that networks may take: of the accelerators, or half of what the
+  system could give without swapping."""
   import jax
+  import psutil
   limits = [(d.memory_stats() or {}).get('bytes_limit')
             for d in jax.devices()]
   if all(limits):
     return 0.9 * sum(limits)
-  return 0.5 * os.sysconf('SC_AVPHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+  return 0.5 * psutil.virtual_memory().available
 
 
 def cache_folder():
   """Where compiled programs are kept between runs."""
   home = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
   return os.path.join(home, 'nws_jax', 'programs')
+
+
+def compile(lowered, name):
+  """Compiles a lowered function; a damaged entry of the cache is replaced.
+
+  Args:
+    lowered: of `jax.jit(...).lower(...)`.
+    name: of the function.
+  """
+  try:
+    return lowered.compile()
+  except UserWarning as e:  # `start` makes it an error
+    if not re.match(_UNREADABLE, str(e)):
+      raise
+    forget_programs(name)
+    return lowered.compile()
+
+
+def forget_programs(name):
+  """Removes the cached programs of a function.
+
+  Jax compiles again what it cannot read, but writes no entry that is there.
+  """
+  import jax
+  folder = jax.config.jax_compilation_cache_dir
+  for entry in os.listdir(folder):
+    if entry.startswith(f'jit_{name}-'):
+      os.unlink(os.path.join(folder, entry))

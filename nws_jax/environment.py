@@ -1,0 +1,188 @@
+"""What around the program can change a draw or a bit: pinned, or recorded.
+
+Jax takes its settings from variables named JAX_*. Those that could change a
+number are removed before it starts (`pin`), so that a recipe and its seed
+give one zoo. What cannot be pinned, the versions, the processor and the flags
+of the compiler, is recorded with every zoo (`describe`) and compared when a
+run goes on or is repeated (`compare`).
+"""
+
+import dataclasses
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import traceback
+from importlib import metadata
+from typing import Any
+
+from nws_jax import say
+
+_PACKAGES = ('nws_jax', 'jax', 'jaxlib', 'flax', 'numpy', 'optax',
+             'orbax-checkpoint', 'scipy', 'tensorstore')
+_DECIDING = ('nws_jax', 'jax', 'jaxlib')  # packages that compute the bits
+# Settings of jax that choose devices, caches, logs and processes, and change
+# no number; all others are removed.
+_HARMLESS = (
+    'PLATFORMS', 'PLATFORM_NAME', 'CUDA_VISIBLE_DEVICES',
+    'ROCM_VISIBLE_DEVICES', 'ENABLE_COMPILATION_CACHE', 'COMPILATION_CACHE_',
+    'PERSISTENT_CACHE_', 'RAISE_PERSISTENT_CACHE_ERRORS', 'LOG_', 'LOGGING_',
+    'DEBUG_LOG_MODULES', 'TRACEBACK_', 'EXPLAIN_CACHE_MISSES', 'DUMP_',
+    'COORDINATOR_', 'NUM_PROCESSES', 'PROCESS_ID', 'LOCAL_DEVICE_IDS',
+    'CHECK_PROXY_ENVS')
+_RECORDED = ('XLA_FLAGS', 'LIBTPU_INIT_ARGS', 'NVIDIA_TF32_OVERRIDE')
+_MACHINE = ('processor', 'devices')
+# Flags of XLA that write files, or that `zoo.runtime` sets.
+_OWN_FLAGS = ('--xla_dump', '--xla_force_host_platform_device_count',
+              '--xla_cpu_multi_thread_eigen=false')
+_FEATURES = ('avx', 'avx2', 'fma', 'avx512f', 'avx512vl', 'avx512_bf16',
+             'amx_tile', 'asimd', 'sve', 'sve2')  # of a processor
+
+
+def pin() -> str:
+  """Removes the settings of jax that could change a number.
+
+  Call it before jax is imported.
+
+  Returns:
+    what was removed, for the user; empty if nothing was.
+  """
+  names = sorted(n for n in os.environ if n.startswith('JAX_') and not
+                 n.removeprefix('JAX_').startswith(_HARMLESS))
+  removed = ', '.join(f'{name}={os.environ.pop(name)}' for name in names)
+  return removed and (
+      f'{removed} could change the numbers and is ignored: the same request '
+      'gives the same numbers everywhere.')
+
+
+def describe() -> dict[str, Any]:
+  """What decides bits and cannot be pinned, as a record.
+
+  Starts jax. Keys: versions {package: version}, processor, devices (their
+  kind), variables {name: value}, revision (of this program's source).
+  """
+  import jax
+  variables = {name: _list_flags(os.environ.get(name, ''))
+               for name in _RECORDED}
+  return {
+      'versions': find_versions(), 'revision': find_revision(),
+      'processor': find_processor(), 'devices': jax.devices()[0].device_kind,
+      'variables': {name: value for name, value in variables.items() if value}}
+
+
+def find_versions() -> dict[str, str | None]:
+  """Of Python and the packages; None where one is not installed."""
+  return {'python': platform.python_version(),
+          **{name: _find_version(name) for name in _PACKAGES}}
+
+
+def _find_version(package: str) -> str | None:
+  try:
+    return metadata.version(package)
+  except metadata.PackageNotFoundError:  # run from its source folder
+    return None
+
+
+def find_revision() -> str | None:
+  """The revision of the source that runs; None outside of a repository."""
+  root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+  if not shutil.which('git') or not os.path.exists(os.path.join(root, '.git')):
+    return None
+  done = subprocess.run(['git', '-C', root, 'describe', '--always', '--dirty'],
+                        capture_output=True, text=True)
+  return done.stdout.strip() or None
+
+
+def find_processor() -> str:
+  """Architecture, family and vector instructions of the processor.
+
+  They decide which instructions XLA compiles to, and with them the last bits.
+  """
+  try:
+    with open('/proc/cpuinfo', encoding='utf-8', errors='replace') as f:
+      lines = f.read().split('\n\n')[0].splitlines()
+  except OSError:
+    return f'{platform.machine()} {platform.processor()}'.strip()
+  fields = dict(map(str.strip, line.split(':', 1)) for line in lines
+                if ':' in line)
+  there = (fields.get('flags') or fields.get('Features') or '').split()
+  family = [fields[key] for key in ('vendor_id', 'cpu family', 'model')
+            if key in fields]
+  return ' '.join([platform.machine(), *family,
+                   *(f for f in _FEATURES if f in there)])
+
+
+def _list_flags(text: str) -> str:
+  """The flags of a variable in order, without those that change nothing."""
+  try:
+    flags = shlex.split(text)
+  except ValueError:
+    flags = text.split()
+  return ' '.join(sorted(f for f in flags if not f.startswith(_OWN_FLAGS)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+  """One entry in which two environments differ."""
+  name: str
+  there: Any
+  here: Any
+
+  @property
+  def decides(self) -> bool:
+    """Whether it can change a bit of a network."""
+    return self.name in _DECIDING + _RECORDED + _MACHINE
+
+  @property
+  def fix(self) -> str:
+    """How to have here what was there."""
+    if self.name in _RECORDED:
+      return (f'set {self.name}={shlex.quote(self.there)}' if self.there
+              else f'unset {self.name}')
+    if self.name in _MACHINE:
+      return f'go on where {self.name} is {self.there}'
+    return f"pip install '{self.name}=={self.there}'"
+
+  def __str__(self) -> str:
+    return (f'{self.name} was {self.there or "not set"}, and is '
+            f'{self.here or "not set"} here')
+
+
+def compare(there: dict[str, Any], here: dict[str, Any]) -> list[Difference]:
+  """The entries in which a recorded environment differs from another.
+
+  Args:
+    there: as of `describe`; of an older version it lacks entries, which are
+      not compared.
+    here: as of `describe`.
+  """
+  old, new = _flatten(there), _flatten(here)
+  return [Difference(name, value, new[name]) for name, value in old.items()
+          if name in new and value != new[name]]
+
+
+def _flatten(record: dict[str, Any]) -> dict[str, Any]:
+  parts = {name: record[name] for name in ('revision',) + _MACHINE
+           if name in record}
+  if 'variables' in record:  # those that are not set are not recorded
+    parts |= {name: '' for name in _RECORDED} | record['variables']
+  return record.get('versions', {}) | parts
+
+
+def explain(error: Exception) -> str | None:
+  """Why jax found no device, for its user; None for any other error.
+
+  What jax raises depends on the device that is missing, so it is known by
+  where it was raised.
+  """
+  frames = traceback.walk_tb(error.__traceback__)
+  if not any(frame.f_globals.get('__name__') == 'jax._src.xla_bridge'
+             for frame, _ in frames):
+    return None
+  wanted = os.environ.get('JAX_PLATFORMS') or os.environ.get(
+      'JAX_PLATFORM_NAME', '')
+  reason = str(error).partition('. (set')[0] or 'it is not here'
+  return (f'JAX_PLATFORMS={wanted} is not possible: {say.first(reason)}. Unset '
+          'it, set JAX_PLATFORMS=cpu, or install the jax that supports the '
+          'device (BUILD.md).')
