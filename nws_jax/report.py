@@ -9,11 +9,12 @@ as PNG files too, and the numbers as CSV files.
 import os
 import pathlib
 import shlex
+import sys
 
 from absl import flags
 
 from nws_jax import cli, errors, options, say
-from nws_jax.store import moment
+from nws_jax.store import locks, moment, sealed
 
 _FLAGS = flags.FlagValues()
 _ZOO = options.define_path('zoo', 'runs/zoo', 'The zoo to show.', _FLAGS)
@@ -35,6 +36,7 @@ def main():
   if _FLAGS['meta'].present and not meta.is_dir():
     raise errors.Wrong(f'--meta={meta} is not a folder; give the --workdir of '
                        'python -m nws_jax.meta.')
+  asked = []
   for flag, suffix, make in ((_HEADLINE, '.png', make_headline),
                              (_TABLE, '.md', make_table)):
     if flag.value:
@@ -43,17 +45,29 @@ def main():
         raise errors.Wrong(
             f'--{flag.name}={path} is not a {suffix} file name.')
       _prepare(path.parent)
-      _write(path, make(zoo, meta))
-      print(path)
-  if _HEADLINE.value or _TABLE.value:
-    return
+      asked.append((path, make))
   out = pathlib.Path(_OUT.value)
-  _prepare(out)
-  files = make_page(zoo, meta)
-  for name, content in files.items():
-    _write(out / name, content)
-  print(f'Report: {out / "index.html"} '
-        f'({say.size(len(files["index.html"]))}, open it in a browser)')
+  if not asked:
+    _prepare(out)
+  _tell_left_out(meta)
+  for path, make in asked:
+    _write(path, make(zoo, meta))
+    print(path)
+  if not asked:
+    files = make_page(zoo, meta)
+    with locks.hold(out / 'lock', wait=True):  # all files are of one report
+      for name, content in files.items():
+        _write(out / name, content)
+    print(f'Report: {out / "index.html"} '
+          f'({say.size(len(files["index.html"]))}, open it in a browser)')
+
+
+def _tell_left_out(meta):
+  if not meta.is_dir():
+    print(f'{meta} is not there: no results are shown', file=sys.stderr)
+  for path in sealed.list_unfinished(meta):
+    print(f'{path} is left out: it is still being made, or was stopped; then '
+          'run its command again, or remove it', file=sys.stderr)
 
 
 def make_page(zoo, meta):
@@ -74,8 +88,11 @@ def make_page(zoo, meta):
   members, metrics, layers = (
       there.table(f'{name}.csv') for name in ('members', 'metrics', 'layers'))
   read = _command('meta', zoo=zoo, workdir=meta)
-  found, made = results.read_results(meta), results.read_ablations(meta)
-  why = explanations.read(meta)
+  usual = options.load(options.packaged('meta'))
+  found, made, why = (results.order(read_all(meta, usual), digest)
+                      for read_all in (results.read_results,
+                                       results.read_ablations,
+                                       explanations.read))
   with theme.style():
     return page.build(
         f'{len(members):,} networks, and what their weights tell',
@@ -97,26 +114,33 @@ def make_page(zoo, meta):
 
 def make_headline(zoo, meta):
   """PNG bytes of the picture with the main results, of this zoo alone."""
-  from nws_jax.pictures import headline, results, theme  # slow to import
+  from nws_jax.pictures import headline, theme  # slow to import
   there = moment.read(zoo)
   with theme.style():
     return theme.to_png(headline.draw(
-        there.table('members.csv'), *results.keep_own(
-            there.checksums['zoo'], results.read_results(meta),
-            results.read_ablations(meta))))
+        there.table('members.csv'),
+        *_read_own(meta, there.checksums['zoo'])))
 
 
 def make_table(zoo, meta):
   """Markdown bytes of the table of all properties, of this zoo alone."""
-  from nws_jax.pictures import overview, results  # slow to import
-  table = overview.tabulate(*results.keep_own(
-      moment.read(zoo).checksums['zoo'], results.read_results(meta),
-      results.read_ablations(meta)))
+  from nws_jax.pictures import overview  # slow to import
+  table = overview.tabulate(*_read_own(
+      meta, moment.read(zoo).checksums['zoo']))
   if not len(table):
     raise errors.Wrong(f'{meta} has no result on {zoo}. Make one: '
                        f'{_command("meta", zoo=zoo, workdir=meta)} '
                        '--target=optimizer --controls')
   return overview.to_markdown(table).encode()
+
+
+def _read_own(meta, digest):
+  """(results, ablations) of the zoo with this digest, in `results.order`."""
+  from nws_jax.pictures import results  # slow to import
+  usual = options.load(options.packaged('meta'))
+  return [results.order(some, digest) for some in results.keep_own(
+      digest, results.read_results(meta, usual),
+      results.read_ablations(meta, usual))]
 
 
 # What config.json tells beside the keys of a config, or what changes no draw.

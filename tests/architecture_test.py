@@ -24,12 +24,12 @@ ROOMS = (
     (r'nws_jax\.zoo\..*', rf'{BASE}|nws_jax\.(store|zoo)(\..*)?'),
     (r'nws_jax\.meta\..*', rf'{BASE}|nws_jax\.(store|meta)(\..*)?'),
     (r'nws_jax\.pictures\..*',
-     rf'{BASE}|nws_jax\.store(\.(tables|folder|whole))?|nws_jax\.pictures(\..*)?'),
+     rf'{BASE}|nws_jax\.store(\.(tables|folder|sealed|whole))?|nws_jax\.pictures(\..*)?'),
     (r'nws_jax\.formats\..*', rf'{BASE}|nws_jax\.(store|formats)(\..*)?'),
 )
 JAX = {'jax', 'jaxlib', 'flax', 'optax', 'orbax', 'tensorstore'}
 WITHOUT_JAX = (r'nws_jax\.(space|errors|pictures\..*)|'
-               r'nws_jax\.store\.(tables|folder|vectors|whole)')
+               r'nws_jax\.store\.(tables|folder|locks|sealed|vectors|whole)')
 BORDER = {'absl', 'argparse', 'datetime', 'ml_collections', 'time'}
 HEAVY = {'matplotlib', 'orbax', 'pandas', 'scipy', 'sklearn', 'skops',
          'tensorflow', 'tensorflow_datasets', 'torch'}

@@ -121,8 +121,8 @@ class _Tables(html.parser.HTMLParser):
       self.tables[self.caption], self.rows = self.rows, []
 
   def find(self, start):
-    found, = [t for c, t in self.tables.items() if c.startswith(start)]
-    return found
+    """The first table whose caption starts so."""
+    return next(t for c, t in self.tables.items() if c.startswith(start))
 
 
 def _run(*args):
@@ -221,6 +221,69 @@ def test_results_of_another_zoo_are_shown_with_a_warning(zoo, meta):
   assert 'read from another zoo' in text and '78.3 %' in text
 
 
+def _add(meta, name, accuracy, **config):
+  """Another reading of the optimizer."""
+  data = json.loads((meta / 'optimizer' / 'a' / 'result.json').read_text())
+  data['per_network'] = {'accuracy': accuracy, 'networks': 23, 'interval': [
+      accuracy - 0.1, accuracy + 0.1]}
+  path = meta / 'optimizer' / name
+  path.mkdir()
+  (path / 'result.json').write_text(json.dumps({**data, 'config': config}))
+
+
+@pytest.mark.parametrize('name', ('0', 'z'))
+def test_a_later_narrower_reading_stands_beside_the_default_one(
+    zoo, meta, name):
+  table = report.make_table(zoo, meta)
+  headline = report.make_headline(zoo, meta)
+  _add(meta, name, 0.45, epochs='0')
+  assert report.make_table(zoo, meta) == table
+  assert report.make_headline(zoo, meta) == headline
+  text = report.make_page(zoo, meta)['index.html'].decode()
+  assert 'Not above chance: learning rate.' in text  # but the optimizer is
+  page = _Tables(text)
+  assert page.find('Read from networks')[1][:3] == [
+      'optimizer', 'cnn', '78.3 %']
+  head, row = page.find('Read otherwise')
+  row = dict(zip(head, row))
+  assert (row['settings'], row['value'], row['above chance']) == (
+      'epochs=0', '0.450', '○ no')
+
+
+def test_without_a_default_reading_the_page_says_what_differs(zoo, meta):
+  path = meta / 'optimizer' / 'a' / 'result.json'
+  path.write_text(json.dumps(
+      {**json.loads(path.read_text()), 'config': {'epochs': '0'}}))
+  assert '| epochs=0 |' in report.make_table(zoo, meta).decode()
+  page = _Tables(report.make_page(zoo, meta)['index.html'].decode())
+  rows = page.find('Read from networks')
+  assert dict(zip(*rows))['settings'] == 'epochs=0'
+
+
+def test_what_is_not_finished_is_named_and_left_out(zoo, meta, tmp_path):
+  grid = meta / 'optimizer' / 'b'
+  (grid / 'ablation.json').unlink()  # as a killed process left it
+  (meta / 'optimizer' / 'c.part' / 'model').mkdir(parents=True)
+  (meta / 'optimizer' / 'c.part' / 'result.json').write_text('{')
+  done = _run('-m', 'nws_jax.report', f'--zoo={zoo}', f'--meta={meta}',
+              f'--out={tmp_path / "out"}')
+  assert done.returncode == 0, done.stderr
+  lines = done.stderr.splitlines()
+  assert [line.split()[0] for line in lines] == [
+      str(grid), str(meta / 'optimizer' / 'c.part')]
+  assert all('left out' in line for line in lines)
+
+
+def test_a_default_folder_that_is_not_there_is_said(zoo, tmp_path):
+  done = subprocess.run(
+      [sys.executable, '-m', 'nws_jax.report', f'--zoo={zoo}'], cwd=tmp_path,
+      capture_output=True, text=True,
+      env={**os.environ, 'PYTHONPATH': str(_ROOT)})
+  assert done.returncode == 0, done.stderr
+  assert done.stderr == 'runs/meta is not there: no results are shown\n'
+  assert (tmp_path / 'runs' / 'report' / 'index.html').exists()
+
+
 def test_what_is_asked_wrongly_or_damaged_has_its_exit_code(
     zoo, meta, tmp_path):
   with pytest.raises(errors.Wrong, match='none'):
@@ -228,6 +291,7 @@ def test_what_is_asked_wrongly_or_damaged_has_its_exit_code(
   (meta / 'optimizer' / 'a' / 'result.json').write_text('{')
   for code, args in ((2, [f'--zoo={tmp_path}']),
                      (2, [f'--zoo={zoo}', f'--meta={tmp_path / "none"}']),
+                     (2, [f'--zoo={zoo}', '--meta=']),
                      (2, [f'--zoo={zoo}', f'--out={zoo / "config.json"}']),
                      (2, [f'--zoo={zoo}', '--headline=a.jpg']),
                      (2, [f'--zoo={zoo}', '--table=a.png']),

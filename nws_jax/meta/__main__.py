@@ -89,18 +89,14 @@ def main():
   begin = time.monotonic()
   request = _ask()
   from nws_jax.meta import making, summary
-  from nws_jax.meta import request as requests
   where = making.Where(_WORKDIR.value, _FORCE.value, _SAVE.value)
   if _LADDER.value:
     making.climb(request, where)
     return
-  folder = requests.folder(_WORKDIR.value, request)
-  done = os.path.join(
-      folder, 'ablation.json' if request.axes else 'result.json')
-  if os.path.exists(done) and not _FORCE.value:
+  done = making.find_record(_WORKDIR.value, request)
+  if (os.path.exists(done) and not where.force
+      or not making.make(request, where, begin)):
     print(f'{done} is there already; --force makes it again.\n')
-  else:
-    making.make(request, where, begin)
   print(summary.tell(done))
   if _EXPLAIN.value:
     making.explain(request, where)

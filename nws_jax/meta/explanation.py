@@ -6,6 +6,7 @@ space with the ways through it (`landscape`).
 """
 
 import csv
+import dataclasses
 import io
 from typing import NamedTuple
 
@@ -51,7 +52,8 @@ def run(request, source, models, predictions, progress):
       'target': request.target.name,
       'kind': 'classification' if request.target.classes else 'regression',
       'classifier': request.settings.classifier, 'classes': list(names),
-      'zoo': {'path': request.zoo.path, 'digest': request.zoo.digest}}
+      'zoo': {'path': request.zoo.path, 'digest': request.zoo.digest},
+      'config': dataclasses.asdict(request.settings)}
   record['attribution'], tables = _attribute(
       request, source, models, names, group_M, progress('attribution'))
   record['prototypes'], more = _describe_classes(

@@ -133,11 +133,13 @@ def project(rows_NxC):
 
 def _project_umap(rows_NxC):
   """Places by UMAP; None where umap-learn is not installed."""
-  try:
-    import umap
-  except ImportError:
-    return None
-  with warnings.catch_warnings():  # islands are what one wants to see
+  with warnings.catch_warnings():
+    warnings.simplefilter('ignore', ImportWarning)  # of what it lacks itself
+    try:
+      import umap
+    except ImportError:
+      return None
+    # Islands are what one wants to see.
     warnings.filterwarnings('ignore', 'Graph is not fully connected')
     return np.asarray(
         umap.UMAP(random_state=0, n_jobs=1).fit_transform(rows_NxC))

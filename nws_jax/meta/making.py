@@ -1,4 +1,5 @@
-"""Makes what a request asks for, and writes its files."""
+"""Makes what a request asks for, and writes its files: aside, and then moved
+to their place as a whole."""
 
 import os
 import pathlib
@@ -7,6 +8,7 @@ import time
 from typing import NamedTuple
 
 from nws_jax import errors, say
+from nws_jax.store import sealed
 
 
 class Where(NamedTuple):
@@ -29,29 +31,36 @@ def climb(request, where):
   asked, left_out = rungs.list_requests(request)
   speed, source, rows = _measure_speed(), None, []
   todo = [r for r in asked if where.force or not os.path.exists(
-      os.path.join(requests.folder(where.workdir, r), 'result.json'))]
+      find_record(where.workdir, r))]
   total = sum(price.estimate(r, speed) for r in todo)
   print(f'{len(todo)} of {len(asked)} rungs to make, at most about '
         f'{say.time(total)}', file=sys.stderr)
   for rung in asked:
-    folder, begin = requests.folder(where.workdir, rung), time.monotonic()
+    path = find_record(where.workdir, rung)
     if rung in todo:
       source = source or requests.load(rung)
-      make(rung, where, begin, source, speed)
-    record = tables.read_json(os.path.join(folder, 'result.json'))
-    rows.append(rungs.make_row(record, rung.digest))
+      make(rung, where, time.monotonic(), source, speed)
+    with sealed.naming(path):
+      rows.append(rungs.make_row(sealed.read(path), rung.digest))
   folder = os.path.join(where.workdir, request.target.name,
                         rungs.digest(request))
-  _make_folder(folder)
   record = rungs.describe(request, rows, left_out)
-  tables.write_text(os.path.join(folder, 'ladder.csv'), rungs.write(rows))
-  tables.write_json(os.path.join(folder, 'ladder.json'), record)
+  with sealed.hold(folder), sealed.replace(folder) as aside:
+    tables.write_text(os.path.join(aside, 'ladder.csv'), rungs.write(rows))
+    sealed.write(os.path.join(aside, sealed.LADDER), record)
   print(summary.tell_ladder(record))
   print(f'\n{os.path.join(folder, "ladder.csv")}')
 
 
+def find_record(workdir, request):
+  """Path of the record that a request's folder has once it is answered."""
+  from nws_jax.meta import request as requests
+  return os.path.join(requests.folder(workdir, request),
+                      sealed.ABLATION if request.axes else sealed.RESULT)
+
+
 def make(request, where, begin, source=None, speed=None):
-  """Trains, and writes the files; the record last, it says that all is there.
+  """Trains, and writes the files; or waits for another process that does.
 
   Args:
     request: `request.Request`.
@@ -59,32 +68,45 @@ def make(request, where, begin, source=None, speed=None):
     begin: when it began.
     source: its `windows.Source`, if it was read before.
     speed: as of `_measure_speed`, if it was measured before.
+
+  Returns:
+    whether it was made here.
   """
-  from nws_jax.meta import ablation, answer, cells, price, saved
+  from nws_jax.meta import price
+  from nws_jax.meta import request as requests
+  done = find_record(where.workdir, request)
+  with sealed.hold(os.path.dirname(done)):
+    if os.path.exists(done) and not where.force:
+      return False
+    print(price.tell(request, speed or _measure_speed()), file=sys.stderr)
+    bar = _Bar(request.target.name)
+    try:
+      with sealed.replace(os.path.dirname(done)) as aside:
+        record = _fill(aside, request, source or requests.load(request),
+                       where.save, bar.show)
+        record['seconds'] = round(time.monotonic() - begin, 1)
+        sealed.write(os.path.join(aside, os.path.basename(done)), record)
+    finally:
+      bar.close()
+  return True
+
+
+def _fill(folder, request, source, save, show):
+  """Writes all files of an answer but its record, which is returned."""
+  from nws_jax.meta import ablation, answer, cells, saved
   from nws_jax.meta import request as requests
   from nws_jax.store import tables
-  print(price.tell(request, speed or _measure_speed()), file=sys.stderr)
-  folder = requests.folder(where.workdir, request)
-  _make_folder(folder)
-  source = source or requests.load(request)
-  bar = _Bar(request.target.name)
-  try:
-    if request.axes:
-      rows = ablation.run(request, source, bar.show)
-      record = requests.describe(request) | {'axes': list(request.axes)}
-      tables.write_text(
-          os.path.join(folder, 'ablation.csv'), cells.write(rows))
-      _draw(os.path.join(folder, 'ablation.png'), rows, record)
-    else:
-      record, predictions, outcome = answer.run(request, source, bar.show)
-      if where.save and saved.can(request):
-        saved.write(folder, request, source, outcome)
-      tables.write_text(os.path.join(folder, 'predictions.csv'), predictions)
-  finally:
-    bar.close()
-  record['seconds'] = round(time.monotonic() - begin, 1)
-  tables.write_json(os.path.join(
-      folder, 'ablation.json' if request.axes else 'result.json'), record)
+  if request.axes:
+    rows = ablation.run(request, source, show)
+    record = requests.describe(request) | {'axes': list(request.axes)}
+    tables.write_text(os.path.join(folder, 'ablation.csv'), cells.write(rows))
+    _draw(os.path.join(folder, 'ablation.png'), rows, record)
+    return record
+  record, predictions, outcome = answer.run(request, source, show)
+  if save and saved.can(request):
+    saved.write(folder, request, source, outcome)
+  tables.write_text(os.path.join(folder, 'predictions.csv'), predictions)
+  return record
 
 
 def explain(request, where):
@@ -94,55 +116,53 @@ def explain(request, where):
     request: `request.Request`.
     where: `Where`.
   """
-  from nws_jax import bars
-  from nws_jax.meta import explanation, saved, summary
+  from nws_jax.meta import explanation, summary
   from nws_jax.meta import request as requests
-  from nws_jax.store import tables
-  folder, begin = requests.folder(where.workdir, request), time.monotonic()
+  folder = requests.folder(where.workdir, request)
   done = os.path.join(folder, explanation.RECORD)
-  if os.path.exists(done) and not where.force:
-    print(f'\n{done} is there already; --force makes it again.')
-  else:
-    model = os.path.join(folder, 'model')
-    if not os.path.exists(os.path.join(model, 'recipe.json')):
-      raise errors.Wrong(f'{folder} has no trained classifier to explain: it '
-                         'was made with --nosave. Add --force.')
-    import pandas as pd
-    shown = []
-
-    def show(what):
-      for bar in shown:
-        bar.close()
-      shown.append(bars.make(desc=what, unit=' networks'))
-
-      def to(done, of):
-        shown[-1].total = of
-        shown[-1].update(done - shown[-1].n)
-      return to
-
-    try:
-      found = explanation.run(
-          request, requests.load(request), saved.read(model).models,
-          pd.read_csv(os.path.join(folder, 'predictions.csv')), show)
-    finally:
-      for bar in shown:
-        bar.close()
-    for name, rows in found.tables.items():
-      tables.write_text(os.path.join(folder, name), explanation.write(rows))
-    tables.write_json(done, found.record | {
-        'seconds': round(time.monotonic() - begin, 1)})
+  with sealed.hold(folder):
+    if os.path.exists(done) and not where.force:
+      print(f'\n{done} is there already; --force makes it again.')
+    else:
+      _explain(request, folder)
   print(f'\n{summary.tell_explanation(done)}')
 
 
-def _make_folder(folder):
+def _explain(request, folder):
+  """Writes an explanation beside a result: its tables, and then its record."""
+  import pandas as pd
+
+  from nws_jax import bars
+  from nws_jax.meta import explanation, saved
+  from nws_jax.meta import request as requests
+  from nws_jax.store import tables
+  begin, model = time.monotonic(), os.path.join(folder, saved.MODEL)
+  if not os.path.exists(os.path.join(model, saved.RECIPE)):
+    raise errors.Wrong(f'{folder} has no trained classifier to explain: it '
+                       'was made with --nosave. Add --force.')
+  shown = []
+
+  def show(what):
+    for bar in shown:
+      bar.close()
+    shown.append(bars.make(desc=what, unit=' networks'))
+
+    def to(done, of):
+      shown[-1].total = of
+      shown[-1].update(done - shown[-1].n)
+    return to
+
   try:
-    os.makedirs(folder, exist_ok=True)
-  except OSError as e:
-    raise errors.Wrong(f'{folder} cannot be made: {e.strerror}. Name another '
-                       '--workdir.') from e
-  if not os.access(folder, os.W_OK):
-    raise errors.Wrong(f'{folder} cannot be written to. Name another '
-                       '--workdir.')
+    found = explanation.run(
+        request, requests.load(request), saved.read(model).models,
+        pd.read_csv(os.path.join(folder, 'predictions.csv')), show)
+  finally:
+    for bar in shown:
+      bar.close()
+  for name, rows in found.tables.items():
+    tables.write_text(os.path.join(folder, name), explanation.write(rows))
+  sealed.write(os.path.join(folder, explanation.RECORD), found.record | {
+      'seconds': round(time.monotonic() - begin, 1)}, found.tables)
 
 
 def _draw(path, cells, record):
@@ -152,9 +172,7 @@ def _draw(path, cells, record):
   png = ablation.to_png(
       pd.DataFrame(cells), record['axes'],
       f'{record["target"]}, read by {record["classifier"]}')
-  aside = f'{path}.{os.getpid()}.tmp'
-  pathlib.Path(aside).write_bytes(png)
-  os.replace(aside, path)
+  pathlib.Path(path).write_bytes(png)
 
 
 def _measure_speed():

@@ -216,7 +216,7 @@ def describe(request):
   """What a record says of the request itself."""
   sides, target = request.sides, request.target
   return {
-      'target': target.name,
+      'answers': ANSWERS, 'target': target.name,
       'kind': 'classification' if target.classes else 'regression',
       'classifier': request.settings.classifier,
       'classes': list(target.classes),

@@ -9,15 +9,13 @@ model/unlike.npz    the statistics of the networks read (`unlike`)
 """
 
 import dataclasses
-import glob
 import os
-import shutil
 import zipfile
 from typing import Any
 
 import numpy as np
 
-from nws_jax import errors, say
+from nws_jax import errors
 from nws_jax.meta import answer as answers
 from nws_jax.meta import (
   asking,
@@ -33,10 +31,12 @@ from nws_jax.meta import (
   views,
 )
 from nws_jax.meta import request as requests
-from nws_jax.store import tables
+from nws_jax.store import sealed
 
 FORMAT = 2
 _READABLE = (1, FORMAT)  # 1 had no members.csv
+MODEL = 'model'  # folder, in that of the result
+RECIPE = 'recipe.json'
 _LOOKS = ('length', 'even', 'drawn', 'layout')
 
 
@@ -66,13 +66,12 @@ def write(folder, request, source, outcome):
   """Writes everything into `folder`/model; the record last.
 
   Args:
-    folder: of the result.
+    folder: of the result, without a model.
     request: `request.Request`.
     source: its `windows.Source`.
     outcome: the `asking.Outcome` that answered it, with its models.
   """
-  path, models = os.path.join(folder, 'model'), outcome.models
-  shutil.rmtree(path, ignore_errors=True)
+  path, models = os.path.join(folder, MODEL), outcome.models
   os.makedirs(path)
   record = _describe(request, outcome)
   if models.name in settings.FITTED:
@@ -95,7 +94,7 @@ def write(folder, request, source, outcome):
   unlike.write(os.path.join(path, 'unlike.npz'), reference)
   membership.write(os.path.join(path, 'members.csv'), request, source,
                    outcome.tested[0])
-  tables.write_json(os.path.join(path, 'recipe.json'), record)
+  sealed.write(os.path.join(path, RECIPE), record)
 
 
 def find(folder):
@@ -105,11 +104,11 @@ def find(folder):
     errors.Wrong: there are none.
   """
   found = {}
-  for path in sorted(glob.glob(os.path.join(
-      glob.escape(folder), '*', '*', 'model', 'recipe.json'))):
-    record = tables.read_json(path)
-    found.setdefault(record.get('target'), []).append(
-        (record.get('valid_loss', np.inf), os.path.dirname(path)))
+  for path in sealed.find(folder, f'{MODEL}/{RECIPE}'):
+    record = sealed.read(path, ())
+    with sealed.naming(path):
+      found.setdefault(str(record['target']), []).append(
+          (float(record['valid_loss']), str(path.parent)))
   if not found:
     raise errors.Wrong(
         f'--meta={folder} has no saved classifier. Train one for each property '
@@ -126,27 +125,40 @@ def read(path):
     errors.Damaged: something in it is not what was written.
   """
   import pandas as pd
-  record = tables.read_json(os.path.join(path, 'recipe.json'))
-  try:
+  recipe = os.path.join(path, RECIPE)
+  record = sealed.read(recipe)
+  with sealed.naming(recipe):
     if record['format'] not in _READABLE:
       raise ValueError(f'its format is {record["format"]}, not {FORMAT}')
+    _check(record)
     layers = pd.DataFrame(record['layers'])
     looks = views.Looks(
         *(record['looks'][name] for name in _LOOKS),
         layouts.read(layers, record['architectures']))
-    trained = _read_trained(path, record)
+    try:
+      trained = _read_trained(path, record)
+      reference = unlike.read(os.path.join(path, 'unlike.npz'))
+      members = membership.read(os.path.join(path, 'members.csv'), record)
+    except (OSError, EOFError, zipfile.BadZipFile) as e:
+      raise ValueError(f'what lies beside it cannot be read: {e}') from e
     models = asking.Models(
         record['classifier'], looks, len(record['classes']) or 1,
         record['folds'], record['members'], trained,
         np.array(record['centers']), np.array(record['scales']))
-    reference = unlike.read(os.path.join(path, 'unlike.npz'))
-    members = membership.read(os.path.join(path, 'members.csv'), record)
-  except (KeyError, TypeError, ValueError, OSError, EOFError,
-          zipfile.BadZipFile) as e:
-    raise errors.Damaged(
-        f'{path} is damaged: {say.first(e)}. Delete it and train again: '
-        'python -m nws_jax.meta --force …') from e
   return Classifier(path, record, models, reference, members, layers)
+
+
+def _check(record):
+  """Raises what `sealed.naming` names where a record is not whole."""
+  if record['format'] == 1:
+    record['sides'].items()
+  str(record['zoo']['digest']), bool(record['logarithm'])
+  if record['classes']:
+    float(record['accuracy']), float(record['calibration_error'])
+    if len(record['temperatures']) != record['folds']:
+      raise ValueError('it has not one temperature a fold')
+  else:
+    float(record['reach']), float(record['r2'])
 
 
 def _read_trained(path, record):

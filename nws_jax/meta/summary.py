@@ -2,23 +2,30 @@
 
 import os
 
-from nws_jax.store import tables
+from nws_jax.store import sealed
 
 
 def tell(path):
-  """What stands in a result.json, or in an ablation.json and its table."""
-  record = tables.read_json(path)
+  """What stands in a result.json, or in an ablation.json and its table.
+
+  Raises:
+    errors.Damaged: it, or what lies beside it, is not what was written.
+  """
+  record = sealed.read(path)
+  with sealed.naming(path):
+    return f'{_tell(path, record)}\n\n{path} ({record["seconds"]:.0f} s)'
+
+
+def _tell(path, record):
   if 'axes' in record:
     import pandas as pd  # slow, and of no use to --help
     cells = pd.read_csv(os.path.join(os.path.dirname(path), 'ablation.csv'))
-    text = (f'{record["target"]} read by {record["classifier"]}: '
+    return (f'{record["target"]} read by {record["classifier"]}: '
             f'{"accuracy per network" if record["classes"] else "R²"}'
             f'{_tell_members(record)}\n'
             f'{_tell_networks(record)}\n\n'
             + tell_ablation(record['axes'], cells.to_dict('records')))
-  else:
-    text = tell_result(record)
-  return f'{text}\n\n{path} ({record["seconds"]:.0f} s)'
+  return tell_result(record)
 
 
 def tell_result(record):
@@ -65,9 +72,20 @@ def tell_result(record):
 
 
 def tell_explanation(path):
-  """A few lines of an explanation.json and the tables beside it."""
+  """A few lines of an explanation.json and the tables beside it.
+
+  Raises:
+    errors.Damaged: as `tell`.
+  """
+  record = sealed.read(path)
+  with sealed.naming(path):
+    lines = _tell_explanation(path, record)
+    return '\n'.join(lines) + f'\n\n{path} ({record["seconds"]:.0f} s)'
+
+
+def _tell_explanation(path, record):
   import pandas as pd  # slow, and of no use to --help
-  record, lines = tables.read_json(path), []
+  lines = []
   about, folder = record['attribution'], os.path.dirname(path)
   if 'left_out' in about:
     lines.append(f'attribution: left out, {about["left_out"]}')
@@ -89,7 +107,7 @@ def tell_explanation(path):
       f'map of {record["map"]["snapshots"]:,} snapshots: '
       f'{100 * x:.0f} % and {100 * y:.0f} % of the variance; UMAP '
       f'{"too" if record["map"]["umap"] else "is not installed"}')
-  return '\n'.join(lines) + f'\n\n{path} ({record["seconds"]:.0f} s)'
+  return lines
 
 
 def tell_ladder(record):

@@ -2,8 +2,8 @@
 """
 
 import math
+import statistics
 
-import numpy as np
 import pandas as pd
 
 from nws_jax.pictures import theme
@@ -17,7 +17,8 @@ def tabulate(found):
        'error_if_true': float(r.data['calibration']['if_true'][0]),
        'uncalibrated_error': float(
            r.data['calibration']['uncalibrated']['error']),
-       'temperature': float(np.mean(r.data['calibration']['temperatures'])),
+       'temperature': statistics.fmean(
+           r.data['calibration']['temperatures']),
        'loss': float(r.data['calibration']['loss']),
        'loss_of_guessing': math.log(len(r.data['classes']))}
       for r in found])

@@ -7,13 +7,13 @@ def describe_explanations(found, digest, layers, command):
   """The section on what the classifiers' words rest on.
 
   Args:
-    found: `explanations.Explanation`s, newest first.
+    found: `explanations.Explanation`s, in `results.order`.
     digest: of the zoo.
     layers: DataFrame of layers.csv.
     command: of meta.
   """
   title = 'Which weights say so'
-  kept, older = results.keep_first(found, lambda e: (e.target, e.classifier))
+  kept, others = results.keep_first(found, lambda e: (e.target, e.classifier))
   if not kept:
     return page.Section('explanations', title, [page.Missing(
         'Nothing has been explained yet. Explain a result:',
@@ -31,7 +31,7 @@ def describe_explanations(found, digest, layers, command):
     if e.prototypes is not None:
       blocks += _show_classes(e)
   return page.Section('explanations', title,
-                      blocks + sections.list_older(older))
+                      blocks + sections.list_others(others))
 
 
 def _attribute(e, layers):
@@ -81,7 +81,7 @@ def describe_map(found, digest, members, command):
   """The section on the map of the weight space.
 
   Args:
-    found: `explanations.Explanation`s, newest first.
+    found: `explanations.Explanation`s, in `results.order`.
     digest: of the zoo.
     members: DataFrame of members.csv.
     command: of meta.

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from nws_jax.pictures import results
+from nws_jax.store import sealed
 
 _COLUMNS = {
     'attribution': ('class', 'layer', 'tensor', 'value', 'low', 'high'),
@@ -21,7 +22,7 @@ class Explanation(NamedTuple):
   classifier: str
   classes: list
   folder: pathlib.Path
-  written: float
+  differs: dict
   digest: str
   data: dict
   attribution: pd.DataFrame | None
@@ -31,40 +32,38 @@ class Explanation(NamedTuple):
   map: pd.DataFrame | None
 
 
-def read(folder):
-  """Every explanation under `folder`, newest first.
-
-  Raises:
-    errors.Damaged: a file is not what the contract says.
-  """
-  found = [_parse(path) for path in sorted(
-      pathlib.Path(folder).glob('*/*/explanation.json'))]
-  return sorted(found, key=lambda e: -e.written)
+def read(folder, usual=None):
+  """Every explanation under `folder`; as `results.read_results`."""
+  return [_parse(path, usual)
+          for path in sealed.find(folder, 'explanation.json')]
 
 
-def _parse(path):
-  data = results.read_json(path)
+def _parse(path, usual):
+  data = sealed.read(path)
   tables = {}
   for name, columns in _COLUMNS.items():
     file = path.with_name(f'{name}.csv')
     tables[name] = (results.read_csv(file, columns) if file.exists() else None)
     if tables[name] is not None and 'class' in columns:
       tables[name]['class'] = tables[name]['class'].astype(str)
-  try:
+  beside = path.with_name(sealed.RESULT)  # older ones have no settings
+  if 'config' not in data and beside.exists():
+    data['config'] = sealed.read(beside, ()).get('config', {})
+  with sealed.naming(path):
     typical = data['prototypes']['typical']
     for of in typical.values():
       int(of['id']), float(of['sure'])
     x, y = data['map']['explained_variance']
     float(x), float(y), int(data['map']['columns'])
+    about = data['attribution']
     if tables['attribution'] is not None:
-      about = data['attribution']
       float(about['residual']['share']), float(about['before'])
       float(about['after']), int(about['networks']), str(about['of'])
-    return Explanation(
+    str(about.get('left_out'))
+    found = Explanation(
         str(data['target']), str(data['classifier']),
-        [str(c) for c in data['classes']], path.parent, path.stat().st_mtime,
-        str(data['zoo']['digest']), data, **tables)
-  except KeyError as e:
-    raise results.damaged(path, f'has no {e.args[0]!r}') from None
-  except (TypeError, ValueError, AttributeError) as e:
-    raise results.damaged(path, str(e)) from None
+        [str(c) for c in data['classes']], path.parent,
+        results.find_differing(data, usual), str(data['zoo']['digest']), data,
+        **tables)
+    results.order([found], '')
+    return found

@@ -14,7 +14,7 @@ from nws_jax.pictures import (
 def describe_ablations(found, digest, command):
   """The section on where and when a property can be read."""
   title = 'Where and when'
-  kept, older = results.keep_first(
+  kept, others = results.keep_first(
       [a for a in found if not _is_transfer(a)],
       lambda a: (a.target, a.classifier, a.axes))
   if not kept:
@@ -29,13 +29,13 @@ def describe_ablations(found, digest, command):
     blocks.append(page.Picture(
         f'{name}_lines', f'Reading {said}, with 95 % intervals.',
         f'Line plot of {said}.', ablation.draw_lines(a.cells, a.axes), a.cells))
-  return page.Section('ablations', title, blocks + sections.list_older(older))
+  return page.Section('ablations', title, blocks + sections.list_others(others))
 
 
 def describe_transfer(found, digest, command):
   """The section on other epochs and on levels that were held out."""
   title = 'Transfer'
-  kept, older = results.keep_first(
+  kept, others = results.keep_first(
       [a for a in found if _is_transfer(a)],
       lambda a: (a.target, a.classifier, a.axes, a.held_out))
   if not kept:
@@ -71,7 +71,7 @@ def describe_transfer(found, digest, command):
                 ('value', 'low', 'high', 'chance', 'seen_value', 'seen_low',
                  'seen_high'), page.percent if a.cells.chance.max() > 0
                 else '{:.3f}'.format), 'above_chance': sections.tell_above}))
-  return page.Section('transfer', title, blocks + sections.list_older(older))
+  return page.Section('transfer', title, blocks + sections.list_others(others))
 
 
 def _is_transfer(a):

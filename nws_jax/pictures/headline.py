@@ -6,7 +6,13 @@ from nws_jax.pictures import heatmap, readings, results, spread, theme
 def draw(members, found, ablations):
   """Test accuracy by data set, the forest, and the layer x epoch heat map.
 
-  A panel whose data are not there yet says which command makes them.
+  A panel whose data are not there yet says which command makes them. The map
+  is of the property that some layer tells best after some epoch.
+
+  Args:
+    members: DataFrame of members.csv.
+    found: `results.Result`s of the zoo, in `results.order`.
+    ablations: `results.Ablation`s of it, likewise.
   """
   drawn = theme.figure(13.2, 4.4)
   left, middle, right = drawn.subplots(1, 3, width_ratios=(1, 1.25, 1.6))
@@ -20,11 +26,14 @@ def draw(members, found, ablations):
     middle.set_xlabel('accuracy per network, 95 % interval')
   else:
     _leave(middle, 'python -m nws_jax.meta\n--target=optimizer')
-  maps = [a for a in ablations if set(a.axes) == {'layer', 'epoch'}]
+  maps, _ = results.keep_first(
+      [a for a in ablations if set(a.axes) == {'layer', 'epoch'}],
+      lambda a: a.target)
   if maps:
-    heatmap.draw(maps[0].cells, right, maps[0].axes)
-    unit = 'accuracy in %' if maps[0].cells.chance.max() > 0 else 'R²'
-    right.set_title(f'Where and when: {theme.words(maps[0].target)}, {unit}')
+    best = max(maps, key=lambda a: (a.cells.value - a.cells.chance).max())
+    heatmap.draw(best.cells, right, best.axes)
+    unit = 'accuracy in %' if best.cells.chance.max() > 0 else 'R²'
+    right.set_title(f'Where and when: {theme.words(best.target)}, {unit}')
   else:
     right.set_title('Where and when')
     _leave(right, 'python -m nws_jax.meta\n--target=optimizer '

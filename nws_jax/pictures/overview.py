@@ -16,14 +16,15 @@ _SAID = (
     '95 % interval beside chance; the same before any training, without batch '
     'norm\'s running statistics, at equal accuracy, at equal numbers of '
     'updates, and from the weights\' norm or number alone; and the p-value '
-    'among shuffled labels.')
+    'among shuffled labels. Read with the default settings, or else with those '
+    'nearest to them: settings says what differs.')
 _WHERE = (
     'Where and when: the layer that alone tells most at the last epoch; the '
     'same where all layers have one window; and the first epoch from which on '
     'some layer is above chance after every epoch, after Holm\'s correction '
     'over the grid.')
-_WORDS = {'property', 'classifier', 'measure', 'layer', 'common_layer',
-          'from_epoch'}  # columns that are not numbers
+_WORDS = {'property', 'classifier', 'measure', 'settings', 'layer',
+          'common_layer', 'from_epoch'}  # columns that are not numbers
 
 
 def describe(found, grids):
@@ -45,15 +46,13 @@ def tabulate(found, grids):
   """One row a property: DataFrame, NaN where nothing was measured.
 
   Args:
-    found: `results.Result`s of one zoo. Of a property's the one with the most
-      controls is taken, of equals the newest.
-    grids: `results.Ablation`s of that zoo. Of a property's the newest over
-      layers and epochs is taken.
+    found: `results.Result`s of one zoo, in `results.order`: of a property's
+      the first is taken.
+    grids: `results.Ablation`s of that zoo, likewise: the first over layers and
+      epochs.
   """
-  best, _ = results.keep_first(
-      sorted(found, key=lambda r: (-len(_controls(r)), -r.written)),
-      lambda r: r.target)
-  where = {a.target: a for a in sorted(grids, key=lambda a: a.written)
+  best, _ = results.keep_first(found, lambda r: r.target)
+  where = {a.target: a for a in reversed(grids)
            if set(a.axes) == {'layer', 'epoch'} and 'p_holm' in a.cells}
   rows = []
   for r in results.sort_by_gain(best):
@@ -65,8 +64,9 @@ def tabulate(found, grids):
         'chance': r.main.chance,
         **{name: results.number(controls.get(name)) for name in _CONTROLS},
         'shuffled_p': controls.get('shuffled', {}).get('p_value', math.nan),
+        'settings': results.tell_settings(r),
         **(_locate(where[r.target].cells) if r.target in where else {})})
-  return pd.DataFrame(rows).dropna(axis='columns', how='all')
+  return results.shed(rows)
 
 
 def to_markdown(table):

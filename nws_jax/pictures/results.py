@@ -1,14 +1,13 @@
 """Meta's result files, read: one `Result` a request (docs/contract.md)."""
 
-import json
 import math
 import pathlib
 from typing import NamedTuple
 
 import pandas as pd
 
-from nws_jax import errors
 from nws_jax.pictures import calibration, theme
+from nws_jax.store import sealed
 
 
 class Measure(NamedTuple):
@@ -33,7 +32,7 @@ class Result(NamedTuple):
   classifier: str
   main: Measure
   folder: pathlib.Path
-  written: float  # seconds; the newest of equal (target, classifier) is shown
+  differs: dict  # settings that are not the defaults: {key: value}
   digest: str  # of the zoo that was read
   data: dict  # the whole file
 
@@ -49,37 +48,77 @@ class Ablation(NamedTuple):
   axes: tuple
   cells: pd.DataFrame
   folder: pathlib.Path
-  written: float
+  differs: dict
   digest: str
   data: dict  # the whole ablation.json
 
   @property
   def held_out(self):
     """The property whose levels were held out in turn; '' if none was."""
-    config = self.data.get('config')
-    return str(config.get('hold_out', '') if isinstance(config, dict) else '')
+    return str(self.data.get('config', {}).get('hold_out', ''))
 
 
 _AXES = ('layer', 'tensor', 'part', 'position', 'window', 'pooled', 'epoch',
          'train_epoch', 'hold_out')
 
 
-def read_results(folder):
-  """Every result under `folder`, newest first; none if it does not exist.
+def read_results(folder, usual=None):
+  """Every result under `folder`, by path; none if it does not exist.
+
+  Args:
+    folder: a --workdir of meta.
+    usual: the default settings, a mapping; None where nobody knows them.
 
   Raises:
-    errors.Damaged: a file is no JSON or lacks what the contract names.
+    errors.Damaged: a file is no JSON, lacks what the contract names, or is not
+      what was written.
   """
-  found = [_parse(path) for path in sorted(
-      pathlib.Path(folder).glob('*/*/result.json'))]
-  return sorted(found, key=lambda r: -r.written)
+  return [_parse(path, usual) for path in sealed.find(folder, sealed.RESULT)]
 
 
-def read_ablations(folder):
-  """Every ablation under `folder`, newest first; raises as `read_results`."""
-  found = [_parse_ablation(path) for path in sorted(
-      pathlib.Path(folder).glob('*/*/ablation.csv'))]
-  return sorted(found, key=lambda a: -a.written)
+def read_ablations(folder, usual=None):
+  """Every ablation under `folder`; as `read_results`."""
+  return [_parse_ablation(path, usual)
+          for path in sealed.find(folder, sealed.ABLATION)]
+
+
+# Settings by which no number changes that is read, only what stands beside it.
+_BESIDE = ('classifier', 'controls', 'permutations')
+_AUTO = ('fast', 'cnn')  # what the default classifier stands for
+
+
+def find_differing(data, usual):
+  """{key: value} of the settings of a record that are not the default ones."""
+  config = data.get('config', {}).items()
+  return {} if usual is None else {
+      k: v for k, v in config
+      if k not in _BESIDE and (k not in usual or usual[k] != v)}
+
+
+def order(found, digest):
+  """Readings in the order in which they count: those of this zoo first, then
+  those with the fewest settings that are not the defaults, a classifier that
+  is no default one among them.
+
+  Of equals the one of the newer version, of more networks, with more controls;
+  then by what differs, in words, and by the path. Never by time.
+  """
+  def rank(item):
+    data = item.data
+    return (item.digest != digest,
+            len(item.differs) + (item.classifier not in _AUTO),
+            -data.get('answers', 0), -data.get('networks', {}).get('read', 0),
+            -len(data.get('controls', {})), tell_settings(item),
+            _rung(item.classifier), str(item.folder))
+  return sorted(found, key=rank)
+
+
+DEFAULT = 'default'
+
+
+def tell_settings(item):
+  """What sets a reading apart from the default one, in words."""
+  return ', '.join(f'{k}={v}' for k, v in item.differs.items()) or DEFAULT
 
 
 def keep_own(digest, *some):
@@ -88,12 +127,12 @@ def keep_own(digest, *some):
 
 
 def keep_first(found, key):
-  """(the first of each key, the others): of a list that is newest first."""
-  kept, older, seen = [], [], set()
+  """(the first of each key, the others)."""
+  kept, others, seen = [], [], set()
   for item in found:
-    (older if key(item) in seen else kept).append(item)
+    (others if key(item) in seen else kept).append(item)
     seen.add(key(item))
-  return kept, older
+  return kept, others
 
 
 def read_predictions(result):
@@ -121,8 +160,28 @@ def tabulate(found, regression):
         'r2' if regression else 'accuracy': r.main.value,
         'low': r.main.low, 'high': r.main.high, 'chance': r.main.chance,
         'above_chance': r.main.above, 'networks': _count(r),
-        **{name: number(r.data.get(name)) for name in more}})
-  return pd.DataFrame(rows).dropna(axis='columns', how='all')
+        **{name: number(r.data.get(name)) for name in more},
+        'settings': tell_settings(r)})
+  return shed(rows)
+
+
+def tabulate_others(found, digest):
+  """One row a reading that is not the main one, with what sets it apart."""
+  return pd.DataFrame([{
+      'property': r.target, 'classifier': r.classifier,
+      'settings': tell_settings(r), 'of': 'this zoo' if r.digest == digest
+      else 'another zoo, or this one before it changed',
+      'measure': 'R²' if r.regression else 'accuracy',
+      **r.main._asdict(), 'above_chance': r.main.above, 'networks': _count(r),
+      'folder': r.folder.name} for r in found])
+
+
+def shed(rows):
+  """A table without the columns that tell nothing."""
+  frame = pd.DataFrame(rows).dropna(axis='columns', how='all')
+  if 'settings' in frame and set(frame.settings) == {DEFAULT}:
+    return frame.drop(columns='settings')
+  return frame
 
 
 def tabulate_controls(found, regression):
@@ -153,11 +212,14 @@ def tabulate_ladder(found, regression):
       if r.regression == regression])
   if not len(rows):
     return rows
-  order = rows.classifier.map(
-      lambda c: LADDER.index(c) if c in LADDER else len(LADDER))
-  return rows.iloc[(order * len(rows) + rows.groupby(
+  rungs = rows.classifier.map(_rung)
+  return rows.iloc[(rungs * len(rows) + rows.groupby(
       'property', sort=False).ngroup()).argsort(kind='stable')].reset_index(
           drop=True)
+
+
+def _rung(classifier):
+  return LADDER.index(classifier) if classifier in LADDER else len(LADDER)
 
 
 def tabulate_confusions(found):
@@ -170,9 +232,9 @@ def tabulate_confusions(found):
       for j, predicted in enumerate(r.data['classes'])])
 
 
-def _parse(path):
-  data = read_json(path)
-  try:
+def _parse(path, usual):
+  data = sealed.read(path, ('predictions.csv',))
+  with sealed.naming(path):
     kind = data['kind']
     if kind == 'regression':
       main, chance = data['r2'], 0.0
@@ -185,59 +247,45 @@ def _parse(path):
     result = Result(
         str(data['target']), str(data['classifier']),
         Measure(number(main), float(low), float(high), chance), path.parent,
-        path.stat().st_mtime, str(data['zoo']['digest']), data)
+        find_differing(data, usual), str(data['zoo']['digest']), data)
+    order([result], '')
     tabulate([result], result.regression)  # all that will be shown is there
     tabulate_controls([result], result.regression)
     tabulate_confusions([result])
+    ', '.join(data.get('warnings', ()))
+    ', '.join(data.get('controls_left_out', {}).values())
     if 'calibration' in data:
       calibration.tabulate([result])
+      calibration.tabulate_curves([result])
     return result
-  except KeyError as e:
-    raise damaged(path, f'has no {e.args[0]!r}') from None
-  except (TypeError, ValueError, AttributeError, IndexError) as e:
-    raise damaged(path, str(e)) from None
 
 
-def _parse_ablation(path):
-  about = read_json(path.with_suffix('.json'))
-  cells = read_csv(path, ('value', 'low', 'high', 'chance'))
-  axes = tuple(a for a in about.get('axes', _AXES) if a in cells.columns)
-  if not axes:
-    raise damaged(path, f'has no column of {", ".join(_AXES)}')
-  try:
-    return Ablation(str(about['target']), str(about['classifier']), axes, cells,
-                    path.parent, path.stat().st_mtime,
-                    str(about['zoo']['digest']), about)
-  except (KeyError, TypeError) as e:
-    raise damaged(path.with_suffix('.json'), f'has no {e}') from None
-
-
-def read_json(path):
-  try:
-    data = json.loads(path.read_text(encoding='utf-8'))
-    json.dumps(data, ensure_ascii=False).encode()  # \ud800 is no character
-  except (OSError, ValueError) as e:
-    raise damaged(path, str(e)) from None
-  if not isinstance(data, dict):
-    raise damaged(path, 'is not a JSON object')
-  return data
+def _parse_ablation(path, usual):
+  about = sealed.read(path, ('ablation.csv',))
+  figures = ['value', 'low', 'high', 'chance']
+  cells = read_csv(path.with_suffix('.csv'), figures)
+  with sealed.naming(path):
+    axes = tuple(a for a in about.get('axes', _AXES) if a in cells.columns)
+    if not axes:
+      raise ValueError(f'no axis of it is a column of {path.stem}.csv')
+    cells[figures].astype(float)
+    grid = Ablation(
+        str(about['target']), str(about['classifier']), axes, cells,
+        path.parent, find_differing(about, usual),
+        str(about['zoo']['digest']), about)
+    order([grid], '')
+    return grid
 
 
 def read_csv(path, columns):
   try:
     frame = pd.read_csv(path)
   except (OSError, ValueError) as e:  # pandas' parser errors are ValueErrors
-    raise damaged(path, str(e)) from None
+    raise sealed.damaged(path, str(e)) from None
   missing = [c for c in columns if c not in frame.columns]
   if missing:
-    raise damaged(path, f'has no column {", ".join(missing)}')
+    raise sealed.damaged(path, f'has no column {", ".join(missing)}')
   return frame
-
-
-def damaged(path, reason):
-  return errors.Damaged(
-      f'{path}: {reason.strip()}. Remove its folder and run '
-      f'python -m nws_jax.meta --target={path.parent.parent.name} again.')
 
 
 def _count(result):

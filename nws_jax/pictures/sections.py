@@ -69,22 +69,41 @@ def describe_training(members, metrics):
 
 
 def describe_readings(found, digest, command):
-  """The section on what meta-classifiers read from the weights."""
+  """The section on what meta-classifiers read from the weights.
+
+  Args:
+    found: `results.Result`s, in `results.order`.
+    digest: of the zoo.
+    command: of meta.
+  """
   title = 'What the weights tell'
   if not found:
     return page.Section('readings', title, [page.Missing(
         'No property has been read from these weights yet. Make a result:',
         f'{command} --target=optimizer')])
-  kept, older = results.keep_first(found, lambda r: (r.target, r.classifier))
+  kept, others = results.keep_first(found, lambda r: (r.target, r.classifier))
+  main, _ = results.keep_first(kept, lambda r: r.target)
   kept = results.sort_by_gain(kept)
-  blocks = warn_of_others(kept, digest) + [page.Text(_sum_up(kept))]
+  blocks = warn_of_others(kept, digest) + [page.Text(_sum_up(main))]
   blocks += [page.Picture(
       'readings', 'What can be read: filled above chance, hollow where the '
       '95 % interval holds chance.', 'Forest plot of the values in the next '
       'table.', readings.draw_all(kept))]
   blocks += _climb(kept) + _tabulate(kept, False) + _tabulate(kept, True)
-  return page.Section(
-      'readings', title, blocks + _detail(kept) + list_older(older))
+  return page.Section('readings', title, blocks + _tabulate_others(
+      results.sort_by_gain(others), digest) + _detail(kept))
+
+
+def _tabulate_others(others, digest):
+  """The table of readings that are not the main ones; none if there are none.
+  """
+  formats = {**dict.fromkeys(('value', 'low', 'high', 'chance'),
+                             '{:.3f}'.format), 'above_chance': tell_above}
+  return [page.Table(
+      'readings_others', 'Read otherwise. Above, and in the summary, stands '
+      'of each property and classifier the reading with the default settings, '
+      'else the one with the fewest others.',
+      results.tabulate_others(others, digest), formats)] if others else []
 
 
 def _climb(kept):
@@ -117,6 +136,8 @@ def _tabulate(kept, regression):
   said = ('R² above 0 is better than the mean; the learning rate is read as '
           'its logarithm.' if regression else
           'Chance: always naming the commonest class.')
+  if 'settings' in table:
+    said += ' Settings: those that are not the defaults.'
   return [page.Table(
       f'readings_{kind}', 'Read from networks that the classifier was not '
       'fitted to, with 95 % intervals; above chance: the whole interval is. '
@@ -205,8 +226,8 @@ def _state_chance(members):
   return said
 
 
-def _sum_up(kept):
-  best, _ = results.keep_first(kept, lambda r: r.target)  # is sorted by gain
+def _sum_up(main):
+  best = results.sort_by_gain(main)
   above = [f'{theme.words(r.target)} (R² {r.main.value:.2f})' if r.regression
            else f'{theme.words(r.target)} ({page.percent(r.main.value)}; '
            f'guessing: {page.percent(r.main.chance)})'
@@ -226,9 +247,10 @@ def warn_of_others(found, digest):
                     f'it changed: {names}.')]
 
 
-def list_older(older):
-  if not older:
+def list_others(others):
+  if not others:
     return []
-  return [page.Text('Older requests, not shown: ' + '; '.join(
-      f'{theme.words(o.target)}, {o.classifier} ({o.folder.name})'
-      for o in older) + '.')]
+  return [page.Text('Not shown, for these have other settings, or are of '
+                    'another zoo or version: ' + '; '.join(
+      f'{theme.words(o.target)}, {o.classifier}, '
+      f'{results.tell_settings(o)} ({o.folder.name})' for o in others) + '.')]

@@ -133,15 +133,24 @@ def read_json(path):
     Damaged: it is not there, not one, or not what was written.
   """
   try:
-    value = json.loads(read_text(path))
-    if not isinstance(value, dict):
-      raise ValueError('it holds no JSON object')
-    written = value.pop(_CHECKSUM, None)  # older versions wrote none
-    if written is not None and written != _hash_json(value):
-      raise ValueError('its checksum is wrong')
+    return parse_json(read_text(path))[0]
   except ValueError as e:
     raise damaged(path, e) from e
-  return value
+
+
+def parse_json(text):
+  """(the JSON object that `write_json` wrote, whether it has a checksum).
+
+  Raises:
+    ValueError: it is none, or not what was written.
+  """
+  value = json.loads(text)
+  if not isinstance(value, dict):
+    raise ValueError('it holds no JSON object')
+  written = value.pop(_CHECKSUM, None)  # older versions wrote none
+  if written is not None and written != _hash_json(value):
+    raise ValueError('its checksum is wrong')
+  return value, written is not None
 
 
 def read_text(path, sha256=None):

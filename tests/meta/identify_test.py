@@ -23,7 +23,7 @@ from nws_jax.meta import (
   unlike,
 )
 from nws_jax.meta import request as requests
-from nws_jax.store import vectors
+from nws_jax.store import sealed, vectors
 from tests.meta import real
 
 NAME = real.ARCH.name
@@ -123,12 +123,13 @@ def _hide(path):
   assert rows[4].startswith('3,')
   rows[4] = ','.join([*rows[4].split(',')[:2], '', rows[4].split(',')[3]])
   (path / 'members.csv').write_text('\n'.join(rows) + '\n')
+  sealed.write(path / 'recipe.json', sealed.read(path / 'recipe.json', ()))
 
 
 def _age(path):
   """As older versions wrote it."""
   members = membership.read(path / 'members.csv', {'zoo': {'digest': ''}})
-  record = json.loads((path / 'recipe.json').read_text())
+  record = sealed.read(path / 'recipe.json')
   record |= {'format': 1, 'sides': {
       str(id): list(member) for id, member in members.ids.items()}}
   (path / 'recipe.json').write_text(json.dumps(record))

@@ -9,6 +9,7 @@ import pytest
 
 from nws_jax import api, cli
 from nws_jax.meta import __main__ as command
+from nws_jax.store import sealed
 
 # How ml_collections loads a config file is its own business.
 pytestmark = pytest.mark.filterwarnings('ignore:.*load_module')
@@ -36,17 +37,17 @@ def test_a_result_is_written_and_found_again(call, tmp_path):
   folder, = (tmp_path / 'optimizer').iterdir()
   assert {p.name for p in folder.iterdir()} == {
       'result.json', 'predictions.csv', 'model'}
-  record = json.loads((folder / 'result.json').read_text())
+  record = sealed.read(folder / 'result.json')
   assert {'target', 'kind', 'classifier', 'classes', 'chance', 'per_network',
           'per_window', 'balanced_accuracy', 'confusion', 'controls',
           'networks', 'windows', 'zoo', 'config', 'seconds', 'versions',
           'epochs', 'vote_accuracy', 'controls_left_out', 'warnings',
-          'calibration'} == set(record)
+          'calibration', 'answers'} == set(record)
   code, again, _ = call('--target=optimizer')
   assert code == 0 and 'is there already' in again
   assert again.split('\n', 2)[2] == out
   code, forced, _ = call('--target=optimizer', '--force')
-  after = json.loads((folder / 'result.json').read_text())
+  after = sealed.read(folder / 'result.json')
   record.pop('seconds'), after.pop('seconds')
   assert code == 0 and after == record  # the same seed, the same result
 

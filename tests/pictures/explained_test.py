@@ -150,7 +150,7 @@ def test_damaged_explanations_are_named(made, name, text, said):
 
 def _result(**changed):
   return results.Result(
-      'optimizer', 'fast', results.Measure(0.7, 0.6, 0.8, 0.5), None, 0, 'd', {
+      'optimizer', 'fast', results.Measure(0.7, 0.6, 0.8, 0.5), None, {}, 'd', {
           'kind': 'classification', 'classes': ['a', 'b'], 'chance': 0.5,
           'warnings': [_EVIL], 'controls_left_out': {'shuffled': _EVIL},
           'controls': {
@@ -197,8 +197,8 @@ def test_held_out_levels_stand_beside_seen_ones():
 
 
 def test_a_ladder_has_its_rungs_in_order():
-  found = [results.Result(t, c, results.Measure(v, v - .1, v + .1, .3), None, 0,
-                          'd', {'kind': 'classification'})
+  found = [results.Result(t, c, results.Measure(v, v - .1, v + .1, .3), None,
+                          {}, 'd', {'kind': 'classification'})
            for t, v in (('optimizer', .5), ('dataset', .9))
            for c in ('fast', 'majority', 'other', 'svm')]
   table = results.tabulate_ladder(found, False)

@@ -7,16 +7,16 @@ import pytest
 from nws_jax.pictures import overview, results
 
 
-def _result(target, value, written=0.0, controls=None, **data):
+def _result(target, value, controls=None, **differs):
   return results.Result(
       target, 'fast', results.Measure(value, value - 0.1, value + 0.1, 0.25),
-      pathlib.Path('x'), written, 'd', {
-          'kind': 'classification', 'controls': controls or {}, **data})
+      pathlib.Path('x'), differs, 'd', {
+          'kind': 'classification', 'controls': controls or {}})
 
 
-def _grid(target, cells, written=0.0):
+def _grid(target, cells, **differs):
   return results.Ablation(target, 'fast', ('layer', 'epoch'), cells,
-                          pathlib.Path('x'), written, 'd', {})
+                          pathlib.Path('x'), differs, 'd', {})
 
 
 def _cells(p, value):
@@ -29,13 +29,14 @@ def _cells(p, value):
       for layer in ('conv1_1', 'fc1') for e in range(4)])
 
 
-def test_the_one_with_controls_counts_and_then_the_newest():
+def test_the_reading_with_the_default_settings_counts():
   controls = {'epoch_0': {'accuracy': 0.26}, 'weight_norm': {'value': 0.4},
               'shuffled': {'accuracy': 0.2, 'p_value': 0.05}}
-  table = overview.tabulate([
-      _result('optimizer', 0.9, written=3), _result('dataset', 0.5),
-      _result('optimizer', 0.7, controls=controls),
-      _result('optimizer', 0.8, written=1, controls=controls)], [])
+  table = overview.tabulate(results.order([
+      _result('optimizer', 0.9, epochs='0', controls=controls),
+      _result('dataset', 0.5), _result('optimizer', 0.7),
+      _result('optimizer', 0.8, controls=controls)], 'd'), [])
+  assert 'settings' not in table
   assert table.property.tolist() == ['optimizer', 'dataset']  # by gain
   row = table.iloc[0]
   assert (row['read'], row.low, row.chance, row.epoch_0, row.weight_norm,
@@ -43,6 +44,10 @@ def test_the_one_with_controls_counts_and_then_the_newest():
   assert math.isnan(table.iloc[1].epoch_0)
   assert 'no_statistics' not in table  # nobody measured it
   assert not len(overview.tabulate([], []))
+  table = overview.tabulate([_result('optimizer', 0.9, epochs='0'),
+                             _result('dataset', 0.5)], [])
+  assert table.settings.tolist() == ['epochs=0', 'default']
+  assert '| epochs=0 |' in overview.to_markdown(table)
 
 
 @pytest.mark.parametrize('p, first', [
@@ -51,8 +56,8 @@ def test_the_one_with_controls_counts_and_then_the_newest():
 def test_where_is_told_twice_and_when_lasts(p, first):
   table = overview.tabulate(
       [_result('optimizer', 0.9)], [
-          _grid('optimizer', _cells((1,) * 4, 0.1), written=0),
-          _grid('optimizer', _cells(p, 0.6), written=1)])
+          _grid('optimizer', _cells(p, 0.6)),
+          _grid('optimizer', _cells((1,) * 4, 0.1), seed=1)])
   row, = table.to_dict('records')
   assert (row['layer'], row['tells'], row['from_epoch']) == ('fc1', 0.6, first)
   assert (row['common_layer'], row['common_tells']) == ('conv1_1', 0.5)

@@ -12,7 +12,7 @@ def _result(target, value, low, high, chance, confusion=(), regression=False):
           'classes': ['False', 'True'], 'confusion': confusion}
   return results.Result(
       target, 'cnn', results.Measure(value, low, high, chance),
-      pathlib.Path('x'), 0, 'd', data)
+      pathlib.Path('x'), {}, 'd', data)
 
 
 def test_the_forest_shows_values_intervals_and_what_is_above_chance():

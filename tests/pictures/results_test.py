@@ -1,3 +1,4 @@
+import copy
 import json
 import os
 
@@ -33,16 +34,61 @@ def test_no_folder_is_no_result(tmp_path):
   assert results.read_ablations(tmp_path / 'none') == []
 
 
-def test_the_newest_of_a_target_and_classifier_comes_first(tmp_path):
-  _write(tmp_path, 'a', _result(chance=0.1), age=5)
-  _write(tmp_path, 'b', _result(chance=0.2), age=1)
-  _write(tmp_path, 'c', _result(classifier='forest'), age=9)
-  found = results.read_results(tmp_path)
-  kept, older = results.keep_first(
-      found, lambda r: (r.target, r.classifier))
-  assert [(r.classifier, r.main.chance) for r in kept] == [
-      ('cnn', 0.2), ('forest', 0.5)]
-  assert [r.folder.name for r in older] == ['a']
+_USUAL = {'epochs': 'last', 'steps': 600, 'controls': 'default'}
+
+
+def _first(folder, readings):
+  """The folder of what counts, of {name: (age, changes)}."""
+  for name, (age, changed) in readings.items():
+    digest = changed.pop('digest', 'd')
+    data = {k: changed.pop(k) for k in ('answers', 'classifier', 'networks')
+            if k in changed}
+    config = {**_USUAL, **changed}
+    _write(folder, name, _result(
+        config=config, zoo={'digest': digest}, **data), age)
+  found = results.order(results.read_results(folder, _USUAL), 'd')
+  return found[0].folder.name
+
+
+@pytest.mark.parametrize('others', [
+    [{'epochs': '0'}], [{'steps': 10}], [{'digest': 'other', 'answers': 9}],
+    [{'classifier': 'svm'}], [{'epochs': '0', 'answers': 9}],
+    [{'networks': {'read': 10}}], [{'answers': 1}],
+    [{'epochs': '0', 'steps': 10}, {'steps': 10, 'classifier': 'fast'}]])
+@pytest.mark.parametrize('age', (-100, 100))
+def test_the_default_reading_counts_whatever_was_made_when(
+    tmp_path, others, age):
+  readings = {f'{"az"[age > 0]}{n}': (age, dict(o))
+              for n, o in enumerate(others)}
+  assert _first(tmp_path, {**readings, 'm': (0, {
+      'answers': 2, 'networks': {'read': 40}})}) == 'm'
+
+
+@pytest.mark.parametrize('counts, other', [
+    ({'epochs': '0'}, {'epochs': '0', 'steps': 10}),  # nearer
+    ({'steps': 10}, {'steps': 10, 'classifier': 'svm'}),
+    ({'steps': 10, 'answers': 3}, {'epochs': '0', 'answers': 2}),
+    ({'steps': 10, 'networks': {'read': 30}},
+     {'epochs': '0', 'networks': {'read': 20}}),
+    ({'epochs': '0'}, {'steps': 10}),  # by the words
+    ({'controls': 'none'}, {'steps': 10})])
+@pytest.mark.parametrize('age', (-100, 100))
+def test_without_a_default_reading_the_nearest_counts(
+    tmp_path, counts, other, age):
+  assert _first(tmp_path, {
+      'ba'[age > 0]: (0, dict(counts)), 'm': (age, dict(other))}) != 'm'
+
+
+def test_the_others_are_told_with_what_sets_them_apart(tmp_path):
+  _write(tmp_path, 'a', _result(config={**_USUAL, 'controls': 'all'}))
+  _write(tmp_path, 'b', _result(
+      config={**_USUAL, 'epochs': '0', 'members': 7}, zoo={'digest': 'e'}))
+  first, other = results.order(results.read_results(tmp_path, _USUAL), 'd')
+  assert results.tell_settings(first) == 'default'  # controls change no number
+  row, = results.tabulate_others([other], 'd').to_dict('records')
+  assert row['settings'] == 'epochs=0, members=7' and row['folder'] == 'b'
+  assert (row['value'], row['chance']) == (0.7, 0.5) and 'another' in row['of']
+  assert 'settings' not in results.tabulate([first], False)
 
 
 def test_tables_hold_what_the_files_hold(tmp_path):
@@ -85,6 +131,12 @@ def test_tables_hold_what_the_files_hold(tmp_path):
     (json.dumps(_result(confusion=[[1, 'x'], [2, 3]])), 'int'),
     (json.dumps(_result(chance='many')), 'many'),
     (json.dumps(_result(calibration={'error': 0.1})), 'if_true'),
+    (json.dumps(_result(config=None)), 'items'),
+    (json.dumps(_result(config=[1])), 'items'),
+    (json.dumps(_result(networks=3)), 'get'),
+    (json.dumps(_result(answers='2')), 'str'),
+    (json.dumps(_result(warnings=[1])), 'int'),
+    (json.dumps(_result(controls_left_out=[1])), 'list'),
 ])
 def test_a_damaged_result_is_named(tmp_path, text, said):
   path = _write(tmp_path, 'a', _result())
@@ -111,3 +163,51 @@ def test_ablations_know_their_axes_and_damaged_ones_are_named(tmp_path):
   (folder / 'ablation.csv').write_text('layer,epoch\n')
   with pytest.raises(errors.Damaged, match='ablation.csv.*value'):
     results.read_ablations(tmp_path)
+
+
+def _paths(data, at=()):
+  """Where something stands in a record: tuples of keys and places."""
+  items = data.items() if isinstance(data, dict) else (
+      enumerate(data) if isinstance(data, list) else ())
+  for key, value in items:
+    yield (*at, key)
+    yield from _paths(value, (*at, key))
+
+
+@pytest.mark.parametrize('kind', ('result', 'ablation'))
+@pytest.mark.parametrize('put', (None, 'x', [], {}, 3, 'gone'), ids=str)
+def test_a_record_without_digests_is_read_or_named(tmp_path, kind, put):
+  """Of older versions: whatever of it is missing, or something else."""
+  data = _result(calibration={
+      'error': .04, 'if_true': [.03, .06], 'loss': .5, 'temperatures': [1.5],
+      'curve': [{'networks': 9, 'probability': .8, 'accuracy': .7}],
+      'uncalibrated': {'error': .1, 'curve': []}}, warnings=['w'],
+      controls_left_out={'shuffled': 'why'}, networks={'read': 3})
+  path = _write(tmp_path, 'a', data)
+  read = results.read_results
+  if kind == 'ablation':
+    path, read = path.with_name('ablation.json'), results.read_ablations
+    data = {k: data[k] for k in ('target', 'classifier', 'config', 'zoo',
+                                 'networks')} | {'axes': ['layer']}
+    path.with_suffix('.csv').write_text(
+        'layer,value,low,high,chance\nfc1,1,1,1,0\n')
+  read_well = 0
+  for *parents, last in _paths(data):
+    changed = copy.deepcopy(data)
+    part = changed
+    for key in parents:
+      part = part[key]
+    if put == 'gone':
+      del part[last]
+    else:
+      part[last] = put
+    path.write_text(json.dumps(changed))
+    try:
+      found = results.order(read(tmp_path, _USUAL), 'd')
+      assert len(found) == 1
+      read_well += 1
+      list(map(results.tell_settings, found))
+      list(map(results.name_result, found))
+    except errors.Damaged as e:
+      assert f'{path} is damaged' in str(e) and '--force' in str(e)
+  assert read_well
