@@ -19,7 +19,7 @@ APART = (
 )
 ROOMS = (
     (rf'nws_jax\.{FREE}', BASE),
-    (r'nws_jax\.store\.tables', BASE),
+    (r'nws_jax\.store\.(tables|disks)', rf'{BASE}|nws_jax\.store\.disks'),
     (r'nws_jax\.store\..*', rf'{BASE}|nws_jax\.store(\..*)?'),
     (r'nws_jax\.zoo\..*', rf'{BASE}|nws_jax\.(store|zoo)(\..*)?'),
     (r'nws_jax\.meta\..*', rf'{BASE}|nws_jax\.(store|meta)(\..*)?'),

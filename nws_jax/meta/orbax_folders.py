@@ -6,6 +6,7 @@ import os
 import numpy as np
 
 from nws_jax import errors, say
+from nws_jax.store import disks
 
 
 def write(path, tree):
@@ -13,6 +14,7 @@ def write(path, tree):
   import jax
   ocp = _import_orbax()
   try:
+    disks.adapt(os.path.dirname(os.path.abspath(path)))
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as writer:
       writer.save(os.path.abspath(path), args=ocp.args.PyTreeSave(
           jax.tree.map(np.asarray, tree)), force=True)

@@ -15,9 +15,7 @@ import sys
 import tempfile
 
 from nws_jax import errors, say
-
-_NO_FLOCK = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL,
-             errno.ENOLCK}
+from nws_jax.store import disks
 
 
 @contextlib.contextmanager
@@ -91,7 +89,7 @@ def _has_flock(path):
     try:
       fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as e:
-      if e.errno not in _NO_FLOCK:
+      if e.errno not in disks.NO_LOCKS:
         raise
       return False
     finally:

@@ -16,7 +16,7 @@ import numpy as np
 import tensorstore as ts
 
 from nws_jax import errors, say
-from nws_jax.store import tables, vectors
+from nws_jax.store import disks, tables, vectors
 
 # Weights compress by 8 % at most, and compressing takes a third of the speed.
 _FORMAT = {'use_ocdbt': True, 'use_zarr3': True, 'use_compression': False}
@@ -53,6 +53,7 @@ class Writer:
         tree)
     try:
       os.makedirs(os.path.dirname(path), exist_ok=True)
+      disks.adapt(os.path.dirname(path))
       _check_room(path, sum(x.nbytes for x in jax.tree.leaves(tree)))
       checkpointer = ocp.AsyncCheckpointer(
           ocp.PyTreeCheckpointHandler(**_FORMAT), timeout_secs=24 * 3600)

@@ -1,12 +1,12 @@
 """The tables and records of a zoo: columns, exact reading, atomic writing."""
 
-import errno
 import hashlib
 import json
 import os
 import re
 
 from nws_jax import errors, say, space
+from nws_jax.store import disks
 
 WORD, WHOLE, REAL, FLAG, MAYBE = 'word', 'whole', 'real', 'flag', 'maybe'
 _DTYPES = {WORD: 'str', WHOLE: 'int64', REAL: 'float64', FLAG: 'bool',
@@ -189,9 +189,9 @@ def write_text(path, text):
     with open(aside, 'w', encoding='utf-8', newline='') as f:
       f.write(text)
       f.flush()
-      _sync(f.fileno())
+      disks.sync(f.fileno())
     os.replace(aside, path)
-    _sync_folder(os.path.dirname(path) or '.')
+    disks.sync_folder(os.path.dirname(path) or '.')
   except OSError as e:
     if os.path.exists(aside):
       os.unlink(aside)
@@ -210,24 +210,6 @@ def sweep(path):
 def is_aside(name):
   """Whether a file is one that is written aside: a killed writer's."""
   return bool(re.search(r'\.\d+\.tmp$', name))
-
-
-def _sync_folder(path):
-  """Makes a rename itself durable."""
-  folder = os.open(path, os.O_RDONLY)
-  try:
-    _sync(folder)
-  finally:
-    os.close(folder)
-
-
-def _sync(fd):
-  """Makes an open file or folder durable, where the file system can."""
-  try:
-    os.fsync(fd)
-  except OSError as e:  # some cannot, of folders above all: they write at once
-    if e.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
-      raise
 
 
 def hash_text(text):
