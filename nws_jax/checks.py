@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import hashlib
 import os
+from typing import Any
 
 import numpy as np
 
@@ -97,7 +98,7 @@ def check_population(zoo, recipe):
           'properties, splits and folds are as drawn again')
 
 
-def describe_environment(zoo):
+def describe_environment(zoo: Any) -> str:
   """In which environments the networks were trained, and what is otherwise
   here; whether that matters is for `--replay` to say."""
   from nws_jax.zoo import provenance

@@ -3,12 +3,13 @@
 import os
 import re
 import warnings
+from typing import Any
 
 # What jax says of a cached program that cannot be read; see `forget_programs`.
 _UNREADABLE = 'Error reading persistent compilation cache entry'
 
 
-def start(devices=None):
+def start(devices: int | None = None) -> tuple[str, int]:
   """Sets jax up: (platform, how many devices share the networks).
 
   On CPU every core becomes a device of its own: two devices use two cores
@@ -37,7 +38,7 @@ def start(devices=None):
   return jax.default_backend(), len(jax.devices())
 
 
-def find_memory():
+def find_memory() -> float:
   """Bytes that networks may take: of the accelerators, or half of what the
   system could give without swapping."""
   import jax
@@ -49,18 +50,21 @@ def find_memory():
   return 0.5 * psutil.virtual_memory().available
 
 
-def cache_folder():
+def cache_folder() -> str:
   """Where compiled programs are kept between runs."""
   home = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
   return os.path.join(home, 'nws_jax', 'programs')
 
 
-def compile(lowered, name):
+def compile(lowered: Any, name: str) -> Any:
   """Compiles a lowered function; a damaged entry of the cache is replaced.
 
   Args:
-    lowered: of `jax.jit(...).lower(...)`.
+    lowered: `jax.stages.Lowered`, of `jax.jit(...).lower(...)`.
     name: of the function.
+
+  Returns:
+    `jax.stages.Compiled`.
   """
   try:
     return lowered.compile()
@@ -71,7 +75,7 @@ def compile(lowered, name):
     return lowered.compile()
 
 
-def forget_programs(name):
+def forget_programs(name: str) -> None:
   """Removes the cached programs of a function.
 
   Jax compiles again what it cannot read, but writes no entry that is there.
