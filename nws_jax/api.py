@@ -90,8 +90,7 @@ class Zoo:
         of one length.
 
     Returns:
-      float32 [len(ids), len(epochs), stop - start]. Whole vectors are compared
-      with their digests.
+      float32 [len(ids), len(epochs), stop - start], compared with checksums.
     """
     ids, epochs = _check_all('ids', ids), _check_all('epochs', epochs)
     stop = self._check_window(ids, start, stop)

@@ -202,6 +202,8 @@ def count_right(zoo, member, epoch, images_NxHxWxC, labels_N, batch_statistics):
 
   Between least and most is what rounding may decide. By batch statistics that
   is all of the last batch too, which the trainer fills up with other images.
+  Logits that are not finite, of a network that diverged, are counted as the
+  trainer does; so are they where Flax and `api.Zoo.apply` agree.
   """
   from nws_jax.zoo import train
   batch = train.EVAL_BATCH
@@ -214,13 +216,23 @@ def count_right(zoo, member, epoch, images_NxHxWxC, labels_N, batch_statistics):
     at = np.arange(n, n + batch) % len(labels_N)
     logits_BxK = np.asarray(net(variables, images_NxHxWxC[at]))[:len(labels)]
     own = np.arange(space.NUM_LOGITS) == labels[:, None]
-    gap_B = logits_BxK[own] - np.where(own, -np.inf, logits_BxK).max(-1)
+    with np.errstate(invalid='ignore', over='ignore'):
+      gap_B = logits_BxK[own] - np.where(own, -np.inf, logits_BxK).max(-1)
     slack_B = ROUNDING * np.abs(logits_BxK).max(-1)
     if batch_statistics and len(labels) < batch:
       slack_B[:] = np.inf
-    least += int((gap_B > slack_B).sum())
-    count += int((logits_BxK.argmax(-1) == labels).sum())
-    most += int((gap_B >= -slack_B).sum())
+    right_B = logits_BxK.argmax(-1) == labels  # NaN is the greatest
+    least_B, most_B = gap_B > slack_B, gap_B >= -slack_B
+    lost_B = ~np.isfinite(logits_BxK).all(-1)
+    if lost_B.any():  # what overflows, and to what, depends on the form
+      other_B = ~right_B if batch_statistics else zoo.apply(
+          member['id'], epoch, images_NxHxWxC[at]).argmax(-1)[
+              :len(labels)] == labels
+      least_B = np.where(lost_B, right_B & other_B, least_B)
+      most_B = np.where(lost_B, right_B | other_B, most_B)
+    least += int(least_B.sum())
+    count += int(right_B.sum())
+    most += int(most_B.sum())
   return least, count, most
 
 

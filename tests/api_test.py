@@ -8,7 +8,7 @@ import pytest
 
 import nws_jax
 from nws_jax import errors, space
-from nws_jax.store import folder, snapshots, tables, vectors, whole
+from nws_jax.store import folder, snapshots, stacks, tables, vectors, whole
 
 ARCHS = {'u0': space.Architecture(3, 3, 2, 4, 16),
          'u1': space.Architecture(5, 4, 1, 2, 8)}
@@ -32,8 +32,8 @@ def write_unit(path, unit, done=True, only=None):
   arch, writer = ARCHS[unit], snapshots.Writer()
   last = max(2, *EPOCHS[unit]) if done else max(EPOCHS[unit])
   for epoch in EPOCHS[unit] if only is None else (only,):
-    writer.save(folder.snapshot_path(path, unit, epoch),
-                vectors.to_variables(weights_of(unit, epoch), arch))
+    stacks.save(writer, folder.snapshot_path(path, unit, epoch),
+                weights_of(unit, epoch), [arch] * len(IDS[unit]))
   writer.wait()
   words = {tables.WORD: 'word', tables.WHOLE: 0, tables.FLAG: True,
            tables.MAYBE: None, tables.REAL: 0.5}
@@ -163,16 +163,17 @@ def test_verify_reads_the_units_tables(copy):
 
 
 def test_changed_weights_are_named(copy):
-  """Other weights in a healthy snapshot: only the digest can tell."""
+  """Other weights in a healthy snapshot: only the record can tell."""
   weights_MxP = weights_of('u0', 1)
   weights_MxP.view(np.uint32)[1, 1000] ^= 1
   writer = snapshots.Writer()
-  writer.save(copy / 'snapshots' / 'u0' / '1',
-              vectors.to_variables(weights_MxP, ARCHS['u0']))
+  stacks.save(writer, copy / 'snapshots' / 'u0' / '1', weights_MxP,
+              [ARCHS['u0']] * 3)
   writer.wait()
   zoo = nws_jax.open_zoo(copy)
   for read in (lambda: zoo.vector(3, 1), zoo.verify,
-               lambda: zoo.vectors([0, 3, 7], [0, 1])):
+               lambda: zoo.vectors([0, 3, 7], [0, 1]),
+               lambda: zoo.vectors([3], [1], 5, 9)):
     with pytest.raises(errors.Damaged, match='u0/1 is damaged: the '
                                              'weights of network 3 are not'):
       read()
@@ -190,14 +191,53 @@ def test_no_flipped_byte_gives_other_weights(copy):
       bad = bytearray(good)
       bad[place] ^= 0xff
       file.write_bytes(bad)
-      try:
-        found = nws_jax.open_zoo(copy).vectors([0, 3, 7], [2])[:, 0]
-        np.testing.assert_array_equal(found, weights_of('u0', 2))
-      except errors.Damaged:
-        noticed += 1
+      for stop in (None, 4000):
+        try:
+          found = nws_jax.open_zoo(copy).vectors([0, 3, 7], [2], 0, stop)
+          np.testing.assert_array_equal(
+              found[:, 0], weights_of('u0', 2)[:, :stop])
+        except errors.Damaged:
+          noticed += 1
     file.write_bytes(good)
-  assert noticed > 5
+  assert noticed > 10
   assert nws_jax.open_zoo(copy).verify() == 13
+
+
+def swap(a, b, aside):
+  a.rename(aside)
+  b.rename(a)
+  aside.rename(b)
+
+
+def test_a_window_of_another_network_or_epoch_is_damage(copy):
+  """Folders of two epochs, swapped."""
+  at = copy / 'snapshots' / 'u0'
+  swap(at / '0', at / '2', copy / 'aside')
+  zoo = nws_jax.open_zoo(copy)
+  for id, epoch in ((0, 0), (7, 2)):
+    for window in ((), (0, 1), (93, 94), (4000, 4100)):
+      with pytest.raises(errors.Damaged, match=f'u0/{epoch} is damaged: the '
+                                               f'weights of network {id} are'):
+        zoo.vectors([id], [epoch], *window)
+  assert zoo.vectors([0], [1], 5, 6)[0, 0] == vector_of(0, 1)[5:6]
+
+
+def test_lost_checksums_are_damage_but_of_older_zoos(copy):
+  for file in copy.glob('snapshots/*/*/checksums.u64'):
+    file.unlink()
+  zoo = nws_jax.open_zoo(copy)
+  for read in (zoo.verify, lambda: zoo.vectors([0], [0], 0, 9)):
+    with pytest.raises(errors.Damaged, match='u0/0 is damaged: checksums.u64: .'
+                                             '*No such file'):
+      read()
+  for unit in ARCHS:  # as older versions wrote it
+    path = copy / 'units' / unit / 'progress.json'
+    record = json.loads(path.read_text())
+    del record['checked'], record['checksum']
+    path.write_text(json.dumps(record))
+  zoo = nws_jax.open_zoo(copy)
+  assert zoo.verify() == 13
+  assert zoo.vectors([0], [0], 5, 6)[0, 0] == vector_of(0, 0)[5:6]
 
 
 @pytest.mark.parametrize('damage', ['{}', '{"digests": {}}', None])

@@ -107,6 +107,23 @@ def test_accuracies_by_batch_statistics(tmp_path):
     checks.check_accuracies(zoo, running, sets, [0, 1])
 
 
+def test_networks_that_diverged_are_healthy(tmp_path):
+  """Their logits overflow, to NaN or not, as the form has it."""
+  choices = dict(RECIPE.choices) | {'learning_rate': (1e6, 2e6)}
+  r = dataclasses.replace(RECIPE, choices=tuple(choices.items()))
+  path = str(tmp_path / 'zoo')
+  driver.run(r, path, Silent)
+  zoo = nws_jax.open_zoo(path)
+  assert 'diverged' in set(zoo.members['status'])
+  verify.verify(zoo, networks=100)
+  def change(metrics):  # 0.1: all logits are NaN, and the first class is named
+    metrics.loc[(metrics['id'] == 3) & (metrics['epoch'] == 1),
+                'valid_accuracy'] += 0.05
+  zoo, sets = rewrite(path, change_metrics=change), checks.load_sets(r)
+  with pytest.raises(errors.Damaged, match='network 3, epoch 1'):
+    checks.check_accuracies(zoo, r, sets, [3])
+
+
 def test_a_wrong_accuracy_is_named(copy):
   def change(metrics):
     metrics.loc[(metrics['id'] == 4) & (metrics['epoch'] == 2),

@@ -75,10 +75,10 @@ def write_unit(zoo, unit, runs, sides, advance):
     for m, run in enumerate(mine):
       vectors_MxP[m] = nws_read.read_vector(run, number)
       advance()
-    digests[number] = snapshots.digests(vectors_MxP)
     writer.wait()  # for the one before, which was written meanwhile
-    writer.save(folder.snapshot_path(zoo, unit.name, number),
-                stacks.to_tree(vectors_MxP, [unit.arch] * len(mine)))
+    digests[number] = stacks.save(
+        writer, folder.snapshot_path(zoo, unit.name, number), vectors_MxP,
+        [unit.arch] * len(mine))
   members, metrics = [], []
   for id, run in zip(unit.ids, mine):
     figures = [{'id': id, **f} for f in nws_read.read_figures(run)]

@@ -2,7 +2,8 @@
 
   config.json  plan.json, and the tables of the whole zoo (whole.py)
   units/<unit>/             tables and commit record of one unit of networks
-  snapshots/<unit>/<number>/ variables of its networks (stacks.py)
+  snapshots/<unit>/<number>/ variables of its networks, and their checksums
+                             (stacks.py)
   state/<unit>/<round>/     the trainer's state after that round
 
 A unit is what one program trains, in rounds: an epoch of every network that
@@ -21,6 +22,7 @@ from nws_jax.store import locks, tables
 
 UNIT_TABLES = {
     'members.csv': tables.MEMBERS, 'metrics.csv': tables.METRICS}
+CHECKSUMS = 'checksums.u64'  # in a snapshot's folder
 _NAME = re.compile(r'[A-Za-z0-9_-][A-Za-z0-9._-]*')
 
 
@@ -92,6 +94,8 @@ def commit(zoo, unit, round, done, members, metrics, digests, slots=(),
       'round': int(round), 'done': bool(done),
       'tables': {k: tables.hash_text(t) for k, t in texts.items()},
       'digests': {str(int(n)): list(d) for n, d in digests.items()},
+      'checked': [int(n) for n in digests if os.path.exists(
+          os.path.join(snapshot_path(zoo, unit, n), CHECKSUMS))],
       'slots': [int(id) for id in slots], 'seconds': float(seconds),
       'state': dict(state or {})})
   _settle(zoo, unit)
@@ -156,7 +160,8 @@ def progress(zoo, unit):
 
   Returns:
     {'round': int, 'done': bool, 'tables': {name: sha256},
-    'digests': {snapshot: [digest of each network]}, 'slots': [id],
+    'digests': {snapshot: [digest of each network]}, 'checked': [snapshots
+    with `CHECKSUMS`], of older versions empty, 'slots': [id],
     'seconds': float, 'state': {leaf: digest}, of older versions empty}
 
   Raises:
@@ -171,6 +176,7 @@ def progress(zoo, unit):
             'tables': {k: str(v) for k, v in record['tables'].items()},
             'digests': {int(n): [str(d) for d in ds]
                         for n, ds in record['digests'].items()},
+            'checked': [int(n) for n in record.get('checked', ())],
             'slots': [int(id) for id in record['slots']],
             'seconds': float(record['seconds']),
             'state': {k: str(v) for k, v in record.get('state', {}).items()}}

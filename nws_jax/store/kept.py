@@ -8,7 +8,7 @@ import bisect
 from typing import NamedTuple
 
 from nws_jax import errors
-from nws_jax.store import folder, stacks, vectors
+from nws_jax.store import folder, stacks
 
 
 class Kept(NamedTuple):
@@ -16,6 +16,14 @@ class Kept(NamedTuple):
   places: dict  # {(id, epoch): snapshot}
   stacks: dict  # {snapshot: its networks, ascending}
   digests: dict  # {snapshot: digest of each}
+  checked: frozenset = frozenset()  # snapshots with checksums of tensors
+
+  @classmethod
+  def of(cls, record):
+    """Of a commit record, yet without places; of a damaged one, nothing."""
+    if isinstance(record, errors.Damaged):
+      return cls({}, {}, {})
+    return cls({}, {}, record['digests'], frozenset(record['checked']))
 
   def find(self, pair):
     """(snapshot, row, digest) of a network after an epoch; None: not kept."""
@@ -34,9 +42,7 @@ def list_units(metrics, units, records):
     units: {id: the unit of a network}.
     records: {unit: its commit record, or the error that it is damaged}.
   """
-  result = {unit: Kept({}, {}, {} if isinstance(record, errors.Damaged)
-                       else record['digests'])
-            for unit, record in records.items()}
+  result = {unit: Kept.of(record) for unit, record in records.items()}
   there = metrics[metrics['snapshot'].notna()].sort_values('id', kind='stable')
   for id, epoch, number in zip(
       *(there[c].tolist() for c in ('id', 'epoch', 'snapshot'))):
@@ -111,11 +117,9 @@ def _read(zoo, unit, kept, archs, pairs, start, stop):
     places.setdefault(number, []).append((pair, row))
   for number, some in places.items():
     some, rows = map(list, zip(*some))
-    path = folder.snapshot_path(zoo, unit, number)
-    values = stacks.read(path, [archs[id] for id in kept.stacks[number]], rows,
-                         start, stop)
-    for pair, row, vector in zip(some, rows, values):
-      if len(vector) == vectors.num_weights(archs[pair[0]]):
-        stacks.check(path, pair[0], vector, kept.digests.get(number, []), row)
-    found.update(zip(some, values))
+    ids = kept.stacks[number]
+    found.update(zip(some, stacks.read(stacks.Stack(
+        folder.snapshot_path(zoo, unit, number), ids, [archs[i] for i in ids],
+        kept.digests.get(number, []), number in kept.checked),
+        rows, start, stop)))
   return [found[pair] for pair in pairs]

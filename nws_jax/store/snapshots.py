@@ -8,6 +8,7 @@ rows through TensorStore, which Orbax itself cannot do.
 import contextlib
 import functools
 import hashlib
+import math
 import os
 import shutil
 import sys
@@ -16,7 +17,7 @@ import numpy as np
 import tensorstore as ts
 
 from nws_jax import errors, say
-from nws_jax.store import disks, tables, vectors
+from nws_jax.store import disks, folder, tables, vectors
 
 # Weights compress by 8 % at most, and compressing takes a third of the speed.
 _FORMAT = {'use_ocdbt': True, 'use_zarr3': True, 'use_compression': False}
@@ -34,11 +35,11 @@ class Writer:
   def __init__(self):
     self._pending = []
 
-  def save(self, path, tree):
+  def save(self, path, tree, checksums=None):
     """Starts to save `tree`, leaves [M, ...], in the folder `path`.
 
     The leaves are copied: the caller may change its arrays afterwards. What
-    lies at `path` is replaced.
+    lies at `path` is replaced. An array of checksums is laid beside them.
 
     Raises:
       Damaged: there is no room on the disk, or it cannot be written.
@@ -57,7 +58,7 @@ class Writer:
       _check_room(path, sum(x.nbytes for x in jax.tree.leaves(tree)))
       checkpointer = ocp.AsyncCheckpointer(
           ocp.PyTreeCheckpointHandler(**_FORMAT), timeout_secs=24 * 3600)
-      self._pending.append((path, checkpointer))
+      self._pending.append((path, checkpointer, checksums))
       checkpointer.save(
           path, args=ocp.args.PyTreeSave(tree, save_args=save_args), force=True)
     except (OSError, ValueError) as e:
@@ -71,9 +72,12 @@ class Writer:
       Damaged: something could not be written.
     """
     while self._pending:
-      path, checkpointer = self._pending.pop(0)
+      path, checkpointer, checksums = self._pending.pop(0)
       try:
         checkpointer.wait_until_finished()
+        if checksums is not None:
+          tables.write_bytes(os.path.join(path, folder.CHECKSUMS),
+                             checksums.astype('<u8').tobytes())
       except Exception as e:  # raised in Orbax's thread, of any kind
         self._give_up()
         raise _unsaved(path, e) from e
@@ -109,7 +113,8 @@ def restore(path, like):
   return jax.tree.unflatten(structure, tree)
 
 
-def read_vectors(path, arch, rows, start=0, stop=None, within=''):
+def read_vectors(path, arch, rows, start=0, stop=None, within='',
+                 look=lambda tensor, leaf: None):
   """Reads values start to stop - 1 of some networks' vectors.
 
   Only the leaves that overlap the window are read, and of them only the rows
@@ -122,6 +127,7 @@ def read_vectors(path, arch, rows, start=0, stop=None, within=''):
     start: first value, in the published order.
     stop: one behind the last value; the vector's end if None.
     within: name of the tree in the snapshot, if it holds several.
+    look: called with the number of each tensor that is read, and its leaf.
 
   Returns:
     float32 [len(rows), stop - start].
@@ -131,17 +137,20 @@ def read_vectors(path, arch, rows, start=0, stop=None, within=''):
   """
   stop = vectors.num_weights(arch) if stop is None else stop
   rows = np.asarray(rows, np.int64)
-  spans = [s for s in vectors.spans(arch) if s.start < stop and s.stop > start]
+  spans = {t: s for t, s in enumerate(vectors.spans(arch))
+           if s.start < stop and s.stop > start}
   window_RxL = np.empty((len(rows), stop - start), np.float32)
   try:
     stores = _open(path, ['.'.join((within,) * bool(within)
-                                   + vectors.leaf_name(s)) for s in spans])
+                                   + vectors.leaf_name(s))
+                          for s in spans.values()])
     reads = [store[rows].read() for store in stores]
-    for s, read in zip(spans, reads):
+    for (t, s), read in zip(spans.items(), reads):
       leaf = read.result()
       if leaf.shape[1:] != s.shape or leaf.dtype != np.float32:
         raise ValueError(f'{s.layer} {s.tensor} is {leaf.dtype}'
                          f'{leaf.shape[1:]}, not float32{s.shape}')
+      look(t, leaf)
       a, b = max(s.start, start), min(s.stop, stop)
       window_RxL[:, a - start:b - start] = vectors.flatten(
           leaf, s)[:, a - s.start:b - s.start]
@@ -159,6 +168,28 @@ def digest(vector_P):
 def digests(vectors_MxP):
   """The digest of every network."""
   return [digest(v) for v in vectors_MxP]
+
+
+def checksum(leaf):
+  """A number for each network's tensor: leaf [M, ...] -> uint64 [M].
+
+  The sum of its words (of 64 bits, or of 32 if they are odd in number), each
+  times an odd number of its own, modulo 2**64: changing one word always
+  changes it. It costs a fortieth of `digest`, and holds against accidents, not
+  against intent.
+  """
+  words = np.ascontiguousarray(leaf, '<f4').reshape(
+      len(leaf), math.prod(leaf.shape[1:])).view('<u4')
+  if words.shape[1] % 2 == 0:
+    words = words.view('<u8')
+  return np.einsum('mn,n->m', words, _odd_numbers(words.shape[1]))
+
+
+@functools.lru_cache(maxsize=64)
+def _odd_numbers(count):
+  """Spread over all of uint64, by the golden ratio."""
+  return np.arange(count, dtype=np.uint64) * np.uint64(
+      0x9E3779B97F4A7C15) | np.uint64(1)
 
 
 def digest_leaves(tree):

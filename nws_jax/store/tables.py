@@ -179,6 +179,11 @@ def _hash_json(value):
 
 
 def write_text(path, text):
+  """Writes text as UTF-8; see `write_bytes`."""
+  write_bytes(path, text.encode())
+
+
+def write_bytes(path, data):
   """Writes a file aside and renames it: a reader sees the old or the new one.
 
   Raises:
@@ -186,8 +191,8 @@ def write_text(path, text):
   """
   aside = f'{path}.{os.getpid()}.tmp'
   try:
-    with open(aside, 'w', encoding='utf-8', newline='') as f:
-      f.write(text)
+    with open(aside, 'wb') as f:
+      f.write(data)
       f.flush()
       disks.sync(f.fileno())
     os.replace(aside, path)

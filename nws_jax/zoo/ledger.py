@@ -112,12 +112,11 @@ class Ledger:
     busy = ids_M >= 0
     at = np.flatnonzero(busy)[np.argsort(ids_M[busy])]  # slots, by id
     own = [state.vector_P[m][unit.place(self._archs[ids_M[m]])] for m in at]
-    self._writer.save(
-        folder.snapshot_path(zoo, unit.name, number),
-        stacks.to_tree(own, [self._archs[id] for id in ids_M[at]]))
+    self._digests[number] = stacks.save(
+        self._writer, folder.snapshot_path(zoo, unit.name, number), own,
+        [self._archs[id] for id in ids_M[at]])
     own_state = jax.tree.map(lambda x: x[busy], state)
     self._writer.save(folder.state_path(zoo, unit.name, round), own_state)
-    self._digests[number] = snapshots.digests(own)
     for m in at:
       self._metrics.append({
           'id': int(ids_M[m]), 'epoch': int(state.epoch[m]),
@@ -172,11 +171,11 @@ class Ledger:
         kept.setdefault(number, []).append(series[id][n])
     for number, some in kept.items():
       own = self._read(some, stacked)
-      digests[number] = snapshots.digests(own)
       self._writer.wait()  # for the one before, written meanwhile
-      self._writer.save(
-          folder.snapshot_path(self._workdir, self._unit.name, number),
-          stacks.to_tree(own, [self._archs[m['id']] for m in some]))
+      digests[number] = stacks.save(
+          self._writer,
+          folder.snapshot_path(self._workdir, self._unit.name, number), own,
+          [self._archs[m['id']] for m in some])
     self._writer.wait()
     numbers = {(m['id'], m['epoch']): number
                for number, some in kept.items() for m in some}
@@ -190,11 +189,9 @@ class Ledger:
     for number in {m['snapshot'] for m in some}:
       ids = stacked[number]
       rows = [ids.index(m['id']) for m in some if m['snapshot'] == number]
-      path = folder.snapshot_path(self._workdir, self._unit.name, number)
-      for row, vector_P in zip(rows, stacks.read(
-          path, [self._archs[id] for id in ids], rows)):
-        stacks.check(path, ids[row], vector_P, self._digests[number], row)
-        found[ids[row]] = vector_P
+      found.update(zip((ids[row] for row in rows), stacks.read(stacks.Stack(
+          folder.snapshot_path(self._workdir, self._unit.name, number), ids,
+          [self._archs[id] for id in ids], self._digests[number]), rows)))
     return [found[m['id']] for m in some]
 
   def _number(self, round):

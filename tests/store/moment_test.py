@@ -43,10 +43,11 @@ class Run:
 
   def save(self, unit, number, epoch):
     own = [weights_of(id, epoch, self._mark) for id in self.ids(unit)]
-    self._writer.save(folder.snapshot_path(self._path, f'u{unit}', number),
-                      stacks.to_tree(own, [ARCH] * UNIT))
+    digests = stacks.save(
+        self._writer, folder.snapshot_path(self._path, f'u{unit}', number), own,
+        [ARCH] * UNIT)
     self._writer.wait()
-    return snapshots.digests(own)
+    return digests
 
   def commit(self, unit, epochs, places, digests, done):
     words = {tables.WORD: 'word', tables.WHOLE: 0, tables.FLAG: True,
@@ -158,6 +159,23 @@ def test_damage_is_damage_though_a_run_goes_on(tmp_path):
   run.train(1)
   with pytest.raises(errors.Damaged, match='u0/3 is damaged: it is not there'):
     zoo.vector(0, 0)
+
+
+def test_a_window_of_another_units_networks_is_damage(tmp_path):
+  """Both have the same architecture, epochs and rows."""
+  run = Run(tmp_path)
+  for unit in range(2):
+    run.train(unit)
+    run.thin(unit)
+  whole.rebuild(tmp_path)
+  a, b, aside = (tmp_path / 'snapshots' / n for n in ('u0', 'u1', 'aside'))
+  for old, new in ((a, aside), (b, a), (aside, b)):
+    old.rename(new)
+  zoo = nws_jax.open_zoo(tmp_path)
+  for window in ((5, 50), ()):
+    with pytest.raises(errors.Damaged, match='u1/1 is damaged: the weights of n'
+                                             'etwork 4 are not those'):
+      zoo.vectors([4], [0], *window)
 
 
 @pytest.mark.parametrize('name', tables.COLUMNS)
