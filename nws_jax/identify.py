@@ -12,9 +12,16 @@ A network that a classifier was trained on is known by its weights, in whatever
 file or zoo they lie: then only those models are asked that did not see it;
 where all saw it, the answer says that it is in-sample.
 
-Takes a network of a zoo, an NWS .bin (float64), an .npz or a .safetensors file
-of Flax variables (params/fc1/kernel, batch_stats/fc1_bn/mean ...) or of one
-flat vector, or an Orbax folder of Flax variables. Never a pickle.
+Takes a network of a zoo, and what others save:
+  Orbax    a folder of Flax variables, or a TrainState's or any other tree that
+           has them somewhere; a step's folder, or a manager's (the newest step)
+  Flax     .npz, .safetensors or .msgpack (flax.serialization.to_bytes) of such
+  PyTorch  a .safetensors file of the state_dict, whatever its modules are
+           called: safetensors.torch.save_file(model.state_dict(), FILE)
+  NWS      a run's folder (the last snapshot), or one .bin of float64 or float32
+  vectors  .npy, .npz or .safetensors of one flat vector in the published order
+Half precision is read too. What is no weight of the network (an optimizer's
+state, a step) is passed by and named. Never a pickle.
 """
 
 import os

@@ -50,12 +50,19 @@ def tell(stranger, told):
       'means little' if worst > 1 else
       f'like the networks of the zoo: {worst:.2f} of the distance that {share} '
       'of its own exceed')
+  if stranger.ignored:
+    lines.append(f'passed by, being no weights: {", ".join(stranger.ignored)}')
   lines += ['', *(_tell_one(*t) for t in told)]
   for kind, words in _STANDINGS.items():
     some = [t.classifier.record['target'] for t in told
             if t.answer.standing.kind == kind]
     if some:
       lines += ['', f'{", ".join(some)}: {words}']
+  if stranger.rounded and any(
+      t.answer.standing.kind == membership.STRANGER for t in told):
+    lines += ['', 'its weights are rounded to half precision: a network that '
+              'was read is known again\nby such a copy of the snapshot that '
+              'was read, and not of another']
   return '\n'.join(lines)
 
 

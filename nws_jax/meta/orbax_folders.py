@@ -1,5 +1,6 @@
 """Pytrees of arrays as Orbax folders: written whole, and read with care."""
 
+import json
 import logging
 import os
 
@@ -7,6 +8,10 @@ import numpy as np
 
 from nws_jax import errors, say
 from nws_jax.store import disks
+
+_RECORD = '_METADATA'
+_LONGEST = 16 << 20  # bytes of it, at most
+_ARRAYS = ('jax.Array', 'np.ndarray', 'scalar')
 
 
 def write(path, tree):
@@ -23,6 +28,11 @@ def write(path, tree):
                          'and run the same command again.') from e
 
 
+def is_item(path):
+  """Whether a folder is a tree that Orbax saved, and not one of several."""
+  return os.path.isfile(os.path.join(path, _RECORD))
+
+
 def list_shapes(path):
   """{names joined by /: (shape, dtype)} of a folder; reads no array.
 
@@ -30,31 +40,29 @@ def list_shapes(path):
     ValueError: it is no such folder, or an array in it is stored in chunks
       larger than itself, which no writer does.
   """
-  ocp = _import_orbax()
   try:
-    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-      tree = reader.metadata(os.path.abspath(path)).item_metadata.tree
+    record = _read_record(path)
+    stores = _open(path, record, _list_names(record))
   except Exception as e:  # of any kind: what is wrong is not known
     raise ValueError(f'it is no Orbax folder: {say.first(e)}') from e
-  found = {}
-  for name, leaf in _flatten(tree):
-    shape, dtype = getattr(leaf, 'shape', None), getattr(leaf, 'dtype', None)
-    if shape is None or dtype is None:
-      raise ValueError(f'{name} is no array')
-    storage = getattr(leaf, 'storage', None)
-    chunk = getattr(storage, 'chunk_shape', None) or shape
-    if any(c > max(n, 1) for c, n in zip(chunk, shape)):
-      raise ValueError(f'{name} has chunks of {chunk} for a shape of {shape}')
-    found[name] = tuple(shape), np.dtype(dtype)
-  return found
+  for name, store in stores.items():
+    chunk = store.chunk_layout.read_chunk.shape or store.shape
+    if any(c > max(n, 1) for c, n in zip(chunk, store.shape)):
+      raise ValueError(
+          f'{name} has chunks of {chunk} for a shape of {store.shape}')
+  return {name: (store.shape, store.dtype.numpy_dtype)
+          for name, store in stores.items()}
 
 
 def read(path, shapes):
   """Reads arrays whose shapes were looked at before.
 
+  TensorStore reads them, as Orbax would, but for the devices that they were
+  saved from: no accelerator is asked for.
+
   Args:
     path: of the folder.
-    shapes: {names joined by /: (shape, dtype)} of all its arrays.
+    shapes: {names joined by /: (shape, dtype)} of the arrays wanted.
 
   Returns:
     a nested dict of NumPy arrays.
@@ -62,21 +70,52 @@ def read(path, shapes):
   Raises:
     ValueError: it cannot be read, or has other shapes.
   """
-  import jax
-  ocp = _import_orbax()
-  like = nest({name: np.zeros((), dtype) for name, (_, dtype)
-               in shapes.items()})
   try:
-    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-      tree = reader.restore(os.path.abspath(path), args=ocp.args.PyTreeRestore(
-          item=like, restore_args=jax.tree.map(
-              lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)))
+    record = _read_record(path)
+    names = _list_names(record)
+    stores = _open(path, record, {name: names[name] for name in shapes})
+    reads = {name: store.read() for name, store in stores.items()
+             if store.shape == tuple(shapes[name][0])}
+    tree = nest({name: found.result() for name, found in reads.items()})
   except Exception as e:  # of any kind: what is wrong is not known
     raise ValueError(f'it cannot be read: {say.first(e)}') from e
-  for name, leaf in _flatten(tree):
-    if leaf.shape != shapes[name][0]:
-      raise ValueError(f'{name} is {leaf.shape}, not {shapes[name][0]}')
+  for name, store in stores.items():
+    if name not in reads:
+      raise ValueError(f'{name} is {store.shape}, not {shapes[name][0]}')
   return tree
+
+
+def _read_record(path):
+  with open(os.path.join(path, _RECORD), 'rb') as f:
+    return json.loads(f.read(_LONGEST))
+
+
+def _list_names(record):
+  """{names joined by /: how the array is called in the folder}."""
+  found = {}
+  for leaf in record['tree_metadata'].values():
+    if leaf['value_metadata']['value_type'] in _ARRAYS:
+      keys = [str(key['key']) for key in leaf['key_metadata']]
+      if any(key in ('', '.', '..') or '/' in key for key in keys):
+        raise ValueError(f'{keys} is no name of an array')
+      found['/'.join(keys)] = '.'.join(keys)
+  return found
+
+
+def _open(path, record, names):
+  """{name: its `tensorstore.TensorStore`}, of `_list_names`."""
+  import tensorstore as ts
+  base = {'driver': 'file', 'path': os.path.abspath(path) + '/'}
+  packed = os.path.exists(os.path.join(path, 'manifest.ocdbt'))
+  driver = 'zarr3' if record.get('use_zarr3') else 'zarr'
+  context, opened = ts.Context(), {}
+  for name, stored in names.items():
+    place = ({'driver': 'ocdbt', 'base': base} if packed else base)
+    opened[name] = ts.open(
+        {'driver': driver, 'kvstore': {
+            **place, 'path': f'{place.get("path", "")}{stored}/'}},
+        open=True, read=True, context=context)
+  return {name: store.result() for name, store in opened.items()}
 
 
 def flatten(tree):

@@ -1,12 +1,10 @@
-"""Saved classifiers, strangers' files and what is unlike, on a small zoo."""
+"""Saved classifiers, whom they know, and what is unlike, on a small zoo."""
 
 import csv
 import io
 import json
 import os
-import pickle
 import shutil
-import zipfile
 
 import ml_dtypes
 import numpy as np
@@ -23,8 +21,8 @@ from nws_jax.meta import (
   unlike,
 )
 from nws_jax.meta import request as requests
-from nws_jax.store import sealed, vectors
-from tests.meta import real
+from nws_jax.store import sealed
+from tests.meta import foreign, real
 
 NAME = real.ARCH.name
 
@@ -202,112 +200,20 @@ def test_a_reference_is_mahalanobis():
   np.testing.assert_allclose(got, want, rtol=1e-6)
 
 
-def _files(path, vector_P):
-  """The same network in every form that is read."""
-  variables = vectors.to_variables(vector_P, real.ARCH)
-  flat = {f'{c}/{m}/{n}': np.ascontiguousarray(x)
-          for c, modules in variables.items()
-          for m, tensors in modules.items() for n, x in tensors.items()}
-  vector_P.astype('<f8').tofile(path / 'a.bin')
-  np.savez(path / 'vector.npz', weights=vector_P)
-  np.savez_compressed(path / 'named.npz', **flat)
-  data, header = b'', {'__metadata__': {'by': 'test'}}
-  for name, x in flat.items():
-    header[name.replace('/', '.')] = {
-        'dtype': 'F32', 'shape': list(x.shape),
-        'data_offsets': [len(data), len(data) + x.nbytes]}
-    data += x.tobytes()
-  head = json.dumps(header).encode()
-  (path / 'a.safetensors').write_bytes(
-      len(head).to_bytes(8, 'little') + head + data)
-  import orbax.checkpoint as ocp
-  with ocp.StandardCheckpointer() as saver:
-    saver.save(path / 'orbax', variables)
-  return ['a.bin', 'vector.npz', 'named.npz', 'a.safetensors', 'orbax']
-
-
-def _known():
-  from nws_jax.meta import layouts
-  return {NAME: layouts.read(real.RealZoo().layers, [NAME])[0]}
-
-
-def test_every_form_gives_the_same_vector(tmp_path):
-  vector_P = real.RealZoo().vector(7, 0)
-  for name in _files(tmp_path, vector_P):
-    got = strangers.read(str(tmp_path / name), _known())
-    assert got.architecture == NAME, name
-    np.testing.assert_array_equal(got.vector_P, vector_P, name)
-
-
 def test_a_member_is_known_in_every_form(made, tmp_path):
   vector_P = real.RealZoo().vector(7, 0)
   classifier = saved.read(os.path.join(
       made[1]['optimizer', 'fast'][0], 'model'))
   want, = opinions.answer(classifier, vector_P[None], NAME)
-  for name in _files(tmp_path, vector_P):
+  for name in foreign.write_all(tmp_path, vector_P, real.ARCH):
     (_, got), = identify.ask(
-        [classifier], strangers.read(str(tmp_path / name), _known()))
+        [classifier], strangers.read(str(tmp_path / name), classifier.known))
     assert got.standing == want.standing
     np.testing.assert_array_equal(got.shares_K, want.shares_K, name)
   for half in (ml_dtypes.bfloat16, np.float16):  # rounded, and known still
     got, = opinions.answer(
         classifier, vector_P.astype(half).astype(np.float32)[None], NAME)
     assert got.standing == want.standing
-
-
-def _huge(path):
-  """A claim of 8 TB in a file of some bytes."""
-  with zipfile.ZipFile(path, 'w') as f:
-    with f.open('weights.npy', 'w') as member:
-      np.lib.format.write_array_header_1_0(member, {
-          'descr': '<f8', 'fortran_order': False, 'shape': (10**12,)})
-
-
-def _long_header(path):
-  """A small file whose array says to have a header of 4 GB."""
-  with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
-    archive.writestr('a.npy', b'\x93NUMPY\2\0\xff\xff\xff\xff' + bytes(1 << 16))
-
-
-def _write(data):
-  return lambda path: path.write_bytes(data)
-
-
-_HEAD = json.dumps({'a': {'dtype': 'F32', 'shape': [10**12],
-                          'data_offsets': [0, 4 * 10**12]}}).encode()
-
-
-@pytest.mark.parametrize('name, make, words', [
-    ('a.pkl', lambda p: p.write_bytes(pickle.dumps([1.0])), 'is a pickle'),
-    ('a.bin', lambda p: p.write_bytes(pickle.dumps([1.0])), 'is a pickle'),
-    ('a.npz', lambda p: zipfile.ZipFile(p, 'w').writestr('data.pkl', b''),
-     'is a pickle'),
-    ('a.npz', lambda p: np.savez(p, a=np.array([{}], object)), 'pickle'),
-    ('a.npz', _huge, '1,000,000,000,000 weights'),
-    ('a.safetensors', _write(len(_HEAD).to_bytes(8, 'little') + _HEAD),
-     'said to lie'),
-    ('a.safetensors', _write(b'\xff' * 40), 'header'),
-    ('a.safetensors', _write(b'\2\0\0\0\0\0\0\0[]'), 'cannot be read'),
-    ('a.bin', _write(b'\0' * 80), 'it has 10 weights, and so is unlike'),
-    ('a.bin', _write(b'\0' * 81), 'no whole number'),
-    ('a.npz', lambda p: np.savez(p, a=np.zeros((3, 2)), b=np.zeros(2)),
-     'unlike anything'),
-    ('a.npz', lambda p: np.savez(
-        p, w=np.full(vectors.num_weights(real.ARCH), np.nan)), 'NaN'),
-    ('a.npz', lambda p: np.savez(
-        p, w=np.zeros(vectors.num_weights(real.ARCH), int)), 'floating'),
-    ('a.npz', lambda p: np.savez(
-        p, w=np.zeros(vectors.num_weights(real.ARCH), np.uint8)), 'floating'),
-    ('a.npz', _long_header, r'version \(2, 0\)'),
-    ('a.txt', _write(b'hello'), 'none of the kinds'),
-    ('a.npz', _write(b'PK\3\4 broken'), 'cannot be read'),
-    ('folder', lambda p: p.mkdir(), 'no Orbax folder'),
-    ('a.bin', lambda p: None, 'no such file'),
-])
-def test_what_cannot_be_read_costs_one_message(tmp_path, name, make, words):
-  make(tmp_path / name)
-  with pytest.raises(errors.Wrong, match=words):
-    strangers.read(str(tmp_path / name), _known())
 
 
 def test_no_classifier_and_a_damaged_one(made, tmp_path):

@@ -1,0 +1,25 @@
+"""Pickles, PyTorch's own files among them: never loaded."""
+
+import os
+
+from nws_jax import errors
+
+
+def is_pickle(path, head):
+  if head[:1] != b'\x80' or head[1:2] not in (b'\2', b'\3', b'\4', b'\5'):
+    return False
+  with open(path, 'rb') as f:
+    f.seek(max(0, os.path.getsize(path) - 1))
+    return f.read(1) == b'.'
+
+
+def read(path, lengths):
+  raise refuse(path)
+
+
+def refuse(path):
+  return errors.Wrong(
+      f'{path} is a pickle, which can run anything when it is loaded: it is '
+      'not. Save the arrays as .npz or .safetensors; of PyTorch: '
+      'safetensors.torch.save_file(model.state_dict(), '
+      "'model.safetensors').")
