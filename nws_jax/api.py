@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from nws_jax import errors, paths
-from nws_jax.store import kept, moment, tables, vectors
+from nws_jax.store import forks, kept, moment, tables, vectors
 
 
 class Zoo:
@@ -93,7 +93,7 @@ class Zoo:
       float32 [len(ids), len(epochs), stop - start], compared with checksums.
     """
     ids, epochs = _check_all('ids', ids), _check_all('epochs', epochs)
-    stop = self._check_window(ids, start, stop)
+    start, stop = self._check_window(ids, start, stop)
     for id in ids:
       self._check_epochs(id, epochs)
     values_NxExL = np.empty((len(ids), len(epochs), stop - start), np.float32)
@@ -115,8 +115,13 @@ class Zoo:
     """Logits float32 [N, 20] of images uint8 [N, 32, 32, 3].
 
     Batch norm uses the running statistics.
+
+    Raises:
+      errors.Wrong: the images are others (divided by 255, channels first, ...).
     """
-    from nws_jax.zoo import cnn
+    from nws_jax.zoo import cnn, images
+    images_uint8 = images.check_input(images_uint8)
+    forks.use('JAX')
     return np.asarray(cnn.predict(
         self._check_layers(id), self._member(id)['activation'],
         self.vector(id, epoch), images_uint8))
@@ -207,7 +212,8 @@ class Zoo:
                      start, stop)
 
   def _check_window(self, ids, start, stop):
-    """Returns `stop`, which must lie in all of the networks' vectors."""
+    """(start, stop), which must lie in all of the networks' vectors."""
+    start = _check_whole('start', start)
     lengths = {int(self._member(id)['num_weights']) for id in ids} or {0}
     least = min(lengths)
     if stop is None:
@@ -216,10 +222,11 @@ class Zoo:
             f'these networks have vectors of different lengths, {least} to '
             f'{max(lengths)}: give a stop of at most {least}.')
       stop = least
+    stop = _check_whole('stop', stop)
     if not 0 <= start <= stop <= least:
       raise errors.Wrong(f'there are no values {start} to {stop} in all of '
                          f'these networks; 0 <= start <= stop <= {least}.')
-    return stop
+    return start, stop
 
   def _check_epochs(self, id, epochs):
     there = self.epochs(id)

@@ -1,7 +1,10 @@
 import dataclasses
 import json
 import os
+import pickle
+import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -295,6 +298,104 @@ def test_apply_is_the_network_itself(path):
   for other in (zoo.apply(7, 1, images_NxHxWxC),
                 zoo.apply(3, 2, images_NxHxWxC)):
     assert not np.array_equal(logits_3x20, other)
+
+
+def test_images_given_otherwise_are_refused_with_what_makes_them_right(path):
+  zoo = nws_jax.open_zoo(path)
+  right = zoo.images('digits', 'test')[0][:3]
+  one, expected = right[1], zoo.apply(7, 2, right)
+  for images in (right.astype(int), right.astype(np.uint16), right.tolist()):
+    np.testing.assert_array_equal(zoo.apply(7, 2, images), expected)
+  assert zoo.apply(7, 2, right[:0]).shape == (0, 20)
+  for images in (right / 255, (right / 255).astype(np.float32),
+                 right.astype(float), right.transpose(0, 3, 1, 2), one,
+                 one.transpose(2, 0, 1)):
+    with pytest.raises(errors.Wrong, match='uint8 .N, 32, 32, 3.') as e:
+      zoo.apply(7, 2, images)
+    fix = re.search(r'([(]images .*|images[.[].*)[.]$', str(e.value))
+    mended = eval(fix[1], {'images': images})
+    np.testing.assert_array_equal(
+        zoo.apply(7, 2, mended),
+        expected[1:2] if len(mended) == 1 else expected)
+  for images in (right.astype(int) - 1, right.astype(int) * 2,
+                 right / 127.5 - 1, right > 5, right * np.nan):
+    with pytest.raises(errors.Wrong, match='undo what was done'):
+      zoo.apply(7, 2, images)
+  for images in (right[:, :28, :28], right[:2, ..., 0], right[..., :1], None):
+    with pytest.raises(errors.Wrong, match='images.resize'):
+      zoo.apply(7, 2, images)
+  with pytest.raises(errors.Wrong, match='no array'):
+    zoo.apply(7, 2, [[1], [1, 2]])
+
+
+@pytest.mark.parametrize('value', [
+    7.5, '7', True, np.nan, np.inf, None, [7], np.array([7, 2]), 7j])
+def test_ids_and_epochs_that_are_not_whole_are_refused(path, value):
+  zoo = nws_jax.open_zoo(path)
+  for read in (lambda: zoo.vector(value, 2), lambda: zoo.vector(7, value),
+               lambda: zoo.vectors([7, value], [2]), lambda: zoo.epochs(value),
+               lambda: zoo.architecture(value), lambda: zoo.verify([value]),
+               lambda: zoo.vectors([7], [2], value, 9),
+               lambda: zoo.variables(value, 2)):
+    with pytest.raises(errors.Wrong, match='is not possible: it must be a who'):
+      read()
+  with pytest.raises(errors.Wrong, match='ids=7 .* list of whole numbers'):
+    zoo.vectors(7, [2])
+
+
+def test_whole_numbers_of_any_type_are_taken(path):
+  zoo = nws_jax.open_zoo(path)
+  for value in (7, 7.0, np.int32(7), np.uint8(7), np.float32(7), np.array(7),
+                zoo.members['id'].iloc[-1]):
+    np.testing.assert_array_equal(zoo.vector(value, 2), vector_of(7, 2))
+  for ids in ({7}, iter([7]), zoo.members['id'][-1:], np.array([7.0])):
+    np.testing.assert_array_equal(
+        zoo.vectors(ids, range(2, 3))[0, 0], vector_of(7, 2))
+
+
+FORKED = '''
+import multiprocessing, operator, pickle, sys
+import nws_jax
+from nws_jax import errors
+zoo = nws_jax.open_zoo(sys.argv[1])
+def ask(method, images):
+  with multiprocessing.get_context(method).Pool(1) as pool:
+    return pool.apply_async(
+        operator.methodcaller(*images), (zoo,)).get(timeout=60)
+def refused(*what):
+  try:
+    ask('fork', what)
+  except errors.Wrong as e:
+    return str(e)
+before = ask('fork', ('vector', 7, 2))  # nothing was read here yet
+assert (before == zoo.vector(7, 2)).all()
+print(refused('vector', 7, 2))
+print(refused('verify'))
+assert (before == ask('spawn', ('vector', 7, 2))).all()
+assert (before == zoo.vector(7, 2)).all()
+'''
+
+
+def test_a_forked_process_reads_or_says_why_not(path):
+  import subprocess
+  done = subprocess.run([sys.executable, '-c', FORKED, path], timeout=200,
+                        capture_output=True, text=True)
+  assert done.returncode == 0 and not done.stderr, done.stderr
+  said = done.stdout.splitlines()
+  assert len(said) == 2 and said[0] == said[1]
+  assert "used TensorStore" in said[0] and "get_context('spawn')" in said[0]
+
+
+def test_a_pickled_zoo_is_the_same_moment(copy):
+  zoo = nws_jax.open_zoo(copy)
+  data = pickle.dumps(zoo)
+  np.testing.assert_array_equal(
+      pickle.loads(pickle.dumps(zoo)).vector(7, 2), zoo.vector(7, 2))
+  shutil.rmtree(copy / 'units' / 'u1')
+  whole.rebuild(copy)
+  again = pickle.loads(data)
+  assert again.digest == zoo.digest != nws_jax.open_zoo(copy).digest
+  assert again.metrics.equals(zoo.metrics)
 
 
 def test_config_without_its_keys_is_damaged(copy):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nws_jax import errors
 from nws_jax.meta import (
   calibration,
   fitted,
@@ -39,13 +40,33 @@ def answer(classifier, vectors_NxP, architecture, origin=None):
     architecture: one of those that it knows.
     origin: (digest of its zoo, its id) of the only network, if it was named
       so: by that alone older classifiers know those that they were trained on.
+
+  Raises:
+    errors.Wrong: the classifier knows no such architecture, or the vectors are
+      not of it, or not finite.
   """
+  vectors_NxP = _check_vectors(classifier.layers, vectors_NxP, architecture)
   place = _place(classifier, vectors_NxP, architecture)
   rows_NxC, said_FxNxSxO = describe(place), _speak(classifier.models, place)
   return [
       _answer_one(classifier, rows_NxC[n], said_FxNxSxO[:, n].mean(1),
                   classifier.members.place(vector_P, origin))
       for n, vector_P in enumerate(vectors_NxP)]
+
+
+def _check_vectors(layers, vectors, architecture):
+  """`vectors` as float32 [N, P]."""
+  lengths = layers.groupby('architecture')['stop'].max()
+  if architecture not in lengths:
+    raise errors.Wrong(f'architecture={architecture!r} is not possible; this '
+                       f'classifier knows {", ".join(lengths.index)}.')
+  x, length = np.asarray(vectors), int(lengths[architecture])
+  if x.dtype.kind != 'f' or x.ndim != 2 or x.shape[1] != length or (
+      not np.isfinite(x).all()):
+    raise errors.Wrong(
+        f'vectors are {x.dtype} {list(x.shape)}; networks of {architecture} '
+        f'are float32 [N, {length}], all of it finite.')
+  return x.astype(np.float32, copy=False)
 
 
 def _answer_one(classifier, row_C, said_FxO, standing):

@@ -17,7 +17,7 @@ import numpy as np
 import tensorstore as ts
 
 from nws_jax import errors, say
-from nws_jax.store import disks, folder, tables, vectors
+from nws_jax.store import disks, folder, forks, tables, vectors
 
 # Weights compress by 8 % at most, and compressing takes a third of the speed.
 _FORMAT = {'use_ocdbt': True, 'use_zarr3': True, 'use_compression': False}
@@ -45,6 +45,7 @@ class Writer:
       Damaged: there is no room on the disk, or it cannot be written.
     """
     import jax
+    forks.use('TensorStore')
     ocp = _import_orbax()
     path = os.path.abspath(path)
     tree = jax.tree.map(np.asarray, tree)
@@ -204,6 +205,7 @@ def _open(path, names):
   """The stored arrays of a snapshot's leaves."""
   if not os.path.isdir(path):  # TensorStore would take it for an empty one
     raise FileNotFoundError('it is not there')
+  forks.use('TensorStore')
   context = ts.Context(_CACHE)  # shared: the index is read once
   base = {'driver': 'file', 'path': os.path.abspath(path) + '/'}
   return [f.result() for f in [ts.open(

@@ -41,8 +41,8 @@ def load(name, source='embedded', data_dir=None):
       own default folder. The embedded sets need none.
 
   Raises:
-    errors.Wrong: unknown source, a set it does not have, or one that was not
-      prepared in `data_dir`.
+    errors.Wrong: unknown source, a set it does not have, one that was not
+      prepared in `data_dir`, or whose images or classes are not possible.
     errors.Damaged: the set's file is corrupt.
   """
   check(name, source)
@@ -56,6 +56,7 @@ def load(name, source='embedded', data_dir=None):
   if name == 'digits':  # counts of 0 to 16 -> bytes; 127.5 becomes 128
     scale = np.rint(np.arange(17) * 255 / 16).astype(np.uint8)
     arrays = (scale[arrays[0]], arrays[1], scale[arrays[2]], arrays[3])
+  _check_labels(name, arrays[1], arrays[3])
   return ImageSet(
       resize(arrays[0]), arrays[1].astype(np.int32),
       resize(arrays[2]), arrays[3].astype(np.int32))
@@ -74,6 +75,19 @@ def check(name, source):
         + ''.join(f' Use dataset_source={s!r}.' for s in others))
 
 
+def _check_labels(name, train_labels, test_labels):
+  """Raises `errors.Wrong` unless there are as many classes as an epoch is
+  balanced by, and chance is told for."""
+  found = np.unique(np.concatenate([train_labels, test_labels])).tolist()
+  if found != list(range(space.NUM_CLASSES)) or (
+      len(np.unique(train_labels)) < len(found)):
+    raise errors.Wrong(
+        f'{name} has {len(found)} classes, labelled {found[0]} to {found[-1]}; '
+        f'possible are {space.NUM_CLASSES}, labelled 0 to '
+        f'{space.NUM_CLASSES - 1}, each with training images. Leave classes '
+        'out, or join some.')
+
+
 def cut(counts):
   """How many of each class are for training: nine in ten, in whole images."""
   return counts * 9 // 10
@@ -86,11 +100,16 @@ def an_epoch(image_set):
 
 
 def resize(images_NxHxWxC):
-  """uint8 [N, H, W, 1 or 3] of side 8, 28, 32 or 96 -> uint8 [N, 32, 32, 3].
+  """uint8 [N, side, side, 1 or 3] -> uint8 [N, 32, 32, 3].
 
-  Sides below 32 by the legacy grid, 96 by the mean over 3x3 pixels; rounded,
-  halves to even. Grey is copied to three channels.
+  Sides below 32, multiples of 4, by the legacy grid; multiples of 32 by the
+  mean over squares of pixels; rounded, halves to even. Grey is copied to three
+  channels.
+
+  Raises:
+    errors.Wrong: the images are others.
   """
+  _check_size(images_NxHxWxC)
   side = images_NxHxWxC.shape[1]
   if side == SIDE and images_NxHxWxC.shape[-1] == 3:
     return np.ascontiguousarray(images_NxHxWxC)
@@ -99,12 +118,71 @@ def resize(images_NxHxWxC):
     x = images_NxHxWxC[start:start + 1000].astype(np.float32)
     if side < SIDE:
       grid_SxH = legacy_grid(side)
-      x = (grid_SxH @ x[..., 0] @ grid_SxH.T)[..., None]
+      x = np.moveaxis(
+          grid_SxH @ np.moveaxis(x, -1, 1) @ grid_SxH.T, 1, -1)
     elif side > SIDE:
       k = side // SIDE
       x = x.reshape(-1, SIDE, k, SIDE, k, x.shape[-1]).mean((2, 4))
     out[start:start + 1000] = np.rint(x)
   return out
+
+
+def _check_size(images):
+  shape, dtype = np.shape(images), getattr(images, 'dtype', type(images))
+  if (dtype != np.uint8 or len(shape) != 4 or shape[1] != shape[2]
+      or shape[3] not in (1, 3) or not shape[1]
+      or shape[1] % (4 if shape[1] < SIDE else SIDE)):
+    raise errors.Wrong(
+        f'images are {dtype} {list(shape)}; possible are uint8 [N, side, side, '
+        f'1 or 3] with a side of 4, 8, ... 28, or {SIDE}, {2 * SIDE}, ...: '
+        'crop or pad them.')
+
+
+def check_input(images):
+  """Images as networks take them, uint8 [N, 32, 32, 3]; whole numbers from 0 to
+  255 of any type are taken.
+
+  Raises:
+    errors.Wrong: they are others; says how to make them such.
+  """
+  try:
+    x = np.asarray(images)
+  except ValueError as e:
+    raise errors.Wrong(f'images are no array: {e}.') from e
+  if fix := _fix_layout(x.shape) or _fix_values(x):
+    raise errors.Wrong(
+        f'images are {x.dtype} {list(x.shape)}, but networks take uint8 [N, '
+        f'{SIDE}, {SIDE}, 3], 0 to 255: {fix}.')
+  return x.astype(np.uint8, copy=False)
+
+
+def _fix_layout(shape):
+  """What makes an array of images [N, 32, 32, 3]; None if it is so."""
+  if shape[1:] == (SIDE, SIDE, 3):
+    return None
+  if shape == (SIDE, SIDE, 3):
+    return 'give one image as images[None]'
+  if shape[1:] == (3, SIDE, SIDE):
+    return 'give channels last, as images.transpose(0, 2, 3, 1)'
+  if shape == (3, SIDE, SIDE):
+    return ('give one image, channels last, as '
+            'images.transpose(1, 2, 0)[None]')
+  return ('make uint8 [N, side, side, 1 or 3] of another size such by '
+          'nws_jax.zoo.images.resize(images)')
+
+
+def _fix_values(x):
+  """What makes values whole numbers from 0 to 255; None if they are."""
+  low, high = (x.min(), x.max()) if x.size else (0, 0)
+  inside = x.dtype.kind in 'iuf' and 0 <= low and high <= 255
+  if x.dtype.kind != 'f' and inside:
+    return None
+  if inside and high <= 1:
+    return ('they are divided by 255 afterwards, so give '
+            "(images * 255).round().astype('uint8')")
+  if inside:
+    return "give images.round().astype('uint8')"
+  return 'undo what was done to the values since they were bytes'
 
 
 def legacy_grid(side):

@@ -5,9 +5,11 @@ import io
 import json
 import os
 import shutil
+import types
 
 import ml_dtypes
 import numpy as np
+import pandas as pd
 import pytest
 
 from nws_jax import errors
@@ -234,3 +236,17 @@ def test_a_file_cut_off_is_damage(made, tmp_path, name, kept):
   copy.write_bytes(copy.read_bytes()[:kept])
   with pytest.raises(errors.Damaged, match='damaged'):
     saved.read(str(copy.parent))
+
+
+@pytest.mark.parametrize('vectors, architecture, said', [
+    (np.zeros((2, 6), np.float32), 'b', "architecture='b'.*knows a"),
+    (np.zeros(6, np.float32), 'a', r'float32 \[6\]; .*float32 \[N, 6\]'),
+    (np.zeros((2, 5), np.float32), 'a', r'float32 \[2, 5\]'),
+    (np.zeros((2, 6), int), 'a', 'int64'),
+    (np.full((2, 6), np.nan), 'a', 'all of it finite')])
+def test_vectors_that_are_not_of_the_architecture_are_refused(
+    vectors, architecture, said):
+  classifier = types.SimpleNamespace(layers=pd.DataFrame(
+      {'architecture': ['a', 'a'], 'stop': [2, 6]}))
+  with pytest.raises(errors.Wrong, match=said):
+    opinions.answer(classifier, vectors, architecture)

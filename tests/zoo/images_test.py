@@ -138,6 +138,41 @@ def test_colour_images_of_the_right_size_are_untouched():
   np.testing.assert_array_equal(images.resize(x), x)
 
 
+def test_small_colour_images_keep_their_colours():
+  x = np.random.default_rng(0).integers(0, 256, (2, 28, 28, 3), np.uint8)
+  for c in range(3):
+    np.testing.assert_array_equal(images.resize(x)[..., c],
+                                  images.resize(x[..., c:c + 1])[..., c])
+
+
+@given(shape=st.lists(st.integers(0, 100), min_size=1, max_size=5).filter(
+    lambda s: np.prod(s) < 1e5), dtype=st.sampled_from(['u1', 'f4', 'i8']))
+def test_sizes_are_resized_or_refused(shape, dtype):
+  possible = (len(shape) == 4 and dtype == 'u1' and shape[1] == shape[2]
+              and shape[3] in (1, 3) and shape[1] in (
+                  4, 8, 12, 16, 20, 24, 28, 32, 64, 96))
+  try:
+    assert images.resize(np.zeros(shape, dtype)).shape == (shape[0], 32, 32, 3)
+    assert possible
+  except errors.Wrong as e:
+    assert not possible and 'side of 4, 8, ... 28, or 32, 64, ...' in str(e)
+
+
+@pytest.mark.parametrize('labels, said', [
+    (np.arange(1797) % 12, '12 classes, labelled 0 to 11; possible are 10'),
+    (np.arange(1797) % 100, '100 classes, labelled 0 to 99'),
+    (np.arange(1797) % 9, '9 classes, labelled 0 to 8'),
+    (np.arange(1797) % 10 + 1, '10 classes, labelled 1 to 10')])
+def test_other_numbers_of_classes_are_refused(monkeypatch, labels, said):
+  read = images._read_embedded
+  def relabel(name):
+    x, y, test_x, test_y = read(name)
+    return x, labels[:len(y)], test_x, labels[:len(test_y)]
+  monkeypatch.setattr(images, '_read_embedded', relabel)
+  with pytest.raises(errors.Wrong, match=f'digits has {said}'):
+    images.load('digits')
+
+
 def test_digits_counts_become_bytes():
   # 0..16 -> value * 255 / 16, rounded; the grid's rows 4 i read input i.
   from sklearn import datasets
