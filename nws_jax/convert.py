@@ -16,7 +16,7 @@ from absl import flags
 
 from nws_jax import bars, cli, errors, paths, say
 from nws_jax.formats import nws
-from nws_jax.store import folder, tables, whole
+from nws_jax.store import folder, locks, tables, whole
 
 _FLAGS = flags.FlagValues()
 _FROM = flags.DEFINE_string('from', None, 'What to read: FORMAT:FOLDER.',
@@ -72,24 +72,26 @@ def to_nws(place, out, min_accuracy=0.0):
              zoo.metrics.sort_values(['id', 'epoch']).groupby('id')}
   epochs = {m['id']: _pick_epochs(zoo, m['id'], figures[m['id']])
             for m in kept}
-  _claim(out, 'nws.json', {'zoo': zoo.digest, 'min_accuracy': min_accuracy})
-  places = {m['id']: os.path.join(os.path.abspath(out), f'{m["id"]:05d}')
-           for m in kept}
-  left = [m for m in kept if not os.path.exists(places[m['id']])]
-  for m in left:  # of a run that was interrupted: it takes room
-    shutil.rmtree(f'{places[m["id"]]}.part', ignore_errors=True)
-  _check_room(out, sum(
-      8 * m['num_weights'] * len(epochs[m['id']]) for m in left))
-  with bars.make(len(kept), initial=len(kept) - len(left),
-                   desc='convert', unit=' networks') as bar:
-    for m in left:
-      nws.write_run(places[m['id']], m, figures[m['id']],
-                    zoo.vectors([m['id']], epochs[m['id']])[0])
-      bar.update()
-  for side in nws.SIDES:
-    mine = [(m, places[m['id']]) for m in kept if m['split'] == side]
-    tables.write_text(os.path.join(out, f'nws_{side}.csv'), nws.split_csv(mine))
-    print(f'{os.path.join(out, f"nws_{side}.csv")}: {len(mine)} networks')
+  with _hold(out):
+    _claim(out, 'nws.json', {'zoo': zoo.digest, 'min_accuracy': min_accuracy})
+    places = {m['id']: os.path.join(os.path.abspath(out), f'{m["id"]:05d}')
+             for m in kept}
+    left = [m for m in kept if not os.path.exists(places[m['id']])]
+    for m in left:  # of a run that was interrupted: it takes room
+      shutil.rmtree(f'{places[m["id"]]}.part', ignore_errors=True)
+    _check_room(out, sum(
+        8 * m['num_weights'] * len(epochs[m['id']]) for m in left))
+    with bars.make(len(kept), initial=len(kept) - len(left),
+                     desc='convert', unit=' networks') as bar:
+      for m in left:
+        nws.write_run(places[m['id']], m, figures[m['id']],
+                      zoo.vectors([m['id']], epochs[m['id']])[0])
+        bar.update()
+    for side in nws.SIDES:
+      mine = [(m, places[m['id']]) for m in kept if m['split'] == side]
+      path = os.path.join(out, f'nws_{side}.csv')
+      tables.write_text(path, nws.split_csv(mine))
+      print(f'{path}: {len(mine)} networks')
   if min_accuracy:
     print(f'left out {len(members) - len(kept)} of {len(members)} networks, '
           f'whose test accuracy is below {min_accuracy}')
@@ -121,12 +123,12 @@ def from_nws(place, out, stack_bytes=None):
     raise errors.Wrong(f'the tables in {place} name no network.')
   units = nws_zoo.plan(runs, stack_bytes or nws_zoo.STACK_BYTES)
   sides = nws_zoo.list_sides(runs)
-  _claim(out, 'config.json', {'converted_from': {
-      'format': 'nws', 'units': [u.name for u in units],
-      'tables': {name: tables.hash_text(tables.read_text(
-          os.path.join(place, name)))
-                 for name in nws_read.list_tables(place)}}})
-  with folder.lock(out):
+  with _hold(out):
+    _claim(out, 'config.json', {'converted_from': {
+        'format': 'nws', 'units': [u.name for u in units],
+        'tables': {name: tables.hash_text(tables.read_text(
+            os.path.join(place, name)))
+                   for name in nws_read.list_tables(place)}}})
     left = [u for u in units if folder.progress(out, u.name) is None]
     for u in left:  # of a run that was interrupted: it takes room
       shutil.rmtree(os.path.dirname(folder.snapshot_path(out, u.name, 1)),
@@ -173,19 +175,23 @@ def _pick_epochs(zoo, id, figures):
   return epochs
 
 
+def _hold(out):
+  """One process at a time: another waits, and finds what is done."""
+  return locks.hold(os.path.join(out, 'lock'), wait=True)
+
+
 def _claim(out, name, record):
   """Begins a folder by a record, or finds that it was begun by the same.
 
   Raises:
-    errors.Wrong: it cannot be made, or something else is in it.
+    errors.Wrong: it cannot be read, or something else is in it.
   """
   path = os.path.join(out, name)
   try:
-    os.makedirs(out, exist_ok=True)
     others = sorted(set(os.listdir(out)) - {'lock'})
   except OSError as e:
-    raise errors.Wrong(f'{out} cannot be written to: {e.strerror}. Name '
-                       'another folder with --to.') from e
+    raise errors.Wrong(f'{out} cannot be read: {e.strerror}. Name another '
+                       'folder with --to.') from e
   if name in others:
     if tables.read_json(path) != record:
       raise errors.Wrong(f'{out} holds something else, or was converted from '

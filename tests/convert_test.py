@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pandas as pd
@@ -221,6 +222,37 @@ def test_a_killed_opening_goes_on(published, tmp_path, monkeypatch):
           == nws_jax.open_zoo(tmp_path / 'whole').digest)
   with pytest.raises(errors.Wrong, match='holds something else'):
     convert.from_nws(str(published), out, 20_000)
+
+
+@pytest.mark.parametrize('way', ('there', 'back'))
+def test_equal_conversions_at_once_wait_for_each_other(
+    zoo, published, tmp_path, capsys, way):
+  begun, failed = threading.Barrier(3), []
+
+  def run():
+    begun.wait()
+    try:
+      if way == 'there':
+        convert.to_nws(zoo.path, str(tmp_path / 'out'))
+      else:
+        convert.from_nws(str(published), str(tmp_path / 'out'))
+    except errors.Wrong as e:
+      failed.append(str(e))
+  threads = [threading.Thread(target=run) for _ in range(3)]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join()
+  assert not failed
+  assert 'waiting for process' in capsys.readouterr().err
+  if way == 'there':
+    wanted = tree(published)
+    assert tree(tmp_path / 'out') == {
+        k: v.replace(str(published).encode(), str(tmp_path / 'out').encode())
+        for k, v in wanted.items()}
+  else:
+    found = nws_jax.open_zoo(str(tmp_path / 'out'))
+    assert found.verify() and len(found.members) == len(zoo.members)
 
 
 def test_damaged_data_leave_no_zoo(published, tmp_path):
