@@ -26,6 +26,7 @@ class Zoo:
 
   def __init__(self, path):
     self.path = paths.expand(path)
+    paths.check_reading(self.path, 'the path')
     self._moment = moment.read(self.path)
 
   @property

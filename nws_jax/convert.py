@@ -118,6 +118,7 @@ def from_nws(place, out, stack_bytes=None):
   """
   from nws_jax.formats import nws_read, nws_zoo
   from nws_jax.store import vectors
+  paths.check_saving(out, '--to')
   runs = nws_read.list_runs(place)
   if not runs:
     raise errors.Wrong(f'the tables in {place} name no network.')

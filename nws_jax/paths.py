@@ -41,6 +41,29 @@ def expand(path, what='the path'):
   return found.rstrip('/') or '/'
 
 
+def check_saving(path, what):
+  """Raises `Wrong` if weights cannot be saved under a folder for its name.
+
+  Orbax finds again what it wrote by a pattern, in which these characters stand
+  for others, and takes gs: for a remote place.
+  """
+  _refuse(path, what, r'[*?\[\\]|(?<=/)gs:(?=/)')
+
+
+def check_reading(path, what):
+  """Raises `Wrong` if weights cannot be read under a folder for its name:
+  TensorStore takes a backslash for a slash."""
+  _refuse(path, what, r'\\')
+
+
+def _refuse(path, what, pattern):
+  full = os.path.abspath(path)
+  if found := re.search(pattern, full + '/'):
+    raise errors.Wrong(f'{what}={path}: weights cannot be kept in {full}, for '
+                       f'{found[0]} is in its name. Rename the folder, or name '
+                       'another.')
+
+
 def is_text(name):
   """Whether a name from the system can be written, to a file or terminal."""
   try:

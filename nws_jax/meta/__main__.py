@@ -37,7 +37,7 @@ import time
 
 from absl import flags
 
-from nws_jax import cli, errors, options
+from nws_jax import cli, errors, options, paths
 
 _FLAGS = flags.FlagValues()
 _CONFIG = options.define_config('configs/meta.py:published', _FLAGS)
@@ -87,6 +87,7 @@ _FORCE = flags.DEFINE_bool(
 
 def main():
   begin = time.monotonic()
+  paths.check_saving(_WORKDIR.value, '--workdir')
   request = _ask()
   from nws_jax.meta import making, summary
   where = making.Where(_WORKDIR.value, _FORCE.value, _SAVE.value)

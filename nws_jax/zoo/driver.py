@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nws_jax import errors, interrupts, space
+from nws_jax import errors, interrupts, paths, space
 from nws_jax.store import folder, tables, whole
 from nws_jax.zoo import coverage, images, opening, plan, price, provenance
 from nws_jax.zoo import quote as quotes
@@ -79,6 +79,7 @@ def _open(workdir, recipe, hold, measured=False):
     hold: of the folder, the context in which it is looked at.
     measured: whether widths may be chosen by running something.
   """
+  paths.check_saving(workdir, '--workdir')
   choices = dict(recipe.choices)
   sets = {name: images.load(name, recipe.dataset_source,
                             recipe.data_dir or None)
