@@ -4,6 +4,7 @@ import importlib.machinery
 import importlib.util
 import os
 import pathlib
+import re
 import sys
 import traceback
 
@@ -13,7 +14,6 @@ from ml_collections import config_dict, config_flags
 from nws_jax import errors, paths, say
 
 _ROOT = pathlib.Path(__file__).parent
-_NAMES = ('zoo', 'meta')  # of the configs that come with the package
 
 
 def define_path(name, default, help, flag_values):
@@ -71,7 +71,7 @@ def load(argument):
   Raises:
     errors.Wrong: there is no such file or preset, or it makes no config.
   """
-  path, *preset = str(argument).split(':', 1)
+  path, *preset = re.split(r':(?=[^/]*$)', str(argument), maxsplit=1)
   path = _find(paths.expand(path, '--config'))
 
   def refuse(reason):
@@ -100,13 +100,11 @@ def _find(path):
   """The config file at a path, or the package's own of that name."""
   if os.path.exists(path) and not os.path.isdir(path):
     return path
-  for name in _NAMES:
-    own = packaged(name)
-    if os.path.normpath(path) == os.path.join('configs', own.name) and (
-        own.exists()):
-      print(f'{path} is not in this folder: using the one of the package, '
-            f'{own}', file=sys.stderr)
-      return str(own)
+  own = packaged(pathlib.Path(path).stem)
+  if os.path.normpath(path) == f'configs/{own.name}' and own.exists():
+    print(f'{path} is not in this folder: using the one of the package, {own}',
+          file=sys.stderr)
+    return str(own)
   raise errors.Wrong(f'--config={path}: there is no such file.')
 
 

@@ -4,6 +4,13 @@ import errno
 import math
 import re
 
+_ADVICE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), 'Make room on the disk'),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS),
+                    'Check its permissions'),
+    **dict.fromkeys((errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY),
+                    'See whether another process works there'),
+    errno.ENAMETOOLONG: 'Name a shorter path'}
 FULL = re.compile(r'(No space left|Disk quota exceeded)[^][\n]*')
 
 
@@ -34,9 +41,6 @@ def first(error):
 
 def advise(error):
   """What helps against an error in writing, without a full stop."""
-  code = getattr(error, 'errno', None)  # libraries tell it in their text only
-  if code in (errno.ENOSPC, errno.EDQUOT) or FULL.search(str(error)):
-    return 'Make room on the disk'
-  if code in (errno.EACCES, errno.EPERM, errno.EROFS):
-    return 'Check its permissions'
-  return 'Check the disk'
+  if FULL.search(str(error)):  # a library's error has it in its text alone
+    return _ADVICE[errno.ENOSPC]
+  return _ADVICE.get(getattr(error, 'errno', None), 'Check the disk')

@@ -127,6 +127,7 @@ def is_listening(run):
   return int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1
 
 
+@pytest.mark.skipif(sys.platform != 'linux', reason='it looks into /proc')
 @pytest.mark.parametrize('module', ('zoo', 'meta'))
 @pytest.mark.parametrize('number', (signal.SIGINT, signal.SIGTERM))
 def test_a_command_listens_from_its_first_line(tmp_path, module, number):

@@ -77,6 +77,10 @@ def test_a_config_in_the_home_folder(tmp_path, monkeypatch):
     options.load('~/none')
   with pytest.raises(errors.Wrong, match='no such file'):
     options.load(str(tmp_path))
+  (tmp_path / 'a:b').mkdir()
+  (tmp_path / 'mine').rename(tmp_path / 'a:b' / 'mine')
+  assert options.load('~/a:b/mine').key == 'a'
+  assert options.load('~/a:b/mine:c:d').key == 'c:d'
 
 
 def test_the_packages_configs_are_found_anywhere(tmp_path, monkeypatch, capsys):

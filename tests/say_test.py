@@ -1,3 +1,5 @@
+import errno
+
 import pytest
 
 from nws_jax import say
@@ -15,3 +17,17 @@ def test_bytes(count, said):
     (5400, '1.5 h'), (71.96 * 3600, '72.0 h'), (72 * 3600, '3.0 days')])
 def test_seconds(seconds, said):
   assert say.time(seconds) == said
+
+
+@pytest.mark.parametrize('error, said', [
+    (OSError(errno.ENOSPC, 'x'), 'Make room on the disk'),
+    (OSError(errno.EDQUOT, 'x'), 'Make room on the disk'),
+    (ValueError('writing d/1: No space left on device [path=d]'),
+     'Make room on the disk'),
+    (OSError(errno.EROFS, 'x'), 'Check its permissions'),
+    (OSError(errno.ENOSYS, 'x'), 'Check the disk'),
+    (FileExistsError(errno.EEXIST, 'File exists'),
+     'See whether another process works there'),
+    (ValueError('x'), 'Check the disk')])
+def test_only_a_full_disk_asks_for_room(error, said):
+  assert say.advise(error) == said
