@@ -41,6 +41,22 @@ class Outcome(NamedTuple):
   models: Any = None  # `Models`, None unless asked for
 
 
+class Unit(NamedTuple):
+  """What models say a number in; of one fold, or an array of all.
+
+  Nobody was taught what lies beyond the values that were trained on, so nothing
+  beyond them is said. Of classes it changes nothing.
+  """
+  center: Any = 0.0
+  scale: Any = 1.0
+  low: Any = -np.inf  # the least value that was trained on, in this unit
+  high: Any = np.inf
+
+  def read(self, said):
+    """Outputs of models -> values of the target."""
+    return np.clip(said, self.low, self.high) * self.scale + self.center
+
+
 class Models(NamedTuple):
   """What was trained for a trial: in the order (member, fold)."""
   name: str
@@ -49,21 +65,20 @@ class Models(NamedTuple):
   folds: int
   members: int
   trained: Any  # variables [members * folds, ...], or `baselines.Fitted`s
-  centers: np.ndarray  # of a regressed target, one a fold
-  scales: np.ndarray
+  units: Unit  # of arrays, one value a fold
 
 
 def make_tasks(trials, some, offsets, members):
-  """Tasks in the order (trial, member, fold), and each one's target scale."""
-  tasks, scales = [], []
+  """Tasks in the order (trial, member, fold); `Unit`s, (trial, fold)."""
+  tasks, units = [], []
   for trial in (trials[t] for t in some):
     train_FxN, trains_F, valid_FxN, valids_F, test_FxN, _ = sides = trial.sides
     taught_N = np.unique(np.concatenate(_list_taught(sides, slice(None))))
     folds = []
     for f, values_M in enumerate(trial.values_FxM):
-      labels_M, weights_M, scale = _label(
+      labels_M, weights_M, unit = _label(
           values_M, _list_taught(sides, slice(f, f + 1)), taught_N)
-      scales.append(scale)
+      units.append(unit)
       folds.append(fit.Task(
           labels_M, np.int32(offsets[trial.place] + trial.first), train_FxN[f],
           trains_F[f], valid_FxN[f], valids_F[f], test_FxN[f], weights_M))
@@ -72,7 +87,7 @@ def make_tasks(trials, some, offsets, members):
              for n in ('train_N', 'valid_N', 'test_N')}
   tasks = [t._replace(**{n: np.resize(getattr(t, n), size)
                          for n, size in longest.items()}) for t in tasks]
-  return jax.tree.map(lambda *x: np.stack(x), *tasks), np.array(scales)
+  return jax.tree.map(lambda *x: np.stack(x), *tasks), units
 
 
 def _list_taught(sides, folds):
@@ -83,14 +98,15 @@ def _list_taught(sides, folds):
 
 
 def _label(values_M, taught, all_taught_N):
-  """What a fold's models learn: (labels, weights, (center, scale))."""
+  """What a fold's models learn: (labels, weights, `Unit`)."""
   if values_M.dtype.kind != 'f':
     labels_M = values_M.astype(np.int32)
-    return labels_M, fit.weigh(labels_M, taught, all_taught_N), (0.0, 1.0)
+    return labels_M, fit.weigh(labels_M, taught, all_taught_N), Unit()
   train = values_M[taught[0]]
   center, scale = train.mean(), max(train.std(), 1e-12)
+  low, high = (np.array([train.min(), train.max()]) - center) / scale
   return (((values_M - center) / scale).astype(np.float32),
-          np.ones(len(values_M), np.float32), (center, scale))
+          np.ones(len(values_M), np.float32), Unit(center, scale, low, high))
 
 
 def ask(trials, some, offsets, tasks, members, validate):
@@ -104,45 +120,61 @@ def ask(trials, some, offsets, tasks, members, validate):
   return asked + [tasks._replace(test_N=tasks.valid_N)] * validate
 
 
-def collect(outcomes, trials, some, places, said, scales, members, validate):
+def join_units(units):
+  """One `Unit` of arrays."""
+  return Unit(*map(np.array, zip(*units)))
+
+
+def average(said, units, members, outputs):
+  """What the members of each fold say together: [folds, ...].
+
+  Args:
+    said: outputs of models, (member, fold) along the first axis.
+    units: `Unit` of arrays, one value a fold.
+    members: of each fold.
+    outputs: classes, of which log-probabilities are given; 1 is a number.
+  """
+  if outputs > 1:
+    said = np.asarray(jax.nn.log_softmax(said))
+  said = said.reshape((members, -1) + said.shape[1:])
+  if outputs == 1:
+    said = Unit(*(np.reshape(x_F, (-1,) + (1,) * (said.ndim - 2))
+                  for x_F in units)).read(said)
+  return said.mean(0)
+
+
+def collect(outcomes, trials, some, places, said, units, members, validate):
   """Cuts a group's outputs into the outcomes of its trials."""
-  begin = scale = 0
+  begin = unit = 0
   for t in some:
     trial, folds = trials[t], len(trials[t].sides.trains_F)
-    end, scale_end = begin + members * folds, scale + folds
-    center_F, scale_F = scales[scale:scale_end].T.reshape(2, -1, 1, 1, 1, 1)
+    end, unit_end = begin + members * folds, unit + folds
     even = views.count_even(places[trial.place])
-    outputs = []
-    for part in said:
-      part = part[begin:end, ..., :even, :]
-      if trial.values_FxM.dtype.kind == 'i':
-        part = np.asarray(jax.nn.log_softmax(part))
-      mean = part.reshape((members, folds) + part.shape[1:]).mean(0)
-      outputs.append(mean * scale_F + center_F
-                     if trial.values_FxM.dtype.kind == 'f' else mean)
+    outputs = [average(
+        part[begin:end, ..., :even, :], join_units(units[unit:unit_end]),
+        members, part.shape[-1]) for part in said]
     sides = trial.sides
     outcomes[t] = Outcome(
         [_gather(o, trial, sides.test_FxN, sides.tests_F)
          for o in outputs[:len(trial.tests)]],
         _gather(outputs[-1], trial, sides.valid_FxN, sides.valids_F)
         if validate else None)
-    begin, scale = end, scale_end
+    begin, unit = end, unit_end
 
 
 def keep(outcomes, trials, some, places, name, outputs, members, trained,
-         scales):
+         units):
   """Adds their `Models` to the outcomes of `some`, a group's first trials."""
-  begin = scale = 0
+  begin = unit = 0
   for t in some:
     folds = len(trials[t].sides.trains_F)
     end = begin + members * folds
-    center_F, scale_F = scales[scale:scale + folds].T
     outcomes[t] = outcomes[t]._replace(models=Models(
         name, places[trials[t].place].looks, outputs, folds, members,
         trained[begin:end] if name in settings.FITTED
         else jax.tree.map(lambda x, a=begin, b=end: x[a:b], trained),
-        center_F, scale_F))
-    begin, scale = end, scale + folds
+        join_units(units[unit:unit + folds])))
+    begin, unit = end, unit + folds
 
 
 def _gather(said_FxNxExSxO, trial, rows_FxN, counts_F):

@@ -103,7 +103,7 @@ def run(models, place, values_FxM, sides, progress=lambda done, of: None,
   for n, (m, f) in enumerate(zip(rows_N, folds_N)):
     value = values_FxM[f, m]
     if values_FxM.dtype.kind == 'f':
-      value = (value - models.centers[f]) / models.scales[f]
+      value = (value - models.units.center[f]) / models.units.scale[f]
     trained = jax.tree.map(lambda x, f=f: x[f::models.folds], models.trained)
     given, before, after = line.integrate(
         m, f, trained, value if models.outputs == 1 else int(value), steps)

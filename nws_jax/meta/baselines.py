@@ -23,6 +23,8 @@ TRUSTED = (
     'sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor',
 )
 _FLOOR = 1e-6  # least probability that a rung gives a class
+_QUANTILES = 9  # eighths: between two of them distances stay as they are
+_WIDE = 3**0.5  # evenly spread up to here the deviation is 1
 
 
 class Fitted(NamedTuple):
@@ -65,21 +67,26 @@ def fit(name, train, valid, outputs, seed):
   shares_O = (np.log(np.bincount(labels_N, minlength=outputs) / len(labels_N)
                      + _FLOOR)
               if labels_N.dtype.kind == 'i' else np.mean(labels_N, keepdims=1))
-  plain = Fitted(name, outputs, None, shares_O)
-  if name == settings.MAJORITY or len(np.unique(labels_N)) < 2:
+  plain, rows_NxF = Fitted(name, outputs, None, shares_O), _clean(train[0])
+  if (name == settings.MAJORITY or len(np.unique(labels_N)) < 2
+      or not np.any(np.fmin.reduce(rows_NxF) < np.fmax.reduce(rows_NxF))):
     return plain
-  rows_NxF = _clean(train[0])
-  rows_NxF[:, np.isnan(rows_NxF).all(0)] = 0  # some rungs want a value to scale
-  best = None
-  for estimator in _list_estimators(name, labels_N.dtype.kind == 'i', seed):
-    with _quietly():
-      estimator.fit(rows_NxF, labels_N, **{
-          _name_weight(estimator): train[2]})
-      fitted = _set_scale(plain._replace(estimator=estimator), valid)
-    loss = np.mean(valid[2] * fitting.measure_loss(
-        say(fitted, valid[0]), valid[1]))
-    if best is None or loss < best[0]:
-      best = loss, fitted
+  from sklearn import pipeline
+  best, classes = None, labels_N.dtype.kind == 'i'
+  with _quietly():
+    steps = _make_steps(name, seed)
+    for step in steps:
+      rows_NxF = step.fit_transform(rows_NxF)
+    for estimator in _list_estimators(name, classes, seed):
+      estimator.fit(rows_NxF, labels_N, sample_weight=train[2])
+      fitted = _set_scale(plain._replace(
+          estimator=pipeline.make_pipeline(*steps, estimator)), valid)
+      said = say(fitted, valid[0])
+      if not classes:  # as `asking.Unit` holds it
+        said = said.clip(labels_N.min(), labels_N.max())
+      loss = np.mean(valid[2] * fitting.measure_loss(said, valid[1]))
+      if best is None or loss < best[0]:
+        best = loss, fitted
   return best[1]
 
 
@@ -120,24 +127,28 @@ def read(path):
                          f'{first(e)}') from e
 
 
+def _make_steps(name, seed):
+  """What is done to rows before an estimator sees them.
+
+  What does not vary among the training rows is left out. Statistics range over
+  many orders of magnitude, and no single one may lead a sum away: each is
+  placed between the quantiles of the training rows, and goes no further than
+  they do. What a window lacks is put in the middle.
+  """
+  from sklearn import feature_selection, impute, preprocessing
+  varying = feature_selection.VarianceThreshold()
+  if name == settings.BOOSTING:  # a tree splits alike on any scale
+    return [varying]
+  return [
+      varying,
+      preprocessing.QuantileTransformer(n_quantiles=_QUANTILES,
+                                        random_state=seed),
+      preprocessing.MinMaxScaler((-_WIDE, _WIDE)),
+      impute.SimpleImputer(strategy='constant', fill_value=0.0)]
+
+
 def _list_estimators(name, classes, seed):
-  from sklearn import (
-    ensemble,
-    impute,
-    linear_model,
-    pipeline,
-    preprocessing,
-    svm,
-  )
-
-  def standardised(estimator):
-    # What a window lacks is put at the mean, which is 0 after scaling.
-    return pipeline.make_pipeline(
-        preprocessing.StandardScaler(),
-        impute.SimpleImputer(strategy='constant', fill_value=0.0,
-                             keep_empty_features=True),
-        estimator)
-
+  from sklearn import ensemble, linear_model, svm
   if name == settings.BOOSTING:
     kind = (ensemble.HistGradientBoostingClassifier if classes
             else ensemble.HistGradientBoostingRegressor)
@@ -146,20 +157,14 @@ def _list_estimators(name, classes, seed):
                  random_state=seed)]
   if name == settings.SVM:
     kind = svm.SVC if classes else svm.SVR
-    return [standardised(kind(kernel=kernel, C=c)) for kernel, c in
+    return [kind(kernel=kernel, C=c) for kernel, c in
             itertools.chain(zip(itertools.repeat('rbf'), (0.3, 1, 3, 10, 30)),
                             zip(itertools.repeat('linear'), (0.001, 0.01)))]
   if classes:
-    return [standardised(linear_model.LogisticRegression(
-        C=c, max_iter=300, random_state=seed)) for c in (1e-3, 1e-2, 1e-1, 1)]
-  return [standardised(linear_model.Ridge(alpha)) for alpha in (
-      1e1, 1e2, 1e3, 1e4)]
-
-
-def _name_weight(estimator):
-  """The argument of its `fit` that takes the weights of rows."""
-  steps = getattr(estimator, 'steps', None)
-  return f'{steps[-1][0]}__sample_weight' if steps else 'sample_weight'
+    return [linear_model.LogisticRegression(C=c, max_iter=300,
+                                            random_state=seed)
+            for c in (1e-3, 1e-2, 1e-1, 1, 10)]
+  return [linear_model.Ridge(alpha) for alpha in (1e1, 1e2, 1e3, 1e4)]
 
 
 def _score(fitted, rows_NxF):

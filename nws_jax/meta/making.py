@@ -29,7 +29,7 @@ def climb(request, where):
   from nws_jax.meta import request as requests
   from nws_jax.store import tables
   asked, left_out = rungs.list_requests(request)
-  speed, source, rows = _measure_speed(), None, []
+  speed, source, rows, warnings = _measure_speed(), None, [], {}
   todo = [r for r in asked if where.force or not os.path.exists(
       find_record(where.workdir, r))]
   total = sum(price.estimate(r, speed) for r in todo)
@@ -41,10 +41,12 @@ def climb(request, where):
       source = source or requests.load(rung)
       make(rung, where, time.monotonic(), source, speed)
     with sealed.naming(path):
-      rows.append(rungs.make_row(sealed.read(path), rung.digest))
+      record = sealed.read(path)
+      rows.append(rungs.make_row(record, rung.digest))
+      warnings[record['classifier']] = record['warnings']
   folder = os.path.join(where.workdir, request.target.name,
                         rungs.digest(request))
-  record = rungs.describe(request, rows, left_out)
+  record = rungs.describe(request, rows, left_out, warnings)
   with sealed.hold(folder), sealed.replace(folder) as aside:
     tables.write_text(os.path.join(aside, 'ladder.csv'), rungs.write(rows))
     sealed.write(os.path.join(aside, sealed.LADDER), record)

@@ -44,7 +44,7 @@ def decide(places, trials, outputs, *, name, plan, key, progress, members=1,
   done = 0
   for some, kind, span in _group(places, trials, name):
     shared, offsets = _share(places, trials, some, kind, fill_key)
-    tasks, scales = asking.make_tasks(trials, some, offsets, members)
+    tasks, units = asking.make_tasks(trials, some, offsets, members)
     keys = jnp.concatenate([
         jax.vmap(lambda n, t=t: jax.random.fold_in(
             jax.random.fold_in(key, trials[t].seed), n))(
@@ -62,10 +62,10 @@ def decide(places, trials, outputs, *, name, plan, key, progress, members=1,
       said, trained = lanes.run(
           mapped, shared, tasks, asked, keys, now, kind[1], kept, show)
     asking.collect(
-        outcomes, trials, some, places, said, scales, members, validate)
+        outcomes, trials, some, places, said, units, members, validate)
     asking.keep(
         outcomes, trials, [t for t in some if t < keep], places, kind[0],
-        outputs, members, trained, scales)
+        outputs, members, trained, units)
     done += sum(sizes[t] for t in some)
   return outcomes
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from nws_jax import errors
 from nws_jax.meta import (
+  asking,
   calibration,
   fitted,
   measure,
@@ -80,8 +81,7 @@ def _answer_one(classifier, row_C, said_FxO, standing):
         calibration.soften(said_FxO[f][None], record['temperatures'][f])[0]
         for f in folds], 0)
     return Answer(shares_K, np.nan, np.nan, np.nan, float(strange), standing)
-  value = np.mean(said_FxO[folds, 0] * models.scales[folds]
-                  + models.centers[folds])
+  value = np.mean(said_FxO[folds, 0])
   natural = _exp if record['logarithm'] else float
   return Answer(None, *(natural(value + r) for r in (
       0, -record['reach'], record['reach'])), float(strange), standing)
@@ -121,13 +121,11 @@ def _place(classifier, vectors_NxP, architecture):
 
 
 def _speak(models, place):
-  """[folds, N, S, O]: log-probabilities, or standardised values."""
+  """[folds, N, S, O]: log-probabilities, or values of the target."""
   if models.name in settings.FITTED:
     bank = views.fill(place, models.name, jax.random.key(0))
     said = np.stack([fitted.say(f, bank.even_MxExSxF) for f in models.trained])
   else:
     said = measure.predict(models, place)
-  if models.outputs > 1:
-    said = np.asarray(jax.nn.log_softmax(said))
-  said = said.reshape((models.members, models.folds) + said.shape[1:]).mean(0)
+  said = asking.average(said, models.units, models.members, models.outputs)
   return said.reshape(said.shape[:2] + (-1, said.shape[-1]))

@@ -29,7 +29,7 @@ from nws_jax.store import tables
 
 # Raised when the same request is answered otherwise than before, so that an
 # answer of an older version is never taken for that of this one.
-ANSWERS = 2
+ANSWERS = 3
 _RATE = 1e-3  # of Adam, as published
 _RATES = {settings_lib.FAST: 3e-3}
 

@@ -96,14 +96,14 @@ def digest(request):
   return dataclasses.replace(request, settings=settings_).digest
 
 
-def describe(request, rows, left_out):
-  """What ladder.json says."""
+def describe(request, rows, left_out, warnings):
+  """What ladder.json says; `warnings` are those of each classifier."""
   return {
       'target': request.target.name,
       'kind': 'classification' if request.target.classes else 'regression',
       'zoo': {'path': request.zoo.path, 'digest': request.zoo.digest},
       'config': dataclasses.asdict(request.settings),
-      'rungs': rows, 'left_out': left_out}
+      'rungs': rows, 'left_out': left_out, 'warnings': warnings}
 
 
 def make_row(record, digest):

@@ -144,7 +144,7 @@ def read(path):
     models = asking.Models(
         record['classifier'], looks, len(record['classes']) or 1,
         record['folds'], record['members'], trained,
-        np.array(record['centers']), np.array(record['scales']))
+        _read_units(record))
   return Classifier(path, record, models, reference, members, layers)
 
 
@@ -159,6 +159,13 @@ def _check(record):
       raise ValueError('it has not one temperature a fold')
   else:
     float(record['reach']), float(record['r2'])
+
+
+def _read_units(record):
+  """`asking.Unit` of all folds; records of older versions know no ranges."""
+  ranges = record.get('ranges') or [(-np.inf, np.inf)] * record['folds']
+  return asking.Unit(np.array(record['centers']), np.array(record['scales']),
+                     *np.array(ranges).T)
 
 
 def _read_trained(path, record):
@@ -187,7 +194,10 @@ def _describe(request, outcome):
       'classifier': models.name, 'folds': models.folds,
       'members': models.members, 'logarithm': target.name == 'learning_rate',
       'looks': {name: getattr(models.looks, name) for name in _LOOKS},
-      'centers': models.centers.tolist(), 'scales': models.scales.tolist(),
+      'centers': models.units.center.tolist(),
+      'scales': models.units.scale.tolist(),
+      'ranges': [] if target.classes else np.stack(
+          [models.units.low, models.units.high], 1).tolist(),
       'architectures': architectures,
       'layers': layers[['architecture', 'layer', 'tensor', 'start', 'stop',
                         'shape']].to_dict('records'),

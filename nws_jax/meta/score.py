@@ -8,6 +8,9 @@ import numpy as np
 
 from nws_jax.meta import asking, stats
 
+_FAR = -0.5  # R² that is much worse than what the mean of all reaches
+_NAMED = 5  # networks that a warning names
+
 
 def classify(decisions, settings_M, classes, repetitions):
   """Figures of a classification; intervals as docs/contract.md says.
@@ -125,6 +128,32 @@ def main_figure(figures):
   """(value, low, high) of what a result is known by."""
   part = figures.get('r2') or figures['per_network']
   return (part.get('accuracy', part.get('value')), *part['interval'])
+
+
+def warn(record, decisions, ids_M):
+  """Sentences on a number that is read much worse than the mean of all.
+
+  They name the networks without whose errors it would not be worse.
+
+  Args:
+    record: figures of a target.
+    decisions: the `asking.Decisions` that they are of.
+    ids_M: the network of each row.
+  """
+  value = main_figure(record)[0]
+  if 'r2' not in record or not value < _FAR:
+    return []
+  ids, of_T = np.unique(ids_M[decisions.rows_T], return_inverse=True)
+  errors_N = np.bincount(of_T, weights=-judge(decisions))
+  order, total = np.argsort(-errors_N, kind='stable'), errors_N.sum()
+  rest_N = total - np.cumsum(errors_N[order])
+  worst = order[:1 + np.sum(rest_N > total / (1 - value))]
+  named = ', '.join(str(i) for i in ids[worst[:_NAMED]])
+  return [
+      f'R² is {value:,.2f}, far worse than saying the mean of all: '
+      f'{100 * errors_N[worst].sum() / total:.0f} % of the squared error is of '
+      f'{len(worst)} of {len(ids)} networks, the worst are {named}. '
+      'predictions.csv shows them.']
 
 
 def _name(estimate, name='value'):

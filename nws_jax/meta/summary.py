@@ -122,6 +122,8 @@ def tell_ladder(record):
     lines.append(
         f'{row["classifier"]:<14}{row["value"]:9.3f}  [{row["low"]:.3f}, '
         f'{row["high"]:.3f}]{row["seconds"]:11.1f}{steps}')
+  lines += [f'WARNING: {name}: {w}' for name, some in
+            record['warnings'].items() for w in some]
   return '\n'.join(lines + [''] * bool(left_out) + [
       f'without {name}: {why}' for name, why in left_out.items()])
 

@@ -1,4 +1,3 @@
-import importlib
 import json
 import os
 import subprocess
@@ -7,28 +6,10 @@ import sys
 import pandas as pd
 import pytest
 
-from nws_jax import api, cli
-from nws_jax.meta import __main__ as command
 from nws_jax.store import sealed
 
 # How ml_collections loads a config file is its own business.
 pytestmark = pytest.mark.filterwarnings('ignore:.*load_module')
-
-
-@pytest.fixture
-def call(plant, monkeypatch, capsys, tmp_path):
-  """Runs the command on a planted zoo: (exit code, stdout, stderr)."""
-  monkeypatch.setattr(api, 'Zoo', lambda path: plant(effect=2.0))
-
-  def run(*arguments):
-    fresh = importlib.reload(command)  # with flags that nobody has set
-    monkeypatch.setattr(sys, 'argv', [
-        'meta', '--config=configs/meta.py:smoke', f'--workdir={tmp_path}',
-        *arguments])
-    with pytest.raises(SystemExit) as exit:
-      cli.run(fresh.main, fresh._FLAGS)
-    return exit.value.code, *capsys.readouterr()
-  return run
 
 
 def test_a_result_is_written_and_found_again(call, tmp_path):
