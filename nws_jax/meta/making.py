@@ -77,6 +77,8 @@ def make(request, where, begin, source=None, speed=None):
   from nws_jax.meta import price
   from nws_jax.meta import request as requests
   done = find_record(where.workdir, request)
+  if where.force or not os.path.exists(done):
+    price.check_memory(request)
   with sealed.hold(os.path.dirname(done)):
     if os.path.exists(done) and not where.force:
       return False

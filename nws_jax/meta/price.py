@@ -1,14 +1,18 @@
 """What a request costs, told before it starts."""
 
-from nws_jax import say
+import os
+
+from nws_jax import errors, say
 from nws_jax.meta import (
   ablation,
   classifiers,
   controls,
   equivariant,
+  features,
   places,
   rungs,
   settings,
+  statistics,
   transformer,
 )
 from nws_jax.meta import request as requests
@@ -43,6 +47,39 @@ def tell(request, speed):
            else f' of at most {plan.steps} steps')
   return (f'{s.classifier}: {models} models{steps}, {say.size(4 * size)} of '
           f'weights; at most about {say.time(estimate(request, speed))}')
+
+
+def check_memory(request):
+  """Raises `Wrong` for what cannot be held at once, whatever is done."""
+  s, taken = request.settings, count_bytes(request)
+  memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+  if taken > memory:
+    counts = ', '.join(f'{name}={getattr(s, name)}' for name in (
+        'windows_per_network', 'windows_drawn', 'members', 'grid_members',
+        'seeds', 'permutations'))
+    raise errors.Wrong(
+        f'{counts}: with {len(request.rows)} rows that takes at least '
+        f'{say.size(taken)}, but this machine has {say.size(memory)} of '
+        'memory. Give less of the largest, or fewer --config.epochs.')
+
+
+def count_bytes(request):
+  """Of memory that a request takes at least: descriptions, and decisions."""
+  s, name = request.settings, request.settings.classifier
+  found, models, span = _count(request)
+  rows, parts = len(request.rows), max(map(len, requests.read_tensors(request)))
+  most = max(w.longest - w.window + 1 for w in found)
+  even = min(most, max(s.windows_per_network, ablation.POSITIONS
+                       if ablation.POSITION in request.axes else 1))
+  drawn = min(most, s.windows_drawn)
+  width = (statistics.PER_PART if name in settings.STATISTICS
+           else features.PER_PART if name == settings.FAST else 0)
+  folds = len(request.sides.trains_F)
+  each = 4 * rows * span * even * request.target.outputs  # of one member
+  return (4 * rows * request.snapshots * (even + drawn * (most > 1))
+          * parts * width
+          + models // folds * each  # what models say, and the labels
+          + 8 * models * rows)
 
 
 def estimate(request, speed):

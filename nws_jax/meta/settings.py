@@ -44,12 +44,16 @@ class Settings:
   seeds: int
 
 
-_LEAST = {  # of the whole numbers
-    'seed': 0, 'window': 0, 'batch_size': 1, 'steps': 0, 'passes': 0,
-    'cnn_steps': 0,
-    'round_steps': 1, 'patience': 1, 'windows_drawn': 1, 'members': 1,
-    'grid_members': 1, 'windows_per_network': 1, 'bootstrap': 20,
-    'permutations': 0, 'bins': 0, 'seeds': 1,
+# Least and greatest of each whole number. What several of them, and the zoo,
+# take together is checked where it is known: `price.check_memory`.
+BOUNDS = {
+    'seed': (0, 2_000_000_000), 'window': (0, 2**31 - 1),
+    'batch_size': (1, 65_536), 'steps': (0, 100_000_000),
+    'passes': (0, 1_000_000), 'cnn_steps': (0, 100_000_000),
+    'round_steps': (1, 1_000_000), 'patience': (1, 100_000_000),
+    'windows_drawn': (1, 1000), 'windows_per_network': (1, 1000),
+    'members': (1, 1000), 'grid_members': (1, 1000), 'seeds': (1, 1000),
+    'bootstrap': (20, 100_000), 'permutations': (0, 10_000), 'bins': (0, 1000),
 }
 _TYPES = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}
 _WORDS = {int: 'whole numbers', float: 'numbers', str: "text, as 'last'",
@@ -77,9 +81,9 @@ def from_config(config):
   for f in fields:
     if type(values[f.name]) not in _TYPES[f.type]:
       raise _wrong(f.name, values[f.name], _WORDS[f.type])
-  for key, least in _LEAST.items():
-    if not least <= values[key] < 2**31:
-      raise _wrong(key, values[key], f'whole numbers from {least}')
+  for key, (least, most) in BOUNDS.items():
+    if not least <= values[key] <= most:
+      raise _wrong(key, values[key], f'whole numbers from {least} to {most}')
   rate, accuracy = float(config['learning_rate']), float(config['min_accuracy'])
   if not (math.isfinite(rate) and rate >= 0):
     raise _wrong('learning_rate', rate, 'finite numbers from 0')

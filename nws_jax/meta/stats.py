@@ -43,9 +43,11 @@ def bootstrap(statistic, settings_M, *, repetitions, seed):
       NaN where it is undefined, such a resample is left out.
     settings_M: the setting of every network.
   """
-  weights_RxM = resample(settings_M, repetitions, seed)
-  rows = np.arange(weights_RxM.shape[1])
-  return _interval([statistic(np.repeat(rows, w)) for w in weights_RxM])
+  rows = np.arange(len(settings_M))
+  return _interval([
+      statistic(np.repeat(rows, w))
+      for some_RxM in resample(settings_M, repetitions, seed)
+      for w in some_RxM])
 
 
 def bootstrap_columns(statistic, values_MxC, settings_M, *, repetitions,
@@ -58,20 +60,37 @@ def bootstrap_columns(statistic, values_MxC, settings_M, *, repetitions,
     settings_M: the setting of every row; whole settings are resampled.
   """
   rows = np.arange(len(values_MxC))
-  found_RxC = np.stack([statistic(values_MxC[np.repeat(rows, w)], 0)
-                        for w in resample(settings_M, repetitions, seed)])
+  found_RxC = np.stack([
+      statistic(values_MxC[np.repeat(rows, w)], 0)
+      for some_RxM in resample(settings_M, repetitions, seed)
+      for w in some_RxM])
   return np.quantile(found_RxC, (0.025, 0.975), axis=0)
 
 
 def resample(settings_M, repetitions, seed):
-  """How often each network counts where settings are drawn again: int [R, M].
+  """How often each network counts where settings are drawn again.
+
+  Yields int [some of R, M], as many as may be held at once.
   """
   _, setting_M = np.unique(settings_M, return_inverse=True)
   settings, rng = setting_M.max() + 1, np.random.default_rng(seed)
-  drawn = rng.integers(settings, size=(repetitions, settings))
-  at = drawn + settings * np.arange(repetitions)[:, None]
-  return np.bincount(at.ravel(), minlength=repetitions * settings).reshape(
-      repetitions, settings)[:, setting_M]
+  for some in _share(repetitions, len(setting_M)):
+    drawn = rng.integers(settings, size=(some, settings))
+    at = drawn + settings * np.arange(some)[:, None]
+    yield np.bincount(at.ravel(), minlength=some * settings).reshape(
+        some, settings)[:, setting_M]
+
+
+def _share(count, size):
+  """Parts of `count` rows of so many values that may be held at once."""
+  some = max(1, min(1000, _AT_HAND // size))
+  return [min(some, count - begin) for begin in range(0, count, some)]
+
+
+def _resample(function, settings_M, repetitions, seed):
+  """`function` (int [r, M] -> [r]) of all resamples: [R]."""
+  return np.concatenate([function(some_RxM) for some_RxM in resample(
+      settings_M, repetitions, seed)])
 
 
 def _interval(values_R):
@@ -126,7 +145,7 @@ def balanced_accuracy(predicted_M, labels_M, settings_M, *, repetitions=1000,
     return shares_RxK.sum(1) / np.sum(seen_RxK > 0, 1)
 
   value, = recall(np.ones((1, len(labels_M)))).tolist()
-  drawn = _interval(recall(resample(settings_M, repetitions, seed)))
+  drawn = _interval(_resample(recall, settings_M, repetitions, seed))
   settings = len(np.unique(settings_M))
   least = wilson(value, settings, _student(max(settings - 1, 1)))
   return Estimate(value, min(drawn[0], least[0]), max(drawn[1], least[1]))
@@ -168,16 +187,16 @@ def explained(error_M, target_M, *, settings_M, repetitions=1000, seed=0):
     return 1 - weights_RxM @ error_M / total_R
 
   value, = explain(np.ones((1, len(target_M)))).tolist()
-  drawn = explain(resample(settings_M, repetitions, seed))
+  drawn = _resample(explain, settings_M, repetitions, seed)
   return Estimate(value, *(_interval(drawn) if np.isfinite(drawn).any()
                            else (np.nan, np.nan)))
 
 
 def average(values_M, *, settings_M, repetitions=1000, seed=0):
   """`Estimate` of a mean over networks."""
-  weights_RxM = resample(settings_M, repetitions, seed)
-  return Estimate(float(np.mean(values_M)), *_interval(
-      weights_RxM @ values_M / weights_RxM.sum(1)))
+  return Estimate(float(np.mean(values_M)), *_interval(_resample(
+      lambda weights_RxM: weights_RxM @ values_M / weights_RxM.sum(1),
+      settings_M, repetitions, seed)))
 
 
 def regression(statistic, predicted_M, target_M, *, settings_M,
@@ -237,9 +256,8 @@ def exceed_chance(predicted_CxT, labels_T, settings_T, *, repetitions, seed=0):
   rng = np.random.default_rng(seed)
   seen_C, extreme_C = agree(labels_T[None])[0], np.zeros(len(predicted_CxT))
   least_C = seen_C - 1e-9 * np.abs(seen_C)
-  some = max(1, min(1000, _AT_HAND // len(labels_T)))
-  for begin in range(0, repetitions, some):
-    order_RxT = move(settings_T, min(some, repetitions - begin), rng)
+  for some in _share(repetitions, len(labels_T)):
+    order_RxT = move(settings_T, some, rng)
     extreme_C += np.sum(agree(labels_T[order_RxT]) >= least_C, 0)
   return (1 + extreme_C) / (1 + repetitions)
 

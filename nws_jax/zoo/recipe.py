@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 
 from nws_jax import errors, keys, paths, space
 from nws_jax.store import vectors
@@ -12,6 +13,15 @@ EVAL_BN = ('running', 'batch')
 PRECISIONS = ('float32', 'tf32', 'bfloat16')
 CONVOLUTIONS = ('auto', 'banded', 'toom_cook')  # see zoo/tiles.py
 FLAGS = (True, False)
+# Least and greatest of each count: far beyond what anybody trained, and what a
+# machine can still hold a row, or an array, of each of.
+BOUNDS = {
+    'seed': (0, 2**31 - 1), 'networks': (1, 100_000),
+    'replicates': (1, 100_000),
+    'epochs': (1, 100_000), 'early_stopping': (0, 100_000),
+    'test_part': (1, 1_000_000), 'networks_per_program': (1, 100_000),
+    'keep': (2, 100_000),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +65,8 @@ def from_config(config):
     raise errors.Wrong(f'{key}={config[key]!r} is not possible; allowed: '
                        f'{allowed}.')
 
-  def whole(key, low, high=2 ** 31 - 1):
-    v = config[key]
+  def whole(key):
+    v, (low, high) = config[key], BOUNDS[key]
     if not (_is_whole(v) and low <= v <= high):
       refuse(key, f'whole numbers from {low} to {high}')
     return v
@@ -73,14 +83,15 @@ def from_config(config):
       refuse(key, ', '.join(map(str, allowed)))
     return config[key]
 
-  def whole_or(key, other, low):
+  def whole_or(key, other):
     """A whole number, which the command line gives as a word; 0: `other`."""
-    v = config[key]
-    if v != other and not (
-        (_is_whole(v) or isinstance(v, str) and v.isdecimal() and len(v) < 11)
-        and low <= int(v) < 2 ** 31):
-      refuse(key, f'{other}, or a whole number from {low}')
-    return 0 if v == other else int(v)
+    v, (low, high) = config[key], BOUNDS[key]
+    if v == other:
+      return 0
+    if not ((_is_whole(v) or re.fullmatch(r'[0-9]{1,9}', str(v)))
+            and low <= int(v) <= high):
+      refuse(key, f'{other}, or a whole number from {low} to {high}')
+    return int(v)
 
   names = [f.name for f in dataclasses.fields(Recipe) if f.name != 'choices']
   keys.check(config, names + list(map(_key, space.ALL)), 'configs/zoo.py')
@@ -88,19 +99,19 @@ def from_config(config):
   source = word('dataset_source', tuple(images.SOURCES))
   _check_source(dict(choices)['dataset'], source)
   return Recipe(
-      seed=whole('seed', 0), networks=whole('networks', 1),
-      replicates=whole('replicates', 1),
+      seed=whole('seed'), networks=whole('networks'),
+      replicates=whole('replicates'),
       sampling=word('sampling', space.SAMPLINGS),
-      epochs=whole('epochs', 1, 100_000),
+      epochs=whole('epochs'),
       dataset_source=source, data_dir=config.data_dir and paths.expand(
           config.data_dir, 'data_dir'),
       lr_decay=number('lr_decay', lambda v: 0 < v <= 1, 'above 0, up to 1 (1 '
                       'is a constant learning rate)'),
-      early_stopping=whole('early_stopping', 0),
+      early_stopping=whole('early_stopping'),
       eval_bn=word('eval_bn', EVAL_BN),
-      precision=word('precision', PRECISIONS), test_part=whole('test_part', 1),
-      networks_per_program=whole_or('networks_per_program', 'auto', 1),
-      keep=whole_or('keep', 'all', 2),
+      precision=word('precision', PRECISIONS), test_part=whole('test_part'),
+      networks_per_program=whole_or('networks_per_program', 'auto'),
+      keep=whole_or('keep', 'all'),
       eval_augmentation=word('eval_augmentation', FLAGS),
       disk_gb=number('disk_gb', lambda v: v >= 0, 'finite numbers from 0 (0 is '
                      'what is free)'),
