@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from nws_jax import errors, paths
-from nws_jax.store import forks, kept, moment, tables, vectors
+from nws_jax.store import extent, forks, kept, moment, tables, vectors
 
 
 class Zoo:
@@ -52,6 +52,11 @@ class Zoo:
   def digest(self):
     """One digest of all labels, figures and weights; times are left out."""
     return self._moment.checksums['zoo']
+
+  @functools.cached_property
+  def extent(self):
+    """What there is of a zoo that is not whole: `extent.Extent`; else None."""
+    return extent.find(self._moment)
 
   def is_done(self, id):
     """Whether the network's unit had ended: test figures are of all images."""

@@ -62,6 +62,8 @@ def to_nws(place, out, min_accuracy=0.0):
   """
   from nws_jax import api
   zoo = api.Zoo(place)
+  if zoo.extent is not None:
+    print(f'{place}: {zoo.extent.tell()}')
   members = zoo.members.to_dict('records')
   kept = [m for m in members
           if not min_accuracy or m['test_accuracy'] >= min_accuracy]
@@ -72,8 +74,10 @@ def to_nws(place, out, min_accuracy=0.0):
              zoo.metrics.sort_values(['id', 'epoch']).groupby('id')}
   epochs = {m['id']: _pick_epochs(zoo, m['id'], figures[m['id']])
             for m in kept}
+  part = {} if zoo.extent is None else {'part': zoo.extent.record()}
   with _hold(out):
-    _claim(out, 'nws.json', {'zoo': zoo.digest, 'min_accuracy': min_accuracy})
+    _claim(out, 'nws.json', {
+        'zoo': zoo.digest, 'min_accuracy': min_accuracy, **part})
     places = {m['id']: os.path.join(os.path.abspath(out), f'{m["id"]:05d}')
              for m in kept}
     left = [m for m in kept if not os.path.exists(places[m['id']])]

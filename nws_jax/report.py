@@ -14,7 +14,7 @@ import sys
 from absl import flags
 
 from nws_jax import cli, errors, options, say
-from nws_jax.store import locks, moment, sealed
+from nws_jax.store import extent, locks, moment, sealed
 
 _FLAGS = flags.FlagValues()
 _ZOO = options.define_path('zoo', 'runs/zoo', 'The zoo to show.', _FLAGS)
@@ -32,7 +32,9 @@ _TABLE = options.define_path(
 
 def main():
   zoo, meta = pathlib.Path(_ZOO.value), pathlib.Path(_META.value)
-  moment.check(zoo)
+  part = extent.find(moment.read(zoo))
+  if part is not None:
+    print(f'{zoo}: {part.tell()}')
   if _FLAGS['meta'].present and not meta.is_dir():
     raise errors.Wrong(f'--meta={meta} is not a folder; give the --workdir of '
                        'python -m nws_jax.meta.')
@@ -85,6 +87,7 @@ def make_page(zoo, meta):
   )
   there = moment.read(zoo)
   digest, config = there.checksums['zoo'], there.config
+  part = extent.find(there)
   members, metrics, layers = (
       there.table(f'{name}.csv') for name in ('members', 'metrics', 'layers'))
   read = _command('meta', zoo=zoo, workdir=meta)
@@ -96,7 +99,7 @@ def make_page(zoo, meta):
   with theme.style():
     return page.build(
         f'{len(members):,} networks, and what their weights tell',
-        f'A report on {zoo}', [
+        f'A report on {zoo}' + (f': {part.tell()}' if part else ''), [
             *filter(None, [overview.describe(*results.keep_own(
                 digest, found, made))]),
             sections.describe_population(
@@ -125,13 +128,15 @@ def make_headline(zoo, meta):
 def make_table(zoo, meta):
   """Markdown bytes of the table of all properties, of this zoo alone."""
   from nws_jax.pictures import overview  # slow to import
-  table = overview.tabulate(*_read_own(
-      meta, moment.read(zoo).checksums['zoo']))
+  there = moment.read(zoo)
+  part = extent.find(there)
+  table = overview.tabulate(*_read_own(meta, there.checksums['zoo']))
   if not len(table):
     raise errors.Wrong(f'{meta} has no result on {zoo}. Make one: '
                        f'{_command("meta", zoo=zoo, workdir=meta)} '
                        '--target=optimizer --controls')
-  return overview.to_markdown(table).encode()
+  note = f'{part.tell()}\n\n' if part else ''
+  return (note + overview.to_markdown(table)).encode()
 
 
 def _read_own(meta, digest):

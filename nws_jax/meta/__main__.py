@@ -89,6 +89,8 @@ def main():
   begin = time.monotonic()
   paths.check_saving(_WORKDIR.value, '--workdir')
   request = _ask()
+  if request.zoo.extent is not None:
+    print(f'{request.zoo.path}: {request.zoo.extent.tell()}')
   from nws_jax.meta import making, summary
   where = making.Where(_WORKDIR.value, _FORCE.value, _SAVE.value)
   if _LADDER.value:
@@ -116,20 +118,21 @@ def _ask():
   if _CLASSIFIER.value is not None:
     config['classifier'] = _CLASSIFIER.value
   if _LADDER.value:
-    if _CLASSIFIER.value or _ABLATE.value:
+    if _CLASSIFIER.value is not None or _ABLATE.value is not None:
       raise errors.Wrong('--ladder is of all classifiers and of one number: '
                          'leave out --classifier and --ablate.')
     config['classifier'] = settings.MAJORITY  # which takes any request
     if _CONTROLS.value is None:
       config['controls'] = 'none'  # the rungs are compared with each other
-  if _EXPLAIN.value and (_LADDER.value or _ABLATE.value or not _SAVE.value):
+  if _EXPLAIN.value and (_LADDER.value or _ABLATE.value is not None
+                         or not _SAVE.value):
     raise errors.Wrong('--explain is of one number and of a classifier that is '
                        'kept: leave out --ladder, --ablate and --nosave.')
   checked = settings.from_config(config)
   from nws_jax import api
   from nws_jax.meta import ablation
   from nws_jax.meta import request as requests
-  axes = ablation.parse_axes(_ABLATE.value) if _ABLATE.value else ()
+  axes = () if _ABLATE.value is None else ablation.parse_axes(_ABLATE.value)
   if checked.hold_out and '=' not in checked.hold_out:
     axes = tuple(dict.fromkeys(axes + (ablation.HOLD_OUT,)))
   request = requests.make(api.Zoo(_ZOO.value), _TARGET.value, checked, axes)

@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 
-from nws_jax.meta import calibration, controls, score
+from nws_jax.meta import calibration, controls, score, targets
 from nws_jax.meta import request as requests
 
 
@@ -42,8 +42,9 @@ def run(request, source, progress):
       request, record, main[0], runs[0], asked,
       said[:len(shuffled)], said[len(shuffled):])
   record['controls_left_out'] = left_out
-  record['warnings'] = controls.warn(record) + score.warn(
-      record, decisions, request.members['id'].to_numpy())
+  record['warnings'] = targets.warn(
+      target, request.sides) + controls.warn(record) + score.warn(
+          record, decisions, request.members['id'].to_numpy())
   record['windows'] = {'length': request.window, 'per_network':
                        runs[0].outputs_TxSxO.shape[1]}
   if target.bins:

@@ -97,12 +97,14 @@ def make(request, where, begin, source=None, speed=None):
 
 def _fill(folder, request, source, save, show):
   """Writes all files of an answer but its record, which is returned."""
-  from nws_jax.meta import ablation, answer, cells, saved
+  from nws_jax.meta import ablation, answer, cells, saved, targets
   from nws_jax.meta import request as requests
   from nws_jax.store import tables
   if request.axes:
     rows = ablation.run(request, source, show)
-    record = requests.describe(request) | {'axes': list(request.axes)}
+    record = requests.describe(request) | {
+        'axes': list(request.axes),
+        'warnings': targets.warn(request.target, request.sides)}
     tables.write_text(os.path.join(folder, 'ablation.csv'), cells.write(rows))
     _draw(os.path.join(folder, 'ablation.png'), rows, record)
     return record

@@ -51,8 +51,7 @@ def tell(request, speed):
 
 def check_memory(request):
   """Raises `Wrong` for what cannot be held at once, whatever is done."""
-  s, taken = request.settings, count_bytes(request)
-  memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+  s, taken, memory = request.settings, count_bytes(request), find_memory()
   if taken > memory:
     counts = ', '.join(f'{name}={getattr(s, name)}' for name in (
         'windows_per_network', 'windows_drawn', 'members', 'grid_members',
@@ -63,11 +62,17 @@ def check_memory(request):
         'memory. Give less of the largest, or fewer --config.epochs.')
 
 
+def find_memory():
+  """Bytes of the whole machine."""
+  return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+
+
 def count_bytes(request):
   """Of memory that a request takes at least: descriptions, and decisions."""
   s, name = request.settings, request.settings.classifier
   found, models, span = _count(request)
-  rows, parts = len(request.rows), max(map(len, requests.read_tensors(request)))
+  rows = max(len(request.rows), len(request.members))  # pairs may be more
+  parts = max(map(len, requests.read_tensors(request)))
   most = max(w.longest - w.window + 1 for w in found)
   even = min(most, max(s.windows_per_network, ablation.POSITIONS
                        if ablation.POSITION in request.axes else 1))

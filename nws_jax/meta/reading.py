@@ -24,7 +24,7 @@ class Without:
                          f'{", ".join(there)}, but not all.')
     self._zoo = zoo
     self.path, self.digest, self.metrics = zoo.path, zoo.digest, zoo.metrics
-    self.epochs = zoo.epochs
+    self.epochs, self.extent = zoo.epochs, zoo.extent
     layers = zoo.layers[~zoo.layers['tensor'].isin(names)]
     sizes = layers['stop'] - layers['start']
     stops = sizes.groupby(layers['architecture']).cumsum()

@@ -110,6 +110,10 @@ def make(zoo, name, settings, axes=()):
                          'looks at: use --classifier=fast.')
     members, pairs_Mx2 = targets.pair(networks, settings.seed)
   target = targets.choose(members, name, settings.bins)
+  if settings.balance and not target.classes:
+    raise errors.Wrong(
+        f'--balance keeps as many networks of every class, but {name} is a '
+        'number. Cut it into quantiles with --bins=3, or give --nobalance.')
   window = rungs.choose_window(settings.classifier, networks, settings.window)
   if {'position', 'pooled'} & set(axes):
     window = places.local_window(
@@ -226,10 +230,16 @@ def describe(request):
           'valid': int(sides.valids_F.max()),
           'test': int(sides.tests_F.max()), 'left_out': request.left_out},
       'epochs': sorted({e for some in request.epochs.values() for e in some}),
-      'zoo': {'path': request.zoo.path, 'digest': request.zoo.digest},
+      'zoo': describe_zoo(request.zoo),
       'config': dataclasses.asdict(request.settings),
       'versions': environment.find_versions(),
   }
+
+
+def describe_zoo(zoo):
+  """What a record says of the zoo that was read."""
+  part = {} if zoo.extent is None else {'part': zoo.extent.record()}
+  return {'path': zoo.path, 'digest': zoo.digest} | part
 
 
 def folder(workdir, request):

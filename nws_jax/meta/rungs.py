@@ -98,10 +98,11 @@ def digest(request):
 
 def describe(request, rows, left_out, warnings):
   """What ladder.json says; `warnings` are those of each classifier."""
+  from nws_jax.meta import request as requests  # it imports this module
   return {
       'target': request.target.name,
       'kind': 'classification' if request.target.classes else 'regression',
-      'zoo': {'path': request.zoo.path, 'digest': request.zoo.digest},
+      'zoo': requests.describe_zoo(request.zoo),
       'config': dataclasses.asdict(request.settings),
       'rungs': rows, 'left_out': left_out, 'warnings': warnings}
 

@@ -24,7 +24,8 @@ def _tell(path, record):
             f'{"accuracy per network" if record["classes"] else "R²"}'
             f'{_tell_members(record)}\n'
             f'{_tell_networks(record)}\n\n'
-            + tell_ablation(record['axes'], cells.to_dict('records')))
+            + tell_ablation(record['axes'], cells.to_dict('records'))
+            + ''.join(f'\nWARNING: {w}' for w in record.get('warnings', ())))
   return tell_result(record)
 
 

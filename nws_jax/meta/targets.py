@@ -12,6 +12,10 @@ LEAST = 5  # networks of each class
 LEVELS = 20  # a number that takes more of them is regressed
 GAP, EPOCH, SAME = 'generalization_gap', 'epoch', 'same_setting'
 _OUTCOMES = ('test_accuracy', GAP)
+_PAIRS = 1_000_000  # of networks, compared at most
+# How a zoo is kept, and split for reading it: nothing that weights could tell.
+_KEPT = ('id', 'unit', 'setting', 'replicate', 'seed', 'split', 'fold',
+         'status', 'seconds')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +69,7 @@ def list_possible(members):
   """Everything that a target can be in this zoo."""
   return ([p.name for p in space.ALL] + list(_OUTCOMES)
           + [EPOCH, SAME] + [c for c in members.columns if c not in (
-              *space.BY_NAME, *_OUTCOMES)])
+              *space.BY_NAME, *_OUTCOMES, *_KEPT)])
 
 
 def check_name(members, name):
@@ -106,7 +110,7 @@ def choose(members, name, bins=0):
 
   Raises:
     errors.Wrong: it does not vary (names what does), a class has fewer than
-      five networks, or it has classes and is to be cut into bins.
+      five settings, or it has classes and is to be cut into bins.
   """
   check_name(members, name)
   if name not in members or members[name].nunique() < 2:
@@ -122,13 +126,29 @@ def choose(members, name, bins=0):
   values = members[name].tolist()
   classes = _order(name, set(values))
   values_M = np.array([classes.index(v) for v in values])
-  for value, count in zip(classes, np.bincount(values_M)):
+  for k, value in enumerate(classes):
+    # Replicates are held out together: a class needs settings, not networks.
+    count = members['setting'][values_M == k].nunique()
     if count < LEAST:
       raise errors.Wrong(
-          f'--target={name} cannot be read: only {count} networks have '
-          f'{value}, at least {LEAST} of each class are needed. Train a larger '
-          'zoo, or one without it.')
+          f'--target={name} cannot be read: only networks of {count} settings '
+          f'have {value}, at least {LEAST} of each class are needed. Train a '
+          'larger zoo, or one without it.')
   return Target(name, classes, values_M)
+
+
+def warn(target, sides):
+  """Sentences on classes that a split tests and has not taught its models."""
+  untaught, tests = {}, len(sides.trains_F)
+  for labels_M, train_N, trains, test_N, n in zip(
+      target.label(sides) if target.classes else (), sides.train_FxN,
+      sides.trains_F, sides.test_FxN, sides.tests_F):
+    for k in np.setdiff1d(labels_M[test_N[:n]], labels_M[train_N[:trains]]):
+      untaught[k] = untaught.get(k, 0) + 1
+  return [f'{target.name} {target.classes[k]} is tested in {count} of {tests} '
+          'splits whose models never saw it, and cannot be read there: its '
+          'networks are of too few settings.'
+          for k, count in sorted(untaught.items())]
 
 
 def _choose_number(members, name, bins):
@@ -195,24 +215,33 @@ def spread_epochs(members, epochs):
 def pair(members, seed):
   """Pairs of networks: of one setting, and as many of different ones.
 
-  The other network of a different setting is drawn from the same side of the
-  split, or fold, so that no pair lies across them.
+  Settings are what their properties say: two that are equal in every one are
+  one. Both networks are on the same side of the split, or in the same fold, so
+  that no pair lies across them.
 
   Returns:
     (a row a pair, that of its first network with `other`, the id of the
     second, and `same_setting`; rows of both in `members` [pairs, 2]).
 
   Raises:
-    errors.Wrong: no setting has two networks, or all are of one.
+    errors.Wrong: no setting has two networks on one side, or all are of one; or
+      there are too many pairs.
   """
   rng = np.random.default_rng([seed, 2])
-  setting_M = members['setting'].to_numpy()
+  alike = members.groupby([p.name for p in space.ALL if p.name in members],
+                          sort=False, dropna=False)
+  setting_M, sizes_S = alike.ngroup().to_numpy(), alike.size().to_numpy()
+  most = np.sum(sizes_S * (sizes_S - 1))
+  if most > _PAIRS:
+    raise errors.Wrong(
+        f'--target={SAME} would compare up to {most:,} pairs of these '
+        f'networks, at most {_PAIRS:,} are possible. Read a zoo of fewer '
+        'replicates.')
   side_M = members[windows.by(len(members))].to_numpy()
   rows, same = [], []
-  for setting in dict.fromkeys(setting_M):
-    of_it = np.flatnonzero(setting_M == setting)
-    others = np.flatnonzero((side_M == side_M[of_it[0]])
-                            & (setting_M != setting))
+  for setting, side in dict.fromkeys(zip(setting_M, side_M)):
+    of_it = np.flatnonzero((setting_M == setting) & (side_M == side))
+    others = np.flatnonzero((side_M == side) & (setting_M != setting))
     if len(others) == 0:
       continue
     for n, a in enumerate(of_it):

@@ -37,7 +37,7 @@ class PlantedZoo:
     alike: share of the variance of a weight that replicates have in common.
   """
 
-  path, digest = 'planted', '0' * 64
+  path, digest, extent = 'planted', '0' * 64, None
 
   def __init__(self, networks=60, epochs=3, layer='fc1', since=1, effect=1.0,
                seed=0, replicates=1, layers=LAYERS, alike=0.0):
@@ -52,7 +52,7 @@ class PlantedZoo:
         start += size
     self.layers = pd.DataFrame(rows)
     setting_M = np.arange(networks) // replicates
-    settings = setting_M.max() + 1
+    settings, first_M = setting_M.max() + 1, setting_M * replicates
     label_M = rng.permutation(np.arange(settings) % len(CLASSES))[setting_M]
     self.weights_MxExP = rng.normal(
         size=(networks, epochs, start)).astype(np.float32)
@@ -71,8 +71,9 @@ class PlantedZoo:
         'status': 'finished', 'architecture': 'a', 'num_weights': start,
         'optimizer': [CLASSES[i] for i in label_M],
         'dataset': 'digits', 'batch_size': 32, 'batch_norm': True,
-        'augmentation': rng.integers(0, 2, networks).astype(bool),
-        'learning_rate': np.exp(label_M - 6 + rng.uniform(-0.3, 0.3, networks)),
+        'augmentation': rng.integers(0, 2, networks).astype(bool)[first_M],
+        'learning_rate': np.exp(label_M - 6 + rng.uniform(
+            -0.3, 0.3, networks)[first_M]),
         'activation': 'relu', 'initialization': 'normal', 'filter_size': 3,
         'depth_conv': 3, 'depth_fc': 2, 'width_conv': 4, 'width_fc': 64,
         'weight_decay': 0.0, 'dropout': 0.5,

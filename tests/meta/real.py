@@ -14,7 +14,7 @@ CLASSES = ('adam', 'rmsprop', 'momentum')
 class RealZoo:
   """What `nws_jax.api.Zoo` has that meta needs: 60 networks, one snapshot."""
 
-  path, digest = 'real', '1' * 64
+  path, digest, extent = 'real', '1' * 64, None
 
   def __init__(self, networks=60, effect=1.0):
     rng = np.random.default_rng(3)

@@ -99,8 +99,8 @@ def test_a_ladder_prints_its_warnings(call, monkeypatch, tmp_path):
   from nws_jax.meta import settings
   monkeypatch.setattr(settings, 'CLASSIFIERS', ('majority', 'logistic'))
   monkeypatch.setattr(score, '_FAR', 2.0)  # so that every number is far off
-  code, out, _ = call('--target=learning_rate', '--ladder')
-  assert code == 0
+  code, out, err = call('--target=learning_rate', '--ladder')
+  assert code == 0, err
   for name in ('majority', 'logistic'):
     assert f'WARNING: {name}: R² is' in out
   for path in (tmp_path / 'learning_rate').glob('*/result.json'):

@@ -56,21 +56,22 @@ def test_unknown_names_and_small_classes_are_refused(plant):
   with pytest.raises(errors.Wrong, match='allowed: dataset, learning_rate'):
     targets.choose(plant().members, 'colour')
   members = plant().members.assign(dataset=['digits'] * 4 + ['mnist'] * 56)
-  with pytest.raises(errors.Wrong, match='only 4 networks have digits'):
+  with pytest.raises(errors.Wrong, match='networks of 4 settings have digits'):
     targets.choose(members, 'dataset')
 
 
-def test_any_column_can_be_read(plant):
+def test_any_column_of_a_network_can_be_read(plant):
   members = targets.derive(plant(replicates=2).members)
   gap = targets.choose(members, 'generalization_gap')
   np.testing.assert_allclose(
       gap.values_M, members['train_accuracy'] - members['test_accuracy'])
   assert not gap.classes
-  members['replicate'] = members['id'] % 2
-  assert targets.choose(members, 'replicate').classes == (0, 1)
-  assert not targets.choose(members, 'setting').classes  # 30 numbers
+  members['evaluations'] = members['id'] % 2
+  assert targets.choose(members, 'evaluations').classes == (0, 1)
+  members['last_step'] = members['id']
+  assert not targets.choose(members, 'last_step').classes  # 60 numbers
   with pytest.raises(errors.Wrong, match='all 60 networks have the same'):
-    targets.choose(members, 'status')
+    targets.choose(members, 'architecture')
 
 
 def test_bins_are_quantiles_of_the_training_networks(plant):
@@ -229,3 +230,70 @@ def test_chances_are_those_of_section_14():
       assert told[p.name].startswith('undefined: one class')
     else:
       assert told[p.name] == f'{round(100 / len(p.choices), 1):g} %'
+
+
+def test_settings_that_are_equal_in_every_property_are_one(plant):
+  """With few levels many settings are drawn twice: they differ in nothing."""
+  rng = np.random.default_rng(0)
+  members = plant(networks=80, replicates=2).members.assign(
+      learning_rate=0.001, optimizer='adam')
+  members['augmentation'] = rng.integers(0, 2, 40).astype(bool)[
+      members['setting']]
+  pairs, rows = targets.pair(members, 0)
+  augmented_Mx2 = members['augmentation'].to_numpy()[rows]
+  np.testing.assert_array_equal(
+      augmented_Mx2[:, 0] == augmented_Mx2[:, 1], pairs['same_setting'])
+  fold_Mx2 = members['fold'].to_numpy()[rows]
+  assert (fold_Mx2[:, 0] == fold_Mx2[:, 1]).all()
+  assert (rows[:, 0] != rows[:, 1]).all()
+  members['augmentation'] = False  # then all are of one
+  with pytest.raises(errors.Wrong, match='replicates=2'):
+    targets.pair(members, 0)
+  many = members.iloc[np.arange(2000) % 80]
+  with pytest.raises(errors.Wrong, match='pairs of these.*fewer replicates'):
+    targets.pair(many, 0)
+
+
+def test_a_class_is_counted_in_settings(plant):
+  members = plant(networks=80, replicates=8).members.assign(optimizer='adam')
+  members.loc[members['setting'] == 3, 'optimizer'] = 'momentum'
+  with pytest.raises(errors.Wrong, match='1 settings have momentum, at lea'):
+    targets.choose(members, 'optimizer')
+
+
+def test_a_class_that_a_fold_never_saw_is_named(plant, settle):
+  zoo = plant(networks=100, effect=1.0)
+  rare = zoo.members['id'][zoo.members['fold'].isin((1, 2))][:8]
+  zoo.members['optimizer'] = 'adam'
+  zoo.members.loc[rare, 'optimizer'] = 'rmsprop'
+  request = requests.make(zoo, 'optimizer', settle())
+  untaught = sum(
+      bool(rare.isin(te[:n]).any() and not rare.isin(tr[:m]).any())
+      for tr, m, te, n in zip(
+          request.sides.train_FxN, request.sides.trains_F,
+          request.sides.test_FxN, request.sides.tests_F))
+  assert untaught == 1  # fold 1, for fold 2 validates it
+  said, = targets.warn(request.target, request.sides)
+  assert 'rmsprop is tested in 1 of 5 splits whose models never saw' in said
+  assert not targets.warn(*(lambda r: (r.target, r.sides))(
+      requests.make(plant(), 'optimizer', settle())))
+
+
+@pytest.mark.parametrize('name', [
+    'id', 'unit', 'setting', 'replicate', 'seed', 'split', 'fold', 'status',
+    'seconds'])
+def test_what_says_how_a_zoo_is_kept_is_no_target(plant, name):
+  with pytest.raises(errors.Wrong, match=f'target={name}.*allowed: dataset'):
+    targets.check_name(plant().members.assign(
+        unit=0, replicate=0, seed=0, seconds=0.5), name)
+
+
+@pytest.mark.parametrize('name', ['learning_rate', 'test_accuracy', 'epoch'])
+def test_a_number_is_not_balanced_but_its_bins_are(plant, settle, name):
+  with pytest.raises(errors.Wrong, match=f'{name} is a number.*--bins=3'):
+    requests.make(plant(), name, settle(balance=True))
+  request = requests.make(plant(), name, settle(balance=True, bins=3))
+  counts = [np.bincount(labels_M[rows[:n]]) for labels_M, rows, n in zip(
+      request.target.label(request.sides), request.sides.train_FxN,
+      request.sides.trains_F)]
+  assert name == 'epoch' or max(map(np.ptp, counts)) <= 1

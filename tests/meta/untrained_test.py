@@ -20,7 +20,7 @@ TARGETS, SEEDS = ('optimizer', 'batch_size', 'dataset'), 20
 class UntrainedZoo:
   """The default population of some seed, as initialised."""
 
-  path = 'untrained'
+  path, extent = 'untrained', None
 
   def __init__(self, seed):
     config = presets.get_config()
