@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 
 import numpy as np
 import pytest
 
 import nws_jax
-from nws_jax import errors
+from nws_jax import errors, interrupts
 from nws_jax.store import folder, tables
 from nws_jax.zoo import driver, plan, recipe
 from tests.zoo.stopping_test import published
@@ -135,6 +136,27 @@ def test_interrupted_and_resumed_is_uninterrupted(whole, tmp_path, stop_after):
   assert driver.run(make_recipe(), path, bar)
   assert stop_after == 0 or bar.done > 0  # what was committed is not repeated
   assert_equal_zoos(whole, path)
+
+
+def test_a_signal_saves_the_round_that_was_trained_last(tmp_path):
+  """In a thread of its own, while the next round trains; then all ends."""
+  class Killed(BaseException):
+    pass
+
+  class Signalled(Silent):
+
+    def advance(self, networks, images):
+      save = threading.Thread(target=interrupts._saves[-1])
+      save.start()
+      save.join()
+      raise Killed
+
+  path = str(tmp_path / 'zoo')
+  with pytest.raises(Killed):
+    driver.run(make_recipe(), path, Signalled())
+  unit, = folder.units(path)
+  assert folder.progress(path, unit)['round'] == 1  # of which `advance` tells
+  assert not interrupts._saves
 
 
 KILLS = {
