@@ -37,9 +37,9 @@ def finish(was_open):
   """
   try:
     sys.stdout.flush()
-  except BrokenPipeError:
-    raise
   except OSError as e:
+    if isinstance(e, BrokenPipeError):
+      raise
     raise errors.Damaged(f'the output could not be written: {e.strerror}. '
                          f'{say.advise(e)}, or send it elsewhere.') from e
   if not was_open:

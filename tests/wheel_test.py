@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -44,6 +45,16 @@ def call(installed, folder, *arguments):
   return subprocess.run(
       [sys.executable, *arguments], cwd=folder, capture_output=True,
       text=True, env={**os.environ, 'PYTHONPATH': str(installed)})
+
+
+def test_every_folder_is_named_as_a_package():
+  """Those of the package are not looked for: configs lie beside it."""
+  with open(ROOT / 'pyproject.toml', 'rb') as f:
+    named = tomllib.load(f)['tool']['setuptools']['packages']
+  folders = {p.parent for p in (ROOT / 'nws_jax').rglob('*.py')}
+  assert sorted(named) == sorted(
+      {'.'.join(p.relative_to(ROOT).parts) for p in folders}
+      | {'nws_jax.configs'})
 
 
 def test_it_holds_every_module(installed):
