@@ -203,8 +203,8 @@ class Zoo:
     result = {}
     for unit in self._units.values():
       for id, epoch in sorted(unit.places):
-        result[id] = result.get(id, ()) + (epoch,)
-    return result
+        result.setdefault(id, []).append(epoch)
+    return {id: tuple(epochs) for id, epochs in result.items()}
 
   def _place(self, id, epoch):
     """(unit, snapshot) of what is kept."""
