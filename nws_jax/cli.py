@@ -136,7 +136,8 @@ def _help(main, flag_values):
 def _reason(error):
   """One line of what a flag parser raised."""
   if isinstance(error, (AttributeError, KeyError)):  # of a locked config
-    key, *near = re.findall(r'(?:Did you mean "|^\W*)(\w+)', str(error))
+    key, *near = re.findall(
+        r'(?:Did you mean "|lookup: |^\W*(?!\W*Attribute))([\w.]+)', str(error))
     return f'the config has no key {key!r}.' + ''.join(
         f' Did you mean {n!r}?' for n in near)
   lines = [x.strip() for x in str(error).splitlines() if x.strip()]

@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 
 from nws_jax import errors
 
@@ -26,9 +27,13 @@ def expand(path, what='the path'):
                        "'runs/zoo'.") from e
   if not text.strip():
     raise errors.Wrong(f'{what} is empty; name a file or folder, as runs/zoo.')
-  if '\0' in text or not is_text(text):
+  if not is_text(text) or any(unicodedata.category(c) == 'Cc' for c in text):
     raise errors.Wrong(f'{what}={text!r} holds characters that are not text; '
                        'give it another name.')
+  if text.startswith('-'):
+    raise errors.Wrong(f'{what}={text} looks like an option, not like a path. '
+                       f'For a file or folder that is called so, write '
+                       f'./{text}.')
   if re.match(r'[A-Za-z][A-Za-z0-9+.-]+:/', text):
     raise errors.Wrong(
         f'{what}={text} is an address, not a path of this machine. Copy what '

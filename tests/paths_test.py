@@ -22,6 +22,7 @@ ME = pwd.getpwuid(os.getuid())
     ('runs/zoo', 'runs/zoo'), ('runs/zoo//', 'runs/zoo'), ('/', '/'),
     ('~', '/home/me'), ('~/x', '/home/me/x'), ('~/x/', '/home/me/x'),
     (f'~{ME.pw_name}/x', f'{ME.pw_dir.rstrip("/")}/x'), ('./~x', './~x'),
+    ('./-x', './-x'),
     ('a~', 'a~'), ('z[1]', 'z[1]'), (pathlib.Path('~/x'), '/home/me/x'),
     (b'runs/zoo', 'runs/zoo'), ('a:b', 'a:b'), ('zoo:7', 'zoo:7')])
 def test_a_path_means(path, meant, monkeypatch):
@@ -31,7 +32,8 @@ def test_a_path_means(path, meant, monkeypatch):
 
 @pytest.mark.parametrize('path, word', [
     ('', 'empty'), (' ', 'empty'), ('a\0b', 'not text'),
-    (b'a\xffb', 'not text'), ('a\udcffb', 'not text'), (7, 'no path'),
+    (b'a\xffb', 'not text'), ('a\udcffb', 'not text'), ('a\nb', 'not text'),
+    ('--plan', './--plan'), (7, 'no path'),
     (None, 'no path'), ('~nobody_is_called_so/x', './~nobody_is_called_so/x'),
     ('gs://bucket/zoo', 'mount it'), ('s3://b', 'mount it'),
     (pathlib.Path('gs://bucket/zoo'), 'mount it'), ('file:///x', 'mount it'),
