@@ -193,7 +193,7 @@ def _claim(out, name, record):
   """
   path = os.path.join(out, name)
   try:
-    others = sorted(set(os.listdir(out)) - {'lock'})
+    others = folder.list_held(out)
   except OSError as e:
     raise errors.Wrong(f'{out} cannot be read: {e.strerror}. Name another '
                        'folder with --to.') from e

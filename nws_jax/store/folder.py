@@ -64,6 +64,13 @@ def lock(zoo):
   return locks.hold(os.path.join(zoo, 'lock'))
 
 
+def list_held(path):
+  """Sorted names of what is in a folder, but for locks and what a process
+  writes aside."""
+  return sorted(name for name in os.listdir(path)
+                if name != 'lock' and not tables.is_aside(name))
+
+
 def commit(zoo, unit, round, done, members, metrics, digests, slots=(),
            seconds=0.0, state=None):
   """Makes a unit's state after `round` the one to go on from.

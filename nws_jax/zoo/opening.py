@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from nws_jax import errors, say, space
-from nws_jax.store import tables
+from nws_jax.store import folder, tables
 from nws_jax.zoo import plan, price, provenance, runtime
 
 
@@ -37,8 +37,7 @@ def check_free(workdir):
     raise errors.Wrong(f'{workdir} is a file. Name a folder with --workdir.')
   if os.path.isdir(workdir) and not os.path.exists(
       os.path.join(workdir, 'config.json')):
-    others = sorted(n for n in os.listdir(workdir)
-                    if n != 'lock' and not tables.is_aside(n))
+    others = folder.list_held(workdir)
     if others:
       raise errors.Wrong(
           f'{workdir} is not a zoo, and not empty: it holds {others[0]!r}. '

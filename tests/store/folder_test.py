@@ -149,3 +149,10 @@ def test_links_do_not_lead_outside(zoo, tmp_path):
   moved.symlink_to(zoo)
   (zoo / 'units' / 'evil').unlink()
   assert folder.units(moved) == ['u0', 'u1']
+
+
+def test_what_a_folder_holds_is_without_locks_and_asides(tmp_path):
+  with folder.lock(tmp_path):
+    for name in ('b', 'a', 'members.csv.71.tmp', 'lock.71.tmp'):
+      (tmp_path / name).write_text('')
+    assert folder.list_held(tmp_path) == ['a', 'b']
