@@ -55,7 +55,8 @@ def main():
   if not worked:
     print(f'{_WORKDIR.value} is finished; there was nothing to do.\n')
   print(summary.text(zoo.members))
-  print(f'{len(zoo.members)} networks, {len(zoo.metrics)} snapshots in '
+  kept = zoo.metrics['snapshot'].count()  # of each network's evaluations
+  print(f'{len(zoo.members)} networks, {kept} snapshots in '
         f'{_WORKDIR.value} ({time.monotonic() - begin:.0f} s)')
   summary.check(zoo.members)
 
