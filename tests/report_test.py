@@ -222,13 +222,20 @@ def test_results_of_another_zoo_are_shown_with_a_warning(zoo, meta):
 
 
 def _add(meta, name, accuracy, **config):
-  """Another reading of the optimizer."""
+  """Another reading of the optimizer, and another grid."""
   data = json.loads((meta / 'optimizer' / 'a' / 'result.json').read_text())
   data['per_network'] = {'accuracy': accuracy, 'networks': 23, 'interval': [
       accuracy - 0.1, accuracy + 0.1]}
   path = meta / 'optimizer' / name
   path.mkdir()
   (path / 'result.json').write_text(json.dumps({**data, 'config': config}))
+  grid = meta / 'optimizer' / f'{name}_grid'
+  grid.mkdir()
+  about = json.loads((meta / 'optimizer' / 'b' / 'ablation.json').read_text())
+  (grid / 'ablation.json').write_text(json.dumps({**about, 'config': config}))
+  (grid / 'ablation.csv').write_text(
+      (meta / 'optimizer' / 'b' / 'ablation.csv').read_text().replace(
+          'fc1', 'output'))
 
 
 @pytest.mark.parametrize('name', ('0', 'z'))
@@ -248,6 +255,7 @@ def test_a_later_narrower_reading_stands_beside_the_default_one(
   row = dict(zip(head, row))
   assert (row['settings'], row['value'], row['above chance']) == (
       'epochs=0', '0.450', '○ no')
+  assert f'optimizer, cnn, epochs=0 ({name}_grid)' in text
 
 
 def test_without_a_default_reading_the_page_says_what_differs(zoo, meta):

@@ -165,9 +165,11 @@ def _explain(request, folder):
   finally:
     for bar in shown:
       bar.close()
+  done = pathlib.Path(folder, explanation.RECORD)
+  done.unlink(missing_ok=True)  # it names tables that are replaced
   for name, rows in found.tables.items():
     tables.write_text(os.path.join(folder, name), explanation.write(rows))
-  sealed.write(os.path.join(folder, explanation.RECORD), found.record | {
+  sealed.write(done, found.record | {
       'seconds': round(time.monotonic() - begin, 1)}, found.tables)
 
 
