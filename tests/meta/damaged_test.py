@@ -74,7 +74,7 @@ def _identify(folder):
 
 def _load(folder):
   """All that an answer of `_identify` follows from."""
-  return repr([(c.record, c.reference, c.models.centers)
+  return repr([(c.record, c.reference, c.members)
                for c in identify.load(str(folder))])
 
 
