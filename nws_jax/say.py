@@ -10,6 +10,7 @@ _ADVICE = {
                     'Check its permissions'),
     **dict.fromkeys((errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY),
                     'See whether another process works there'),
+    **dict.fromkeys((errno.ENOTDIR, errno.EISDIR), 'Check its path'),
     errno.ENAMETOOLONG: 'Name a shorter path'}
 FULL = re.compile(r'(No space left|Disk quota exceeded)[^][\n]*')
 
