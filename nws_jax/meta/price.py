@@ -24,6 +24,7 @@ _FIT = {settings.MAJORITY: 0.0, settings.LOGISTIC: 0.3, settings.SVM: 0.3,
         settings.BOOSTING: 3.0}  # a model, of some hundred rows
 _ROWS = 300
 _VALUE = 2e-7  # to describe one value of a window
+_TASK = 500  # bytes of a model's own data, beside four numbers a row
 _STEP = 4e-4  # a step of one small model
 # Of training, against a large dot, seen on two CPU cores; of the CNN's plain
 # convolutions, though fewer products are made.
@@ -83,8 +84,8 @@ def count_bytes(request):
   each = 4 * rows * span * even * request.target.outputs  # of one member
   return (4 * rows * request.snapshots * (even + drawn * (most > 1))
           * parts * width
-          + models // folds * each  # what models say, and the labels
-          + 8 * models * rows)
+          + models // folds * each  # what models say
+          + models * (16 * rows + _TASK))
 
 
 def estimate(request, speed):
