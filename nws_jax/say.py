@@ -8,9 +8,10 @@ _ADVICE = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), 'Make room on the disk'),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS),
                     'Check its permissions'),
-    **dict.fromkeys((errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY),
+    **dict.fromkeys((errno.EEXIST, errno.ENOTEMPTY),
                     'See whether another process works there'),
-    **dict.fromkeys((errno.ENOTDIR, errno.EISDIR), 'Check its path'),
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.EISDIR),
+                    'Check its path'),
     errno.ENAMETOOLONG: 'Name a shorter path'}
 FULL = re.compile(r'(No space left|Disk quota exceeded)[^][\n]*')
 
