@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from nws_jax import errors, space
+from nws_jax.store import agreement
 
 # If its label's logit is closer to the best other one than this share of the
 # largest, rounding decides about an image: two right ways were up to 3e-4
@@ -50,6 +51,16 @@ def check_checksums(zoo):
   tables = zoo.members, zoo.metrics, zoo.layers  # compared when they are read
   return (f'{count:,} vectors, {len(tables)} tables and those of '
           f'{zoo.members["unit"].nunique()} units are as they were written')
+
+
+def check_records(zoo):
+  """Config, plan, units and tables say the same; what they name is there."""
+  planned = agreement.read_planned(zoo.path, zoo.config) or {}
+  agreement.check(zoo.path, zoo.config, planned)
+  if 'converted_from' not in zoo.config:
+    from nws_jax.zoo import plan
+    plan.check_descriptions(zoo.path, plan.read(plan_path(zoo)))
+  return f'config, plan, units and tables agree about {len(planned)} units'
 
 
 def check_splits(zoo):

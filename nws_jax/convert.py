@@ -16,7 +16,7 @@ from absl import flags
 
 from nws_jax import bars, cli, errors, paths, say
 from nws_jax.formats import nws
-from nws_jax.store import folder, locks, tables, whole
+from nws_jax.store import agreement, folder, locks, tables, whole
 
 _FLAGS = flags.FlagValues()
 _FROM = flags.DEFINE_string('from', None, 'What to read: FORMAT:FOLDER.',
@@ -134,6 +134,8 @@ def from_nws(place, out, stack_bytes=None):
         'tables': {name: tables.hash_text(tables.read_text(
             os.path.join(place, name)))
                    for name in nws_read.list_tables(place)}}})
+    agreement.check(out, tables.read_json(os.path.join(out, 'config.json')),
+                    {u.name: set(u.ids) for u in units})
     left = [u for u in units if folder.progress(out, u.name) is None]
     for u in left:  # of a run that was interrupted: it takes room
       shutil.rmtree(os.path.dirname(folder.snapshot_path(out, u.name, 1)),

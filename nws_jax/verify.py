@@ -52,6 +52,7 @@ def verify(zoo, networks=16, data_dir=None):
     errors.Damaged: a check failed; names each that did.
   """
   todo = {'checksums': checks.check_checksums,
+          'records': checks.check_records,
           'splits': checks.check_splits,
           'figures': checks.check_figures}
   if 'converted_from' not in zoo.config:  # no recipe, and no known images

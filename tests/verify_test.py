@@ -68,12 +68,13 @@ def test_every_check_says_what_it_found(path, capsys):
   verify.verify(nws_jax.open_zoo(path), networks=100)
   lines = capsys.readouterr().out.splitlines()
   assert [line.split()[0] for line in lines] == [
-      'checksums', 'splits', 'figures', 'environment', 'population', 'images',
-      'accuracies']
-  assert '18 vectors' in lines[0] and '3 settings' in lines[1]
-  assert '18 evaluations' in lines[2] and 'this is the same' in lines[3]
-  assert '6 of 6 networks' in lines[4]
-  assert 'digits, mnist' in lines[5] and ' of 6 networks' in lines[6]
+      'checksums', 'records', 'splits', 'figures', 'environment', 'population',
+      'images', 'accuracies']
+  assert '18 vectors' in lines[0] and 'agree about 2 units' in lines[1]
+  assert '3 settings' in lines[2]
+  assert '18 evaluations' in lines[3] and 'this is the same' in lines[4]
+  assert '6 of 6 networks' in lines[5]
+  assert 'digits, mnist' in lines[6] and ' of 6 networks' in lines[7]
 
 
 def test_networks_are_chosen_evenly(path):
@@ -221,7 +222,7 @@ def call(*args):
 
 def test_the_command_ends_with_its_codes(copy):
   good = call(f'--zoo={copy}', '--networks=0')
-  assert good.returncode == 0 and good.stdout.count('\n') == 7, good.stderr
+  assert good.returncode == 0 and good.stdout.count('\n') == 8, good.stderr
   for args, said in (((), 'runs/none'), (('--replay=77',), 'no network 77'),
                      (('--networks=-1',), '--networks=-1')):
     zoo = copy if args else 'runs/none'

@@ -1,7 +1,7 @@
 """The folder of a zoo: its places, its lock, and the commits of its units.
 
   config.json  plan.json, and the tables of the whole zoo (whole.py)
-  units/<unit>/             tables and commit record of one unit of networks
+  units/<unit>/             description, tables and commit record of one unit
   snapshots/<unit>/<number>/ variables of its networks, and their checksums
                              (stacks.py)
   state/<unit>/<round>/     the trainer's state after that round
@@ -144,22 +144,62 @@ def sweep(zoo, unit):
 
 
 def forget(zoo, unit):
-  """Removes all of a unit, its record first: it was never begun."""
-  for path in (_inside(zoo, 'units', unit, 'progress.json'),
-               _inside(zoo, 'units', unit), _inside(zoo, 'snapshots', unit),
-               _inside(zoo, 'state', unit)):
-    if os.path.isfile(path):
-      os.unlink(path)
+  """Removes all of a unit, its records at one blow: it was never begun."""
+  path = unit_path(zoo, unit)
+  if os.path.isdir(path):
+    gone = f'{path}.{os.getpid()}.tmp'
+    os.rename(path, gone)
+    shutil.rmtree(gone, ignore_errors=True)
+  for path in (_inside(zoo, 'snapshots', unit), _inside(zoo, 'state', unit)):
     shutil.rmtree(path, ignore_errors=True)
+
+
+def is_begun(zoo):
+  """Whether a folder has what only zoos have, but for config.json."""
+  return any(os.path.exists(os.path.join(zoo, name))
+             for name in ('plan.json', 'units'))
 
 
 def units(zoo):
   """Names of the units that committed anything, sorted."""
+  return _list_units(zoo, 'progress.json')
+
+
+def _list_units(zoo, file):
   folder = os.path.join(zoo, 'units')
   names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
   return [n for n in names
-          if _NAME.fullmatch(n)
-          and os.path.exists(unit_path(zoo, n, 'progress.json'))]
+          if _NAME.fullmatch(n) and not tables.is_aside(n)
+          and os.path.exists(unit_path(zoo, n, file))]
+
+
+def describe(zoo, unit, description):
+  """Records what is planned of a unit beside what it will commit."""
+  os.makedirs(unit_path(zoo, unit), exist_ok=True)
+  tables.keep_json(unit_path(zoo, unit, 'unit.json'), description)
+
+
+def description(zoo, unit):
+  """What was planned of a unit, as `describe` was given it; None if nothing
+  was recorded.
+
+  Raises:
+    Damaged: it is not readable.
+  """
+  path = unit_path(zoo, unit, 'unit.json')
+  if not os.path.exists(path):
+    return None
+  record = tables.read_json(path)
+  if not (isinstance(record.get('zoo'), str)
+          and isinstance(record.get('unit'), dict)):
+    raise tables.damaged(path, 'it does not describe a unit')
+  return record
+
+
+def descriptions(zoo):
+  """{unit: its description} of all that have one."""
+  return {unit: description(zoo, unit)
+          for unit in _list_units(zoo, 'unit.json')}
 
 
 def progress(zoo, unit):

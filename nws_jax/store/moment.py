@@ -8,7 +8,7 @@ import dataclasses
 import os
 
 from nws_jax import errors
-from nws_jax.store import folder, tables, whole
+from nws_jax.store import agreement, folder, tables, whole
 
 _FILES = ('config.json', 'checksums.json', *tables.COLUMNS)
 _TRIES = 20  # looks at a zoo that changes during each
@@ -42,7 +42,10 @@ def check(zoo):
   if not os.path.isdir(zoo):
     raise errors.Wrong(f'{zoo} is no folder. {make}')
   if not os.path.exists(os.path.join(zoo, 'config.json')):
-    raise errors.Wrong(f'{zoo} is not a zoo: it has no config.json. {make}')
+    if folder.is_begun(zoo):
+      raise tables.damaged(os.path.join(zoo, 'config.json'), 'it is missing')
+    raise errors.Wrong(f'{zoo} is not a zoo: it has no config.json. ' + (
+        'Name the folder of one.' if os.listdir(zoo) else make))
   if not os.path.exists(os.path.join(zoo, 'checksums.json')):
     raise errors.Wrong(f'nothing in {zoo} is finished yet: wait for its run, '
                        'or start it again.')
@@ -53,9 +56,18 @@ def read(zoo):
 
   Raises:
     Wrong: it is not a zoo, or nothing in it is finished.
-    Damaged: a table is not what was written.
+    Damaged: a table is not what was written, or names networks that config
+      and plan do not.
   """
   check(zoo)
+  found = _read(zoo)
+  agreement.check_networks(
+      zoo, found.config, found.texts['members.csv'],
+      agreement.read_planned(zoo, found.config))
+  return found
+
+
+def _read(zoo):
   for _ in range(_TRIES):
     before = _stamp(zoo)
     try:
@@ -131,17 +143,15 @@ def _read_units(zoo):
     if tables.hash_text(text) != checksums['tables'].get(name) and (
         text != found.texts[name]):
       raise tables.damaged(os.path.join(zoo, name), 'its checksum is wrong')
+  for unit, record in found.records.items():
+    agreement.check_digests(
+        zoo, unit, record, checksums['snapshots'].get(unit, {}))
   return Moment(zoo, config, *found)
 
 
 def _read_files(zoo):
   """(config, checksums, {name: text} of the tables) on top."""
-  path = os.path.join(zoo, 'checksums.json')
-  checksums = tables.read_json(path)
-  if not (isinstance(checksums.get('zoo'), str)
-          and isinstance(checksums.get('tables'), dict)
-          and isinstance(checksums.get('snapshots'), dict)):
-    raise tables.damaged(path, 'it holds no checksums')
+  checksums = whole.read_checksums(zoo)
   config = tables.read_json(os.path.join(zoo, 'config.json'))
   return config, checksums, {
       name: tables.read_text(os.path.join(zoo, name))

@@ -1,9 +1,11 @@
 """The tables and records of a zoo: columns, exact reading, atomic writing."""
 
+import contextlib
 import hashlib
 import json
 import os
 import re
+import shutil
 
 from nws_jax import errors, say, space
 from nws_jax.store import disks
@@ -205,11 +207,31 @@ def write_bytes(path, data):
         'the same command again.') from e
 
 
+def keep_text(path, text):
+  """Writes a file, as `write_text` does, unless it has this text already."""
+  with contextlib.suppress(OSError), open(path, 'rb') as f:
+    if f.read() == text.encode():
+      return
+  write_text(path, text)
+
+
+def keep_json(path, value):
+  """Writes a JSON object, as `write_json` does, unless it is there already."""
+  with contextlib.suppress(errors.Damaged):
+    if _hash_json(read_json(path)) == _hash_json(value):
+      return
+  write_json(path, value)
+
+
 def sweep(path):
-  """Removes the files that killed writers left aside in a folder."""
+  """Removes what killed writers left aside in a folder."""
   for name in os.listdir(path) if os.path.isdir(path) else ():
     if is_aside(name):
-      os.unlink(os.path.join(path, name))
+      aside = os.path.join(path, name)
+      if os.path.isdir(aside):
+        shutil.rmtree(aside, ignore_errors=True)
+      else:
+        os.unlink(aside)
 
 
 def is_aside(name):
@@ -232,12 +254,14 @@ def damaged(path, reason):
       f'from a copy{_advise(path)}.')
 
 
-_MADE_ANEW = '; or delete it and run the same command again: it is made anew'
 _ADVICE = {  # by the name of a record of a whole zoo
     'config.json': ', for nothing else tells what the networks are; or train '
                    'them again in another --workdir',
-    'plan.json': f'{_MADE_ANEW} from what the units recorded',
-    **{name: f'{_MADE_ANEW} from the tables of the units'
+    'plan.json': '; or move it away and run the zoo command again: it is made '
+                 'anew from what the units recorded of it, which those of '
+                 'older versions did not',
+    **{name: '; or delete it and run the command that made the zoo again: it '
+             'is made anew from the tables of the units'
        for name in (*COLUMNS, 'checksums.json')}}
 
 
@@ -249,4 +273,5 @@ def _advise(path):
       and not os.path.exists(os.path.join(above, 'config.json'))):
     return (f'; or delete units/{unit}, snapshots/{unit} and state/{unit} and '
             'run the command that made the zoo again: it makes that unit anew')
-  return _ADVICE.get(name, _MADE_ANEW)
+  return _ADVICE.get(name, '; or delete it and run the command that made it '
+                           'again')

@@ -10,16 +10,22 @@ from typing import NamedTuple
 from nws_jax.store import folder, tables, vectors
 
 
-def rebuild(zoo):
+def rebuild(zoo, without=None):
   """Writes the tables of the whole zoo, and checksums.json, from its units.
+
+  What is as the units say stays untouched.
+
+  Args:
+    zoo: the zoo's folder.
+    without: a unit that is left out.
 
   Raises:
     Damaged: a unit's tables or record are.
   """
-  found = gather(zoo)
+  found = gather(zoo, without)
   for name, text in found.texts.items():
-    tables.write_text(os.path.join(zoo, name), text)
-  tables.write_json(os.path.join(zoo, 'checksums.json'), found.checksums)
+    tables.keep_text(os.path.join(zoo, name), text)
+  tables.keep_json(os.path.join(zoo, 'checksums.json'), found.checksums)
 
 
 class Gathered(NamedTuple):
@@ -29,13 +35,14 @@ class Gathered(NamedTuple):
   records: dict  # {unit: its commit record}
 
 
-def gather(zoo):
-  """Reads the units' last commits, each of them whole.
+def gather(zoo, without=None):
+  """Reads the last commits of the units but `without`, each of them whole.
 
   Raises:
     Damaged: a unit's tables or record are.
   """
-  commits = {unit: folder.committed(zoo, unit) for unit in folder.units(zoo)}
+  commits = {unit: folder.committed(zoo, unit) for unit in folder.units(zoo)
+             if unit != without}
   texts = _merge(zoo, commits.values())
   records = {unit: commit.record for unit, commit in commits.items()}
   snapshots = {unit: hash_digests(r) for unit, r in records.items()}
@@ -85,3 +92,14 @@ def hash_digests(record):
   """{snapshot: one digest of a unit's networks}, as checksums.json has it."""
   return {str(n): tables.hash_text(' '.join(digests))
           for n, digests in sorted(record['digests'].items())}
+
+
+def read_checksums(zoo):
+  """{'zoo': digest, 'tables': {name: sha256}, 'snapshots': {unit: ...}}."""
+  path = os.path.join(zoo, 'checksums.json')
+  record = tables.read_json(path)
+  if not (isinstance(record.get('zoo'), str)
+          and isinstance(record.get('tables'), dict)
+          and isinstance(record.get('snapshots'), dict)):
+    raise tables.damaged(path, 'it holds no checksums')
+  return record

@@ -41,11 +41,9 @@ def run(recipe, workdir, bar):
     for note in asked.notes:
       bar.say(note)
     opening.settle(workdir, recipe, asked.sets, made, left)
-    tables.write_text(os.path.join(workdir, 'coverage.csv'),
-                      coverage.to_csv(asked.rows))
-    tables.sweep(workdir)  # what a killed run left
-    for unit in made.units:
-      folder.sweep(workdir, unit.name)
+    tables.keep_text(os.path.join(workdir, 'coverage.csv'),
+                     coverage.to_csv(asked.rows))
+    _sweep(workdir, made)
     while left:
       try:
         _train(workdir, recipe, made, left, asked.rows, asked.sets, bar)
@@ -56,6 +54,16 @@ def run(recipe, workdir, bar):
     whole.rebuild(workdir)
     shutil.rmtree(os.path.join(workdir, 'state'), ignore_errors=True)
   return bool(left)
+
+
+def _sweep(workdir, made):
+  """Removes what killed runs left and no record names; all records agree."""
+  if os.path.exists(os.path.join(workdir, 'checksums.json')):
+    whole.rebuild(workdir)  # those may still name what has been thinned since
+  for path in (workdir, os.path.join(workdir, 'units')):
+    tables.sweep(path)
+  for unit in made.units:
+    folder.sweep(workdir, unit.name)
 
 
 class _Asked(NamedTuple):
@@ -92,6 +100,7 @@ def _open(workdir, recipe, hold, measured=False):
     rows = recipes.rows(recipe)
     made, machine = opening.make_plan(
         workdir, recipe, rows, images_each, measured)
+    opening.check_agreement(workdir, made)
     left = _list_left(workdir, made)
     yield _Asked(sets, images_each, rows, made, machine, left,
                  provenance.check(workdir, opening.read_config(workdir), left))
@@ -124,8 +133,10 @@ def _halve(workdir, made, unit, bar):
         'sizes of the networks.')
   bar.say(f'{unit.name}: no memory for {unit.width} networks at once; going '
           'on with half of them')
+  if os.path.exists(os.path.join(workdir, 'checksums.json')):
+    whole.rebuild(workdir, without=unit.name)
   folder.forget(workdir, unit.name)
-  plan.write(os.path.join(workdir, 'plan.json'), halved)
+  opening.save_plan(workdir, halved)
   return halved
 
 

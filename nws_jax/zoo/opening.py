@@ -5,6 +5,7 @@ accelerator, what `probe` measures; so a wrong request costs seconds.
 """
 
 import hashlib
+import json
 import os
 import shutil
 import time
@@ -12,7 +13,7 @@ import time
 import numpy as np
 
 from nws_jax import errors, say, space
-from nws_jax.store import folder, tables
+from nws_jax.store import agreement, folder, tables
 from nws_jax.zoo import plan, price, provenance, runtime
 
 
@@ -32,11 +33,15 @@ def check_sizes(batch_sizes, images_each):
 
 
 def check_free(workdir):
-  """Raises `Wrong` for a folder that holds something else than a zoo."""
+  """Raises `Wrong` for a folder that holds something else than a zoo, and
+  `Damaged` for a zoo that has lost its config.json."""
   if os.path.exists(workdir) and not os.path.isdir(workdir):
     raise errors.Wrong(f'{workdir} is a file. Name a folder with --workdir.')
   if os.path.isdir(workdir) and not os.path.exists(
       os.path.join(workdir, 'config.json')):
+    if folder.is_begun(workdir):
+      raise tables.damaged(
+          os.path.join(workdir, 'config.json'), 'it is missing')
     others = folder.list_held(workdir)
     if others:
       raise errors.Wrong(
@@ -95,7 +100,8 @@ def settle(workdir, recipe, sets, made, left):
       '%Y-%m-%dT%H:%M:%SZ', time.gmtime())}
   record = dict(there)
   if there.get('networks') != recipe.networks:
-    record = {**now, **there, **_ask(recipe, sets)}
+    asked = _ask(recipe, sets)
+    record = {'identity': _identify(asked), **now, **there, **asked}
     if there:
       record['grown'] = there.get('grown', []) + [
           {'from': there['networks'], **now}]
@@ -103,9 +109,21 @@ def settle(workdir, recipe, sets, made, left):
     record['environments'] = provenance.extend(there, left)
   if record != there:
     tables.write_json(path, record)
-  path = os.path.join(workdir, 'plan.json')
-  if not os.path.exists(path) or plan.read(path) != made:
-    plan.write(path, made)
+  save_plan(workdir, made)
+
+
+def save_plan(workdir, made):
+  """Writes plan.json, and what it says of each unit, beside config.json."""
+  plan.save(workdir, made, read_config(workdir).get('identity', ''))
+
+
+def check_agreement(workdir, made):
+  """Raises `Damaged` unless all records of a zoo fit its plan and each other.
+
+  Until then nothing is removed, and nothing is written anew.
+  """
+  agreement.check(workdir, read_config(workdir),
+                  {u.name: set(u.ids) for u in made.units})
 
 
 def make_plan(workdir, recipe, rows, images_each, measured):
@@ -124,10 +142,10 @@ def make_plan(workdir, recipe, rows, images_each, measured):
   Raises:
     errors.Wrong: the plan is for another machine.
   """
-  path = os.path.join(workdir, 'plan.json')
-  there = plan.read(path) if os.path.exists(path) else None
+  there = plan.find(workdir)
   if there:
-    plan.check_rows(path, there, rows)
+    plan.check_rows(os.path.join(workdir, 'plan.json'), there, rows)
+    plan.check_descriptions(workdir, there)
   platform, devices = runtime.start(there.devices if there else None)
   machine = price.Machine(platform, devices, runtime.find_memory(),
                           find_disk(workdir, recipe.disk_gb))
@@ -217,6 +235,13 @@ def _ask(recipe, sets):
   """What of a request config.json records."""
   return {**recipe.record(),
           'images': {name: _digest(s) for name, s in sets.items()}}
+
+
+def _identify(asked):
+  """What tells a zoo from others, however much it grows."""
+  return tables.hash_text(json.dumps({
+      key: value for key, value in sorted(asked.items())
+      if key not in (*_FREE, 'networks')}))
 
 
 def _digest(image_set):

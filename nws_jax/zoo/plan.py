@@ -6,11 +6,12 @@ every round.
 """
 
 import dataclasses
+import os
 import re
 from typing import NamedTuple
 
 from nws_jax import errors, space
-from nws_jax.store import tables, vectors
+from nws_jax.store import folder, tables, vectors
 from nws_jax.zoo import merging, price
 
 
@@ -125,17 +126,80 @@ def _label(arch):
   return f'upto-{merging.cover(arch.members).name}'
 
 
+def save(zoo, plan, identity):
+  """Writes plan.json, and beside each unit what it says of that unit.
+
+  Args:
+    zoo: the zoo's folder.
+    plan: `Plan`.
+    identity: of the zoo, by which its units are known.
+  """
+  path = os.path.join(zoo, 'plan.json')
+  tables.keep_json(path, _to_record(plan))
+  for place, unit in enumerate(plan.units):
+    folder.describe(zoo, unit.name, _describe(plan, unit, place, identity))
+
+
+def find(zoo):
+  """The plan of a zoo: `Plan`; None if it has none yet.
+
+  Where plan.json is gone, it is made again from what the units recorded.
+
+  Raises:
+    Damaged: it is, or it is gone and a unit recorded nothing.
+  """
+  path = os.path.join(zoo, 'plan.json')
+  if os.path.exists(path):
+    return read(path)
+  found = folder.descriptions(zoo)
+  for unit in folder.units(zoo):
+    if unit not in found:
+      raise errors.Damaged(
+          f'{path} is missing, and {unit} was made by a version that did not '
+          'record what was planned of it. Restore plan.json from a copy, or '
+          'train the networks again in another --workdir.')
+  if not found:
+    return None
+  parts = sorted(found.values(), key=lambda d: d['place'])
+  return _parse(path, {**parts[0]['plan'], 'units': [d['unit'] for d in parts]})
+
+
+def check_descriptions(zoo, plan):
+  """Raises `Damaged` if a unit that has begun recorded another plan."""
+  for unit in plan.units:
+    found = folder.description(zoo, unit.name)
+    if found and folder.progress(zoo, unit.name):
+      path = folder.unit_path(zoo, unit.name, 'unit.json')
+      if _parse(path, {**found['plan'], 'units': [found['unit']]}) != (
+          plan._replace(units=(unit,))):
+        raise tables.damaged(os.path.join(zoo, 'plan.json'),
+                             f'it says of {unit.name} what {path} does not')
+
+
 def write(path, plan):
-  tables.write_json(path, {
-      **plan._asdict(),
-      'units': [{**u._asdict(),
-                 'archs': [dataclasses.asdict(a) for a in u.archs]}
-                for u in plan.units]})
+  """Writes a plan alone; see `save`."""
+  tables.write_json(path, _to_record(plan))
 
 
 def read(path):
   """Inverse of `write`; raises `errors.Damaged` if it is not a plan."""
-  record = tables.read_json(path)
+  return _parse(path, tables.read_json(path))
+
+
+def _to_record(plan):
+  return {**plan._asdict(), 'units': [
+      {**u._asdict(), 'archs': [dataclasses.asdict(a) for a in u.archs]}
+      for u in plan.units]}
+
+
+def _describe(plan, unit, place, identity):
+  record = _to_record(plan._replace(units=(unit,)))
+  (own,) = record.pop('units')
+  return {'zoo': identity, 'place': place, 'plan': record, 'unit': own}
+
+
+def _parse(path, record):
+  """A plan from what JSON keeps of it, in the file `path`."""
   try:
     units = tuple(
         Unit(str(u['name']), tuple(space.Architecture(**a) for a in u['archs']),

@@ -180,7 +180,7 @@ def test_lost_data_is_damaged(copy, damage):
       f.write_bytes(f.read_bytes()[:f.stat().st_size // 2])
   else:
     (copy / 'manifest.ocdbt').unlink()
-  with pytest.raises(errors.Damaged, match='copy is damaged.*run the same com'):
+  with pytest.raises(errors.Damaged, match='copy is damaged.*run the com'):
     snapshots.read_vectors(copy, ARCH, [4])
 
 
