@@ -8,6 +8,7 @@ run goes on or is repeated (`compare`).
 """
 
 import dataclasses
+import functools
 import os
 import platform
 import shlex
@@ -77,6 +78,7 @@ def find_versions() -> dict[str, str | None]:
           **{name: _find_version(name) for name in _PACKAGES}}
 
 
+@functools.cache
 def _find_version(package: str) -> str | None:
   try:
     return metadata.version(package)
@@ -84,6 +86,7 @@ def _find_version(package: str) -> str | None:
     return None
 
 
+@functools.cache
 def find_revision() -> str | None:
   """The revision of the source that runs; None outside of a repository."""
   root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -94,6 +97,7 @@ def find_revision() -> str | None:
   return done.stdout.strip() or None
 
 
+@functools.cache
 def find_processor() -> str:
   """Architecture, family and vector instructions of the processor.
 

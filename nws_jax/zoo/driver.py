@@ -37,7 +37,8 @@ def run(recipe, workdir, bar):
   """
   with _open(workdir, recipe, folder.lock, measured=True) as asked:
     made, left = asked.made, asked.left
-    opening.check_disk(workdir, recipe, asked.rows, left)
+    opening.check_disk(workdir, recipe, asked.rows, asked.images_each,
+                       asked.machine, left)
     for note in asked.notes:
       bar.say(note)
     opening.settle(workdir, recipe, asked.sets, made, left)
@@ -50,7 +51,7 @@ def run(recipe, workdir, bar):
         break
       except OutOfMemory as e:
         made = _halve(workdir, made, e.unit, bar)
-        left = _list_left(workdir, made)
+        left = opening.list_left(workdir, made)
     whole.rebuild(workdir)
     shutil.rmtree(os.path.join(workdir, 'state'), ignore_errors=True)
   return bool(left)
@@ -101,16 +102,9 @@ def _open(workdir, recipe, hold, measured=False):
     made, machine = opening.make_plan(
         workdir, recipe, rows, images_each, measured)
     opening.check_agreement(workdir, made)
-    left = _list_left(workdir, made)
+    left = opening.list_left(workdir, made)
     yield _Asked(sets, images_each, rows, made, machine, left,
                  provenance.check(workdir, opening.read_config(workdir), left))
-
-
-def _list_left(workdir, made):
-  """The units of a plan that are not done."""
-  records = [folder.progress(workdir, u.name) for u in made.units]
-  return [u for u, record in zip(made.units, records)
-          if record is None or not record['done']]
 
 
 class OutOfMemory(Exception):
@@ -130,7 +124,7 @@ def _halve(workdir, made, unit, bar):
     raise errors.Damaged(
         f'{unit.name} does not fit the memory of the device, even with '
         f'{unit.width} networks at once. Restrict --config.batch_size or the '
-        'sizes of the networks.')
+        'sizes of the networks, in another --workdir.')
   bar.say(f'{unit.name}: no memory for {unit.width} networks at once; going '
           'on with half of them')
   if os.path.exists(os.path.join(workdir, 'checksums.json')):
@@ -152,7 +146,8 @@ def quote(recipe, workdir):
         recipe, asked.rows, asked.left, asked.machine, asked.images_each,
         disk)])
     try:
-      opening.check_disk(workdir, recipe, asked.rows, asked.left)
+      opening.check_disk(workdir, recipe, asked.rows, asked.images_each,
+                         asked.machine, asked.left)
     except errors.Wrong as e:
       return said, e
   return said, None

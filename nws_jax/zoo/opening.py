@@ -4,8 +4,10 @@ Jax starts only to say what machine this is, and nothing compiles but, on an
 accelerator, what `probe` measures; so a wrong request costs seconds.
 """
 
+import dataclasses
 import hashlib
 import json
+import math
 import os
 import shutil
 import time
@@ -153,21 +155,33 @@ def make_plan(workdir, recipe, rows, images_each, measured):
     raise errors.Wrong(
         f'{workdir} was begun on {there.devices} {there.platform} devices, but '
         f'{machine.devices} {machine.platform} devices are here. Go on where '
-        f'it began, or set JAX_PLATFORMS={there.platform}.')
+        'it began' + (', or set JAX_PLATFORMS=cpu' * (
+            there.platform == 'cpu')) + '.')
   if there:
     machine = machine._replace(images_a_step=there.images_a_step)
   elif measured and platform != 'cpu' and not recipe.networks_per_program:
     from nws_jax.zoo import probe
     machine = machine._replace(
         images_a_step=probe.measure(recipe, rows, machine)[0])
+  return _extend(there, recipe, rows, images_each, machine), machine
+
+
+def _extend(there, recipe, rows, images_each, machine):
+  """The plan of a population: what is there, and more for what that lacks."""
   work = price.Work(
       float(np.mean([images_each[row['dataset']] for row in rows])),
       expect_epochs(recipe))
   options = (machine, work, recipe.networks_per_program, recipe.merge,
              _QUEUE if recipe.early_stopping else 1, bool(recipe.keep))
-  made = plan.extend(there, rows, *options) if there else plan.make(
+  return plan.extend(there, rows, *options) if there else plan.make(
       rows, *options)
-  return made, machine
+
+
+def list_left(workdir, made):
+  """The units of a plan that are not done."""
+  records = [folder.progress(workdir, u.name) for u in made.units]
+  return [u for u, record in zip(made.units, records)
+          if record is None or not record['done']]
 
 
 _QUEUE = 4  # widths of networks in a unit whose slots are filled again
@@ -179,39 +193,70 @@ def expect_epochs(recipe):
   return min(recipe.epochs, 40) if recipe.early_stopping else recipe.epochs
 
 
-def check_disk(workdir, recipe, rows, units):
+def check_disk(workdir, recipe, rows, images_each, machine, units):
   """Raises `Wrong` if what is left to train cannot fit on the disk.
 
   Args:
     workdir: the zoo's folder, which may not be there.
     recipe: `recipe.Recipe`.
     rows: `recipe.rows`.
+    images_each: {image set: images of an epoch}.
+    machine: `price.Machine` that it will run on.
     units: of the plan, those that are not done.
   """
   # What units that have begun wrote is part of what they need.
-  budget = find_disk(workdir, recipe.disk_gb) + sum(
-      _size(os.path.join(workdir, kind, u.name))
-      for kind in ('snapshots', 'state') for u in units)
-  archs = {row['id']: space.architecture(row) for row in rows}
-  def count(keep):
-    return price.count_disk(units, archs, expect_epochs(recipe), keep)
-  kept, peak = count(recipe.keep)
+  written = sum(_size(os.path.join(workdir, kind, u.name))
+                for kind in ('snapshots', 'state') for u in units)
+  budget = find_disk(workdir, recipe.disk_gb) + written
+  kept, peak = _count_disk(recipe, rows, units)
   if kept + peak <= budget:
     return
-  left = sum(len(u.ids) for u in units)
-  fit = int(left * max(0, budget - peak) / max(kept, 1))
-  ways = [f'about --config.networks={fit} would fit'] * (fit > 0) + [
-      f'--config.keep={n} would take {say.size(sum(count(n)))}'
-      for n in (20, 2) if (not recipe.keep or n < recipe.keep)
-      and sum(count(n)) <= budget][:1] + [
-          'make room, or name a --workdir on another disk'
-          if not recipe.disk_gb else 'or raise --config.disk_gb']
+
+  def need(count, disk=machine.disk, **changes):
+    """Bytes that another request would take more."""
+    other, some = dataclasses.replace(recipe, **changes), rows[:count]
+    made = _extend(plan.find(workdir), other, some, images_each,
+                   machine._replace(disk=disk))
+    return sum(_count_disk(other, some, list_left(workdir, made)))
+  there, left = read_config(workdir), sum(len(u.ids) for u in units)
+  ways, fit = [], len(rows) - left + int(
+      left * max(0, budget - peak) / max(kept, 1))
+  while fit >= there.get('networks', 1):  # those that are there stay
+    if need(fit) <= budget:
+      ways.append(f'--config.networks={fit} would fit')
+      break
+    fit = fit * 9 // 10
+  if not there:  # another `keep` is another zoo
+    others = {n: need(len(rows), keep=n) for n in (20, 2)
+              if not recipe.keep or n < recipe.keep}
+    ways += [f'--config.keep={n} would take {say.size(size)}'
+             for n, size in others.items() if size <= budget][:1]
+  free = find_disk(workdir, 0) + written
+  if budget < free:  # by disk_gb
+    size, enough = _size(workdir), kept + peak
+    while True:  # units grow with the disk, up to an end
+      gb = math.ceil((enough - written + size) / 1e6) / 1e3
+      disk = gb * 1e9 - size
+      enough = need(len(rows), disk)
+      if enough <= disk + written:
+        break
+    ways.append(f'raise --config.disk_gb to {gb:.3f}')
+  if kept + peak > free:
+    ways.append('make room, or ' + (
+        'move the zoo to another disk' if there else
+        'name a --workdir on another disk'))
   raise errors.Wrong(
       f'{workdir} would need {say.size(kept + peak)} of disk for {left} '
       f'networks ({say.size(kept)} of snapshots, and {say.size(peak)} '
       f'while they are made), but {say.size(budget)} are '
-      + (f'allowed by disk_gb={recipe.disk_gb:g}' if recipe.disk_gb else 'free')
-      + f'. Ask for less: {"; ".join(ways)}.')
+      + (f'allowed by disk_gb={recipe.disk_gb:g}' if budget < free else 'free')
+      + f'. What helps: {"; or ".join(ways)}.')
+
+
+def _count_disk(recipe, rows, units):
+  """(bytes of the snapshots of units, most bytes while one is made)."""
+  archs = {row['id']: space.architecture(row) for row in rows}
+  return price.count_disk(units, archs, expect_epochs(recipe), recipe.keep)
 
 
 def find_disk(workdir, disk_gb):
