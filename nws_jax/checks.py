@@ -53,7 +53,7 @@ def check_checksums(zoo):
           f'{zoo.members["unit"].nunique()} units are as they were written')
 
 
-def check_records(zoo):
+def check_records(zoo: Any) -> str:
   """Config, plan, units and tables say the same; what they name is there."""
   planned = agreement.read_planned(zoo.path, zoo.config) or {}
   agreement.check(zoo.path, zoo.config, planned)

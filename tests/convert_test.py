@@ -16,7 +16,7 @@ import pytest
 import nws_jax
 from nws_jax import convert, errors, space, verify
 from nws_jax.formats import nws
-from nws_jax.store import tables
+from nws_jax.store import folder, tables
 from nws_jax.zoo import driver, recipe
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -253,6 +253,29 @@ def test_equal_conversions_at_once_wait_for_each_other(
   else:
     found = nws_jax.open_zoo(str(tmp_path / 'out'))
     assert found.verify() and len(found.members) == len(zoo.members)
+
+
+def test_an_opened_zoo_whose_records_disagree_is_left_alone(
+    published, tmp_path):
+  out = tmp_path / 'zoo'
+  convert.from_nws(str(published), str(out))
+  digest = nws_jax.open_zoo(out).digest
+  unit = folder.units(out)[0]
+  shutil.copytree(out / 'units' / unit, out / 'units' / 'foreign-s23-000')
+  shutil.rmtree(out / 'snapshots' / unit)
+  for said in ('foreign-s23-000 is no unit', f'{unit}/1 is damaged: it is mis'):
+    before = tree(out)
+    with pytest.raises(errors.Damaged, match=said):
+      convert.from_nws(str(published), str(out))
+    assert tree(out) == before
+    if 'foreign' in said:
+      with pytest.raises(errors.Damaged, match=said):
+        nws_jax.open_zoo(out)
+      shutil.rmtree(out / 'units' / 'foreign-s23-000')
+  shutil.rmtree(out / 'units' / unit)  # as the message advises
+  convert.from_nws(str(published), str(out))
+  assert nws_jax.open_zoo(out).digest == digest
+  nws_jax.open_zoo(out).verify()
 
 
 def test_damaged_data_leave_no_zoo(published, tmp_path):

@@ -5,12 +5,17 @@ before a run removes or writes anything anew.
 """
 
 import os
+from collections.abc import Container, Iterable
+from typing import Any
 
 from nws_jax import errors
 from nws_jax.store import folder, tables, whole
 
+Config = dict[str, Any]  # content of config.json
+Planned = dict[str, set[int] | None]  # unit -> its networks, if they are known
 
-def read_planned(zoo, config):
+
+def read_planned(zoo: str, config: Config) -> Planned | None:
   """{unit: its networks, or None if they are not known}, as plan.json has it.
 
   Where plan.json is gone, the units' own records tell; None if nothing does.
@@ -31,7 +36,8 @@ def read_planned(zoo, config):
     raise tables.damaged(path, f'it is no plan ({e!r})') from e
 
 
-def check_networks(zoo, config, members, planned):
+def check_networks(zoo: str, config: Config, members: str,
+                   planned: Planned | None) -> None:
   """Compares the networks of a table with config and plan.
 
   Args:
@@ -58,7 +64,7 @@ def check_networks(zoo, config, members, planned):
     _check_planned(zoo, unit, (), planned)
 
 
-def check(zoo, config, planned):
+def check(zoo: str, config: Config, planned: Planned) -> None:
   """Compares all that a zoo says of itself; what it names must be there.
 
   Weights are not read. Tables on top that are missing are no damage: they are
@@ -94,7 +100,8 @@ def check(zoo, config, planned):
         before = record  # a run may have gone on meanwhile
 
 
-def check_digests(zoo, unit, record, summed, blamed=None):
+def check_digests(zoo: str, unit: str, record: dict[str, Any],
+                  summed: dict[str, str], blamed: str | None = None) -> None:
   """Raises `Damaged` if a unit's digests are not those in checksums.json.
 
   Args:
@@ -112,7 +119,8 @@ def check_digests(zoo, unit, record, summed, blamed=None):
         f'the digests of {unit} in its record and in checksums.json differ')
 
 
-def _check_planned(zoo, unit, ids, planned):
+def _check_planned(zoo: str, unit: str, ids: Iterable[int], planned: Planned
+                   ) -> None:
   """Raises `Damaged` unless networks are planned for their unit."""
   if unit not in planned:
     raise _foreign(zoo, unit, 'nothing in config.json and plan.json names it')
@@ -121,7 +129,7 @@ def _check_planned(zoo, unit, ids, planned):
       raise _disagreeing(zoo, unit, id)
 
 
-def _check_top(zoo):
+def _check_top(zoo: str) -> tuple[dict[str, dict[str, str]], str | None]:
   """({unit: {snapshot: digest}} of checksums.json, what is wrong where a unit
   has another digest: a file, or None for the unit's own record)."""
   path = os.path.join(zoo, 'checksums.json')
@@ -147,7 +155,8 @@ def _check_top(zoo):
   return checksums['snapshots'], None if borne_out else path
 
 
-def _check_description(zoo, unit, config, planned):
+def _check_description(zoo: str, unit: str, config: Config, planned: Planned
+                       ) -> None:
   """Compares what a unit recorded of itself with config and plan."""
   description = folder.description(zoo, unit)
   if description is None:  # of an older version, or deleted
@@ -159,7 +168,7 @@ def _check_description(zoo, unit, config, planned):
     raise _disagreeing(zoo, unit, id)
 
 
-def _check_untouched(zoo, unit, summed):
+def _check_untouched(zoo: str, unit: str, summed: Container[str]) -> None:
   """Raises `Damaged` if a unit without a record has ever had one."""
   snapshots = os.path.dirname(folder.snapshot_path(zoo, unit, 0))
   if unit in summed and os.path.isdir(snapshots) or any(
@@ -169,7 +178,8 @@ def _check_untouched(zoo, unit, summed):
         folder.unit_path(zoo, unit, 'progress.json'), 'it is missing')
 
 
-def _check_unit(zoo, unit, planned):
+def _check_unit(zoo: str, unit: str, planned: Planned
+                ) -> tuple[dict[str, Any], list[int]]:
   """Compares a unit's record with its tables and the plan."""
   record, texts = folder.committed(zoo, unit)
   stacks, ids = {}, set()  # snapshot -> its networks
@@ -189,14 +199,16 @@ def _check_unit(zoo, unit, planned):
   if {n: len(d) for n, d in record['digests'].items()} != {
       n: len(some) for n, some in stacks.items()}:
     wrong = 'it names other snapshots than metrics.csv'
-  elif not record['done'] and busy != sorted(stacks[max(stacks)]):
+  elif not record['done'] and busy != sorted(
+      stacks.get(max(stacks, default=None), [])):
     wrong = 'its slots do not hold the networks of its last snapshot'
   else:
     return record, sorted(stacks)
   raise tables.damaged(folder.unit_path(zoo, unit, 'progress.json'), wrong)
 
 
-def _check_there(zoo, unit, record, numbers):
+def _check_there(zoo: str, unit: str, record: dict[str, Any],
+                 numbers: list[int]) -> None:
   """Raises `Damaged` unless a unit's snapshots and state are there."""
   paths = [folder.snapshot_path(zoo, unit, n) for n in numbers]
   if not record['done']:
@@ -206,18 +218,18 @@ def _check_there(zoo, unit, record, numbers):
       raise tables.damaged(path, 'it is missing')
 
 
-def _columns(text, count):
+def _columns(text: str, count: int) -> list[list[str]]:
   """The first values of each row of a table."""
   return [row.split(',', count)[:count] for row in text.splitlines()[1:]]
 
 
-def _disagreeing(zoo, unit, id):
+def _disagreeing(zoo: str, unit: str, id: int) -> errors.Damaged:
   return tables.damaged(
       os.path.join(zoo, 'plan.json'),
       f'it does not say of network {id} what units/{unit} says')
 
 
-def _foreign(zoo, unit, reason):
+def _foreign(zoo: str, unit: str, reason: str) -> errors.Damaged:
   return errors.Damaged(
       f'{os.path.join(zoo, "units", unit)} is no unit of this zoo: {reason}. '
       f'If it was copied there, move units/{unit}, snapshots/{unit} and '

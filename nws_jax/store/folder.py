@@ -15,7 +15,7 @@ import contextlib
 import os
 import re
 import shutil
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nws_jax import errors
 from nws_jax.store import locks, tables
@@ -154,7 +154,7 @@ def forget(zoo, unit):
     shutil.rmtree(path, ignore_errors=True)
 
 
-def is_begun(zoo):
+def is_begun(zoo: str) -> bool:
   """Whether a folder has what only zoos have, but for config.json."""
   return any(os.path.exists(os.path.join(zoo, name))
              for name in ('plan.json', 'units'))
@@ -165,7 +165,7 @@ def units(zoo):
   return _list_units(zoo, 'progress.json')
 
 
-def _list_units(zoo, file):
+def _list_units(zoo: str, file: str) -> list[str]:
   folder = os.path.join(zoo, 'units')
   names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
   return [n for n in names
@@ -173,13 +173,13 @@ def _list_units(zoo, file):
           and os.path.exists(unit_path(zoo, n, file))]
 
 
-def describe(zoo, unit, description):
+def describe(zoo: str, unit: str, description: dict[str, Any]) -> None:
   """Records what is planned of a unit beside what it will commit."""
   os.makedirs(unit_path(zoo, unit), exist_ok=True)
   tables.keep_json(unit_path(zoo, unit, 'unit.json'), description)
 
 
-def description(zoo, unit):
+def description(zoo: str, unit: str) -> dict[str, Any] | None:
   """What was planned of a unit, as `describe` was given it; None if nothing
   was recorded.
 
@@ -196,7 +196,7 @@ def description(zoo, unit):
   return record
 
 
-def descriptions(zoo):
+def descriptions(zoo: str) -> dict[str, dict[str, Any]]:
   """{unit: its description} of all that have one."""
   return {unit: description(zoo, unit)
           for unit in _list_units(zoo, 'unit.json')}

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from typing import Any
 
 from nws_jax import errors, say, space
 from nws_jax.store import disks
@@ -176,7 +177,7 @@ def write_json(path, value):
 _CHECKSUM = 'checksum'  # of all other fields, in a file of its own
 
 
-def _hash_json(value):
+def _hash_json(value: dict[str, Any]) -> str:
   return hash_text(json.dumps(value))
 
 
@@ -207,7 +208,7 @@ def write_bytes(path, data):
         'the same command again.') from e
 
 
-def keep_text(path, text):
+def keep_text(path: str, text: str) -> None:
   """Writes a file, as `write_text` does, unless it has this text already."""
   with contextlib.suppress(OSError), open(path, 'rb') as f:
     if f.read() == text.encode():
@@ -215,7 +216,7 @@ def keep_text(path, text):
   write_text(path, text)
 
 
-def keep_json(path, value):
+def keep_json(path: str, value: dict[str, Any]) -> None:
   """Writes a JSON object, as `write_json` does, unless it is there already."""
   with contextlib.suppress(errors.Damaged):
     if _hash_json(read_json(path)) == _hash_json(value):
@@ -265,7 +266,7 @@ _ADVICE = {  # by the name of a record of a whole zoo
        for name in (*COLUMNS, 'checksums.json')}}
 
 
-def _advise(path):
+def _advise(path: str) -> str:
   """What helps where there is no copy of a file or folder."""
   above, name = os.path.split(os.fspath(path))
   kind, unit = os.path.split(above)[0], os.path.basename(above)

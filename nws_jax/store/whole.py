@@ -5,7 +5,7 @@
 
 import json
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nws_jax.store import folder, tables, vectors
 
@@ -94,7 +94,7 @@ def hash_digests(record):
           for n, digests in sorted(record['digests'].items())}
 
 
-def read_checksums(zoo):
+def read_checksums(zoo: str) -> dict[str, Any]:
   """{'zoo': digest, 'tables': {name: sha256}, 'snapshots': {unit: ...}}."""
   path = os.path.join(zoo, 'checksums.json')
   record = tables.read_json(path)

@@ -15,7 +15,16 @@ import numpy as np
 
 from nws_jax import errors, interrupts, paths, space
 from nws_jax.store import folder, tables, whole
-from nws_jax.zoo import coverage, images, opening, plan, price, provenance
+from nws_jax.zoo import (
+  coverage,
+  images,
+  opening,
+  plan,
+  price,
+  provenance,
+  room,
+  runtime,
+)
 from nws_jax.zoo import quote as quotes
 from nws_jax.zoo import recipe as recipes
 
@@ -37,8 +46,8 @@ def run(recipe, workdir, bar):
   """
   with _open(workdir, recipe, folder.lock, measured=True) as asked:
     made, left = asked.made, asked.left
-    opening.check_disk(workdir, recipe, asked.rows, asked.images_each,
-                       asked.machine, left)
+    room.check(workdir, recipe, asked.rows, asked.images_each, asked.machine,
+               left)
     for note in asked.notes:
       bar.say(note)
     opening.settle(workdir, recipe, asked.sets, made, left)
@@ -141,13 +150,13 @@ def quote(recipe, workdir):
     errors.Wrong: it cannot be done.
   """
   with _open(workdir, recipe, contextlib.nullcontext) as asked:
-    disk = opening.find_disk(workdir, recipe.disk_gb)
+    disk = runtime.find_disk(workdir, recipe.disk_gb)
     said = '\n\n'.join([coverage.text(asked.rows), quotes.text(
         recipe, asked.rows, asked.left, asked.machine, asked.images_each,
         disk)])
     try:
-      opening.check_disk(workdir, recipe, asked.rows, asked.images_each,
-                         asked.machine, asked.left)
+      room.check(workdir, recipe, asked.rows, asked.images_each,
+                 asked.machine, asked.left)
     except errors.Wrong as e:
       return said, e
   return said, None

@@ -4,19 +4,18 @@ Jax starts only to say what machine this is, and nothing compiles but, on an
 accelerator, what `probe` measures; so a wrong request costs seconds.
 """
 
-import dataclasses
 import hashlib
 import json
-import math
 import os
-import shutil
 import time
+from typing import Any
 
 import numpy as np
 
-from nws_jax import errors, say, space
+from nws_jax import errors
 from nws_jax.store import agreement, folder, tables
 from nws_jax.zoo import plan, price, provenance, runtime
+from nws_jax.zoo import recipe as recipes
 
 
 def check_sizes(batch_sizes, images_each):
@@ -114,12 +113,12 @@ def settle(workdir, recipe, sets, made, left):
   save_plan(workdir, made)
 
 
-def save_plan(workdir, made):
+def save_plan(workdir: str, made: plan.Plan) -> None:
   """Writes plan.json, and what it says of each unit, beside config.json."""
   plan.save(workdir, made, read_config(workdir).get('identity', ''))
 
 
-def check_agreement(workdir, made):
+def check_agreement(workdir: str, made: plan.Plan) -> None:
   """Raises `Damaged` unless all records of a zoo fit its plan and each other.
 
   Until then nothing is removed, and nothing is written anew.
@@ -150,7 +149,7 @@ def make_plan(workdir, recipe, rows, images_each, measured):
     plan.check_descriptions(workdir, there)
   platform, devices = runtime.start(there.devices if there else None)
   machine = price.Machine(platform, devices, runtime.find_memory(),
-                          find_disk(workdir, recipe.disk_gb))
+                          runtime.find_disk(workdir, recipe.disk_gb))
   if there and (there.platform, there.devices) != machine[:2]:
     raise errors.Wrong(
         f'{workdir} was begun on {there.devices} {there.platform} devices, but '
@@ -163,10 +162,12 @@ def make_plan(workdir, recipe, rows, images_each, measured):
     from nws_jax.zoo import probe
     machine = machine._replace(
         images_a_step=probe.measure(recipe, rows, machine)[0])
-  return _extend(there, recipe, rows, images_each, machine), machine
+  return extend(there, recipe, rows, images_each, machine), machine
 
 
-def _extend(there, recipe, rows, images_each, machine):
+def extend(there: plan.Plan | None, recipe: recipes.Recipe,
+           rows: list[dict[str, Any]], images_each: dict[str, int],
+           machine: price.Machine) -> plan.Plan:
   """The plan of a population: what is there, and more for what that lacks."""
   work = price.Work(
       float(np.mean([images_each[row['dataset']] for row in rows])),
@@ -177,7 +178,7 @@ def _extend(there, recipe, rows, images_each, machine):
       rows, *options)
 
 
-def list_left(workdir, made):
+def list_left(workdir: str, made: plan.Plan) -> list[plan.Unit]:
   """The units of a plan that are not done."""
   records = [folder.progress(workdir, u.name) for u in made.units]
   return [u for u, record in zip(made.units, records)
@@ -193,96 +194,13 @@ def expect_epochs(recipe):
   return min(recipe.epochs, 40) if recipe.early_stopping else recipe.epochs
 
 
-def check_disk(workdir, recipe, rows, images_each, machine, units):
-  """Raises `Wrong` if what is left to train cannot fit on the disk.
-
-  Args:
-    workdir: the zoo's folder, which may not be there.
-    recipe: `recipe.Recipe`.
-    rows: `recipe.rows`.
-    images_each: {image set: images of an epoch}.
-    machine: `price.Machine` that it will run on.
-    units: of the plan, those that are not done.
-  """
-  # What units that have begun wrote is part of what they need.
-  written = sum(_size(os.path.join(workdir, kind, u.name))
-                for kind in ('snapshots', 'state') for u in units)
-  budget = find_disk(workdir, recipe.disk_gb) + written
-  kept, peak = _count_disk(recipe, rows, units)
-  if kept + peak <= budget:
-    return
-
-  def need(count, disk=machine.disk, **changes):
-    """Bytes that another request would take more."""
-    other, some = dataclasses.replace(recipe, **changes), rows[:count]
-    made = _extend(plan.find(workdir), other, some, images_each,
-                   machine._replace(disk=disk))
-    return sum(_count_disk(other, some, list_left(workdir, made)))
-  there, left = read_config(workdir), sum(len(u.ids) for u in units)
-  ways, fit = [], len(rows) - left + int(
-      left * max(0, budget - peak) / max(kept, 1))
-  while fit >= there.get('networks', 1):  # those that are there stay
-    if need(fit) <= budget:
-      ways.append(f'--config.networks={fit} would fit')
-      break
-    fit = fit * 9 // 10
-  if not there:  # another `keep` is another zoo
-    others = {n: need(len(rows), keep=n) for n in (20, 2)
-              if not recipe.keep or n < recipe.keep}
-    ways += [f'--config.keep={n} would take {say.size(size)}'
-             for n, size in others.items() if size <= budget][:1]
-  free = find_disk(workdir, 0) + written
-  if budget < free:  # by disk_gb
-    size, enough = _size(workdir), kept + peak
-    while True:  # units grow with the disk, up to an end
-      gb = math.ceil((enough - written + size) / 1e6) / 1e3
-      disk = gb * 1e9 - size
-      enough = need(len(rows), disk)
-      if enough <= disk + written:
-        break
-    ways.append(f'raise --config.disk_gb to {gb:.3f}')
-  if kept + peak > free:
-    ways.append('make room, or ' + (
-        'move the zoo to another disk' if there else
-        'name a --workdir on another disk'))
-  raise errors.Wrong(
-      f'{workdir} would need {say.size(kept + peak)} of disk for {left} '
-      f'networks ({say.size(kept)} of snapshots, and {say.size(peak)} '
-      f'while they are made), but {say.size(budget)} are '
-      + (f'allowed by disk_gb={recipe.disk_gb:g}' if budget < free else 'free')
-      + f'. What helps: {"; or ".join(ways)}.')
-
-
-def _count_disk(recipe, rows, units):
-  """(bytes of the snapshots of units, most bytes while one is made)."""
-  archs = {row['id']: space.architecture(row) for row in rows}
-  return price.count_disk(units, archs, expect_epochs(recipe), recipe.keep)
-
-
-def find_disk(workdir, disk_gb):
-  """Bytes that a zoo may take more: what is free, or the budget's rest."""
-  path = os.path.abspath(workdir)
-  while not os.path.isdir(path):
-    path = os.path.dirname(path)
-  free = shutil.disk_usage(path).free
-  if not disk_gb:
-    return free
-  return min(free, disk_gb * 1e9 - _size(workdir))
-
-
-def _size(folder):
-  """Bytes of all files under a folder, which may not be there."""
-  return sum(os.lstat(os.path.join(where, name)).st_size
-             for where, _, names in os.walk(folder) for name in names)
-
-
 def _ask(recipe, sets):
   """What of a request config.json records."""
   return {**recipe.record(),
           'images': {name: _digest(s) for name, s in sets.items()}}
 
 
-def _identify(asked):
+def _identify(asked: dict[str, Any]) -> str:
   """What tells a zoo from others, however much it grows."""
   return tables.hash_text(json.dumps({
       key: value for key, value in sorted(asked.items())

@@ -8,7 +8,7 @@ every round.
 import dataclasses
 import os
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nws_jax import errors, space
 from nws_jax.store import folder, tables, vectors
@@ -126,7 +126,7 @@ def _label(arch):
   return f'upto-{merging.cover(arch.members).name}'
 
 
-def save(zoo, plan, identity):
+def save(zoo: str, plan: Plan, identity: str) -> None:
   """Writes plan.json, and beside each unit what it says of that unit.
 
   Args:
@@ -140,7 +140,7 @@ def save(zoo, plan, identity):
     folder.describe(zoo, unit.name, _describe(plan, unit, place, identity))
 
 
-def find(zoo):
+def find(zoo: str) -> Plan | None:
   """The plan of a zoo: `Plan`; None if it has none yet.
 
   Where plan.json is gone, it is made again from what the units recorded.
@@ -164,7 +164,7 @@ def find(zoo):
   return _parse(path, {**parts[0]['plan'], 'units': [d['unit'] for d in parts]})
 
 
-def check_descriptions(zoo, plan):
+def check_descriptions(zoo: str, plan: Plan) -> None:
   """Raises `Damaged` if a unit that has begun recorded another plan."""
   for unit in plan.units:
     found = folder.description(zoo, unit.name)
@@ -186,19 +186,20 @@ def read(path):
   return _parse(path, tables.read_json(path))
 
 
-def _to_record(plan):
+def _to_record(plan: Plan) -> dict[str, Any]:
   return {**plan._asdict(), 'units': [
       {**u._asdict(), 'archs': [dataclasses.asdict(a) for a in u.archs]}
       for u in plan.units]}
 
 
-def _describe(plan, unit, place, identity):
+def _describe(plan: Plan, unit: Unit, place: int, identity: str
+              ) -> dict[str, Any]:
   record = _to_record(plan._replace(units=(unit,)))
   (own,) = record.pop('units')
   return {'zoo': identity, 'place': place, 'plan': record, 'unit': own}
 
 
-def _parse(path, record):
+def _parse(path: str, record: dict[str, Any]) -> Plan:
   """A plan from what JSON keeps of it, in the file `path`."""
   try:
     units = tuple(

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import warnings
 from typing import Any
 
@@ -48,6 +49,23 @@ def find_memory() -> float:
   if all(limits):
     return 0.9 * sum(limits)
   return 0.5 * psutil.virtual_memory().available
+
+
+def find_disk(workdir: str, disk_gb: float) -> float:
+  """Bytes that a zoo may take more: what is free, or the budget's rest."""
+  path = os.path.abspath(workdir)
+  while not os.path.isdir(path):
+    path = os.path.dirname(path)
+  free = shutil.disk_usage(path).free
+  if not disk_gb:
+    return free
+  return min(free, disk_gb * 1e9 - size_folder(workdir))
+
+
+def size_folder(folder: str) -> int:
+  """Bytes of all files under a folder, which may not be there."""
+  return sum(os.lstat(os.path.join(where, name)).st_size
+             for where, _, names in os.walk(folder) for name in names)
 
 
 def cache_folder() -> str:

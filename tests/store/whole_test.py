@@ -90,7 +90,7 @@ def test_changed_tables_are_damaged(zoo, name):
 
 
 @pytest.mark.parametrize(
-    'file', ['members.csv', 'metrics.csv', 'layers.csv', 'checksums.json'])
+    'file', ['members.csv', 'metrics.csv', 'checksums.json'])
 def test_killed_within_a_rebuild_all_tables_are_readable(
     zoo, file, monkeypatch):
   """And so they are to who reads while a run writes them."""
