@@ -24,7 +24,8 @@ def read_planned(zoo: str, config: Config) -> Planned | None:
     Damaged: a record is.
   """
   if 'converted_from' in config:
-    return dict.fromkeys(config['converted_from'].get('units', ()))
+    units = config['converted_from'].get('units')
+    return units and dict.fromkeys(units)
   path = os.path.join(zoo, 'plan.json')
   if os.path.exists(path):
     units = tables.read_json(path).get('units')
