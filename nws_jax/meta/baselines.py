@@ -15,7 +15,7 @@ import numpy as np
 from nws_jax import errors
 from nws_jax.meta import calibration, settings
 from nws_jax.meta import fit as fitting
-from nws_jax.say import first
+from nws_jax.store import sealed
 
 # What a saved estimator may consist of; nothing else is ever loaded.
 TRUSTED = (
@@ -123,8 +123,7 @@ def read(path):
   try:
     return io.load(path, trusted=list(TRUSTED))
   except Exception as e:  # skops raises anything that a file makes it raise
-    raise errors.Damaged(f'{path} is damaged, or not what meta wrote: '
-                         f'{first(e)}') from e
+    raise sealed.damaged(path, str(e)) from e
 
 
 def _make_steps(name, seed):
