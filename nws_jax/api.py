@@ -66,7 +66,7 @@ class Zoo:
     """The epochs of which a network's weights are kept, ascending."""
     return self._epochs.get(self._member(id)['id'], ())
 
-  def digests(self, id):
+  def digests(self, id: int) -> dict[int, str]:
     """{epoch: digest} of a network's kept weights, as its unit recorded them.
 
     Reads no weights.

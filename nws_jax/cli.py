@@ -105,7 +105,7 @@ def _guard(name, do):
     error, said, code = e, (
         f'{said}. {say.advise(e)} and run the same command again.'), 1
   except Exception as e:
-    reason = environment.explain(e)
+    reason = environment.explain()
     # All else is a fault of ours.
     error, said, code = e, reason or _confess(e), 2 if reason else 1
   with contextlib.suppress(OSError):  # nobody reads stderr

@@ -14,7 +14,7 @@ import platform
 import shlex
 import shutil
 import subprocess
-import traceback
+import sys
 from importlib import metadata
 from typing import Any
 
@@ -174,19 +174,21 @@ def _flatten(record: dict[str, Any]) -> dict[str, Any]:
   return record.get('versions', {}) | parts
 
 
-def explain(error: Exception) -> str | None:
-  """Why jax found no device, for its user; None for any other error.
+def explain() -> str | None:
+  """Why jax finds no device, for its user; None if it finds one.
 
-  What jax raises depends on the device that is missing, so it is known by
-  where it was raised.
+  After an error of any kind: what jax raises depends on the device that is
+  missing and on the function that asked first, and jax hides its own frames.
   """
-  frames = traceback.walk_tb(error.__traceback__)
-  if not any(frame.f_globals.get('__name__') == 'jax._src.xla_bridge'
-             for frame, _ in frames):
+  if 'jax' not in sys.modules:
     return None
+  try:
+    sys.modules['jax'].devices()
+    return None
+  except Exception as e:
+    reason = str(e).partition('. (set')[0] or 'it is not here'
   wanted = os.environ.get('JAX_PLATFORMS') or os.environ.get(
       'JAX_PLATFORM_NAME', '')
-  reason = str(error).partition('. (set')[0] or 'it is not here'
   return (f'JAX_PLATFORMS={wanted} is not possible: {say.first(reason)}. Unset '
           'it, set JAX_PLATFORMS=cpu, or install the jax that supports the '
           'device (BUILD.md).')

@@ -97,6 +97,15 @@ def test_a_member_is_known_wherever_it_lies(folders):
   assert stranger.standing.kind == membership.STRANGER
 
 
+def test_a_device_that_is_not_here_makes_no_classifier_damaged(
+    folders, monkeypatch):
+  read(folders, '--nocontrols')
+  monkeypatch.setenv('JAX_PLATFORMS', 'cuda')
+  done = call('identify', f'{folders}/zoo:3', f'--meta={folders}/meta', code=2)
+  assert 'JAX_PLATFORMS=cuda is not possible' in done.stderr
+  assert 'damaged' not in done.stderr
+
+
 @pytest.mark.parametrize('spoil', [
     lambda data: data[:len(data) // 2],
     lambda data: bytes(b ^ 1 for b in data)], ids=('cut off', 'changed'))

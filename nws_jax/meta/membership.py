@@ -45,7 +45,8 @@ class Members(NamedTuple):
   digests: Any  # {digest: {ids}}; None in classifiers of older versions
   zoo: str  # digest of that zoo, as it was
 
-  def place(self, vector_P, origin=None):
+  def place(self, vector_P: np.ndarray,
+            origin: tuple[str, int] | None = None) -> Standing:
     """The `Standing` of a network.
 
     Args:
@@ -63,7 +64,7 @@ class Members(NamedTuple):
     return _join(found)
 
 
-def _join(members):
+def _join(members: list[Member]) -> Standing:
   """The `Standing` of what may be any of some networks: constant starts are
   equal."""
   if not members:
@@ -75,7 +76,7 @@ def _join(members):
   return Standing(IN_SAMPLE, fold)
 
 
-def list_digests(vector_P):
+def list_digests(vector_P: np.ndarray) -> list[str]:
   """Digests by which a vector is known: its own, and those of its roundings to
   each half precision, which a copy in such a file has."""
   vector_P = np.asarray(vector_P, np.float32)
@@ -85,7 +86,7 @@ def list_digests(vector_P):
         for half in _HALVES]
 
 
-def write(path, request, source, tested):
+def write(path: str, request: Any, source: Any, tested: Any) -> None:
   """Writes members.csv.
 
   Args:
@@ -110,7 +111,7 @@ def write(path, request, source, tested):
   tables.write_text(path, '\n'.join(lines) + '\n')
 
 
-def read(path, record):
+def read(path: str, record: dict) -> Members:
   """The `Members` of a saved classifier.
 
   Args:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+from typing import Any
 
 import numpy as np
 
@@ -28,12 +29,12 @@ def write(path, tree):
                          'and run the same command again.') from e
 
 
-def is_item(path):
+def is_item(path: str) -> bool:
   """Whether a folder is a tree that Orbax saved, and not one of several."""
   return os.path.isfile(os.path.join(path, _RECORD))
 
 
-def list_shapes(path):
+def list_shapes(path: str) -> dict[str, tuple]:
   """{names joined by /: (shape, dtype)} of a folder; reads no array.
 
   Raises:
@@ -54,7 +55,7 @@ def list_shapes(path):
           for name, store in stores.items()}
 
 
-def read(path, shapes):
+def read(path: str, shapes: dict[str, tuple]) -> dict:
   """Reads arrays whose shapes were looked at before.
 
   TensorStore reads them, as Orbax would, but for the devices that they were
@@ -85,12 +86,12 @@ def read(path, shapes):
   return tree
 
 
-def _read_record(path):
+def _read_record(path: str) -> dict:
   with open(os.path.join(path, _RECORD), 'rb') as f:
     return json.loads(f.read(_LONGEST))
 
 
-def _list_names(record):
+def _list_names(record: dict) -> dict[str, str]:
   """{names joined by /: how the array is called in the folder}."""
   found = {}
   for leaf in record['tree_metadata'].values():
@@ -102,7 +103,7 @@ def _list_names(record):
   return found
 
 
-def _open(path, record, names):
+def _open(path: str, record: dict, names: dict[str, str]) -> dict[str, Any]:
   """{name: its `tensorstore.TensorStore`}, of `_list_names`."""
   import tensorstore as ts
   base = {'driver': 'file', 'path': os.path.abspath(path) + '/'}

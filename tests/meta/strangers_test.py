@@ -10,6 +10,8 @@ import subprocess
 import sys
 import zipfile
 
+import hypothesis
+import hypothesis.strategies as st
 import ml_dtypes
 import numpy as np
 import pandas as pd
@@ -23,6 +25,7 @@ from tests.meta import foreign
 # Norms of 4, 8, 16, 16 and 8: their sizes alone do not tell whose they are.
 ARCH = space.Architecture(3, 3, 2, 4, 16, True)
 BARE = dataclasses.replace(ARCH, batch_norm=False)
+OTHER = dataclasses.replace(ARCH, width_conv=8)
 
 
 def _layers(arch):
@@ -71,6 +74,29 @@ def test_every_form_gives_the_same_vector(forms):
     assert _read(folder / name).name == str(folder / read)
 
 
+@hypothesis.given(st.data())
+@hypothesis.settings(max_examples=150, deadline=None)
+def test_damage_of_any_kind_is_one_message_or_another_vector(forms, data):
+  folder, _ = forms
+  name = data.draw(st.sampled_from([
+      'double.bin', 'vector.npy', 'named.npz', 'flax.safetensors',
+      'torch.safetensors', 'checkpoint_3', 'state/_METADATA',
+      'state/manifest.ocdbt']))
+  whole = (folder / name).read_bytes()
+  at = data.draw(st.integers(0, min(len(whole), 3000) - 1))
+  cut = data.draw(st.booleans())
+  spoiled = whole[:at] if cut else (
+      whole[:at] + bytes([data.draw(st.integers(0, 255))]) + whole[at + 1:])
+  try:
+    (folder / name).write_bytes(spoiled)
+    got = _read(folder / name.partition('/')[0])
+    assert got.vector_P.shape == _make().shape
+  except errors.Wrong as e:
+    assert '\n' not in str(e)
+  finally:
+    (folder / name).write_bytes(whole)
+
+
 @pytest.mark.parametrize('name', foreign.NAMES)
 def test_a_state_dict_is_known_by_its_modules(tmp_path, name):
   state = foreign.to_torch(
@@ -81,6 +107,19 @@ def test_a_state_dict_is_known_by_its_modules(tmp_path, name):
     got = _read(tmp_path / file)
     np.testing.assert_array_equal(got.vector_P, _make())
     assert got.ignored == ()
+
+
+def test_flax_modules_may_be_called_otherwise(tmp_path):
+  variables, flat, count = vectors.to_variables(_make(), ARCH), {}, {}
+  for layer in vectors.layers(ARCH):
+    kind = 'Conv' if layer.name.startswith('conv') else 'Dense'
+    for kind, module in ((kind, layer.name), ('BatchNorm', layer.name + '_bn')):
+      number = count[kind] = count.get(kind, -1) + 1
+      for collection in ('params', 'batch_stats'):
+        for name, x in variables[collection].get(module, {}).items():
+          flat[f'{collection}/{kind}_{number}/{name}'] = x
+  orbax_folders.write(str(tmp_path / 'orbax'), orbax_folders.nest(flat))
+  np.testing.assert_array_equal(_read(tmp_path / 'orbax').vector_P, _make())
 
 
 @pytest.mark.parametrize('half', [ml_dtypes.bfloat16, np.float16])
@@ -126,8 +165,7 @@ def _save_flat(path):
 
 
 def _save_other(path):
-  other = dataclasses.replace(ARCH, width_conv=8)
-  np.savez(path, **foreign.flatten(vectors.to_variables(_make(other), other)))
+  np.savez(path, **foreign.flatten(vectors.to_variables(_make(OTHER), OTHER)))
 
 
 def _save_whole_numbers(path):
@@ -182,6 +220,9 @@ _HEAD = json.dumps({'a': {'dtype': 'F32', 'shape': [10**12],
     ('a.bin', _write(b'\0' * 81), 'no whole number'),
     ('a.npz', _save_flat, 'unlike anything .* no layers'),
     ('a.npz', _save_other, 'has convolutions of 3x3x3x4, .*here are 3x3x3x8'),
+    ('a.npz', lambda p: np.savez(p, **foreign.to_torch(vectors.to_variables(
+        _make(OTHER), OTHER), OTHER, foreign.NAMES['flat'])),
+     'has convolutions of 3x3x3x4, .*here are 3x3x3x8'),
     ('a.npz', _save_whole_numbers, 'int64, not floating'),
     ('a.npy', lambda p: np.save(p, np.zeros((3, 2))), r'shape \(3, 2\)'),
     ('a.npy', lambda p: np.save(p, np.array([{}], object)), 'pickle'),
@@ -189,6 +230,7 @@ _HEAD = json.dumps({'a': {'dtype': 'F32', 'shape': [10**12],
     ('a', _save_run_table, 'name one of them, as .*00012'),
     ('a', _save_upwards, 'no name of an array'),
     ('a.msgpack', _write(b'\xde\xff\xff\xa1a'), 'cannot be read'),
+    ('a.msgpack', _write(b'\x81\xa1a\xdd\xff\xff\xff\xff'), 'cannot be read'),
     ('a.msgpack', _write(b'\x81\xa1a' * 5000), 'cannot be read'),
     ('a.msgpack', _write(b'\x81\xa1a' + bytes(8 << 20)), 'bytes; a network'),
     ('a.npz', lambda p: np.savez(

@@ -61,7 +61,7 @@ class Stranger(NamedTuple):
   rounded: bool = False  # whether the file held half precision
 
 
-def read(path, known):
+def read(path: str, known: dict) -> Stranger:
   """Reads a file or folder.
 
   Args:
@@ -98,7 +98,7 @@ def read(path, known):
       ignored=found.ignored, rounded=found.rounded)
 
 
-def check(path, vector_P, name):
+def check(path: str, vector_P: np.ndarray, name: str) -> Stranger:
   """A `Stranger` of finite weights; raises `Wrong` for others."""
   with np.errstate(over='ignore'):  # becomes infinite, and is told
     vector_P = np.asarray(vector_P, np.float32)
@@ -109,7 +109,7 @@ def check(path, vector_P, name):
   return Stranger(path, vector_P, name)
 
 
-def _find_format(path):
+def _find_format(path: str) -> Format:
   if os.path.isdir(path):
     return next(f for f in FOLDERS if f.matches(path))
   with open(path, 'rb') as f:

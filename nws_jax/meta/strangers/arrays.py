@@ -3,7 +3,8 @@ arrays."""
 
 import os
 import stat
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -17,7 +18,7 @@ _MOST = 5000  # arrays in a file; a network with its optimizer has hundreds
 class Arrays(NamedTuple):
   """The arrays of a file or folder."""
   entries: dict  # {name, its parts joined by /: (shape, dtype)}
-  load: Any  # (list of names) -> {name: array}
+  load: Callable  # (list of names) -> {name: array}
   path: str  # of what is read, where that is one of several in a folder
 
 
@@ -25,7 +26,7 @@ class Unknown(ValueError):
   """It is of an architecture that no classifier knows."""
 
 
-def make(path, entries, load):
+def make(path: str, entries: dict, load: Callable) -> Arrays:
   """`Arrays` of names that may be joined by dots.
 
   Args:
@@ -43,14 +44,14 @@ def make(path, entries, load):
   if len(names) < len(entries):
     raise ValueError('two of its arrays have the same name')
 
-  def load_named(wanted):
+  def load_named(wanted: list[str]) -> dict[str, np.ndarray]:
     found = load([names[name] for name in wanted])
     return {name: found[names[name]] for name in wanted}
   return Arrays({name: (tuple(shape), _read_type(dtype)) for name, (
       shape, dtype) in zip(names, entries.values())}, load_named, path)
 
 
-def check_plain(path):
+def check_plain(path: str) -> None:
   """Raises `Wrong` for what is neither a plain file nor a folder of such:
   reading a pipe or a device may never end."""
   for folder, _, names in os.walk(path):
@@ -67,11 +68,11 @@ _SPECIAL = ((stat.S_ISFIFO, 'pipe'), (stat.S_ISSOCK, 'socket'),
             (stat.S_ISCHR, 'device'), (stat.S_ISBLK, 'device'))
 
 
-def _read_type(dtype):
+def _read_type(dtype: np.dtype) -> np.dtype:
   """NumPy writes bfloat16, which it does not know, as two bytes of anything."""
   return BFLOAT16 if dtype == np.dtype('V2') else np.dtype(dtype)
 
 
-def view(array, dtype):
+def view(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
   """An array as of the type that `Arrays` says."""
   return array.view(BFLOAT16) if dtype == BFLOAT16 else array

@@ -4,13 +4,16 @@ its steps."""
 import os
 import re
 
+import numpy as np
+
 from nws_jax.meta import orbax_folders
 from nws_jax.meta.strangers import arrays
 
 _UNFINISHED = '.orbax-checkpoint-tmp'
 
 
-def read(path, lengths):
+def read(path: str, lengths: set[int]) -> arrays.Arrays:
+  """The arrays of all items of a step; raises `ValueError` if there is none."""
   step = _find_step(path)
   items = _list_items(step)
   if not items:
@@ -21,7 +24,7 @@ def read(path, lengths):
   entries = {f'{prefix}{name}': shape for prefix, item in items.items()
              for name, shape in orbax_folders.list_shapes(item).items()}
 
-  def load(names):
+  def load(names: list[str]) -> dict[str, np.ndarray]:
     found = {}
     for prefix, item in items.items():
       mine = {n.removeprefix(prefix): entries[n] for n in names
@@ -32,7 +35,7 @@ def read(path, lengths):
   return arrays.make(step, entries, load)
 
 
-def _find_step(path):
+def _find_step(path: str) -> str:
   """The folder itself, or of a manager's the newest step."""
   if _list_items(path):
     return path
@@ -42,7 +45,7 @@ def _find_step(path):
   return os.path.join(path, max(steps)[1]) if steps else path
 
 
-def _list_items(path):
+def _list_items(path: str) -> dict[str, str]:
   """{prefix of its names: folder} of what was saved under one step."""
   if orbax_folders.is_item(path):
     return {'': path}

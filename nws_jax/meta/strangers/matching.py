@@ -1,41 +1,23 @@
 """Arrays with somebody's names -> the flat vector of an architecture.
 
-A network is found by its layers: convolutions, dense layers and batch norms,
-each kind in its order, whatever they are called and wherever in the tree they
-lie. What belongs to no layer (an optimizer's state, a step) is passed by.
+What belongs to no layer (an optimizer's state, a step) is passed by.
 """
 
-import itertools
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nws_jax.meta.strangers import arrays
+from nws_jax.meta.strangers import arrays, modules
 from nws_jax.store import vectors
 
-_DEEPEST = 4  # levels of the tree under which a network is looked for
-_MOST_LISTS = 6  # of modules, whose orders are all tried
-
-
-class Convention(NamedTuple):
-  """How a library calls a layer's tensors, and in what order it keeps them."""
-  names: dict  # {tensor, as in layers.csv: its name}
-  kernel_axes: dict  # {rank: axes that give Flax's order}
-  channels_first: bool  # where images are flattened
-  collections: tuple = ()  # levels above the modules
-  ignored: tuple = ()  # names of what tells nothing
-
-
-CONVENTIONS = (
-    Convention({'kernel': 'kernel', 'bias': 'bias', 'offset': 'bias',
-                'scale': 'scale', 'mean': 'mean', 'variance': 'var'},
-               {4: (0, 1, 2, 3), 2: (0, 1)}, False, ('params', 'batch_stats')),
-    Convention({'kernel': 'weight', 'bias': 'bias', 'offset': 'bias',
-                'scale': 'weight', 'mean': 'running_mean',
-                'variance': 'running_var'},
-               {4: (2, 3, 1, 0), 2: (1, 0)}, True,
-               ignored=('num_batches_tracked',)))  # PyTorch
+_UNLIKE = ('it is of an architecture unlike anything in the zoo that the '
+           'classifiers know')
+_WITHOUT_STATISTICS = (
+    'the running means and variances of its batch norms are missing, which the '
+    "classifiers look at: save {'params': …, 'batch_stats': …} of Flax, or the "
+    'whole state_dict of PyTorch')
 
 
 class Found(NamedTuple):
@@ -46,15 +28,25 @@ class Found(NamedTuple):
   rounded: bool = False  # whether it was kept in half precision
 
 
-def find(found, known):
+class _Match(NamedTuple):
+  """How a file holds a network."""
+  convention: modules.Convention
+  architecture: str
+  names: list  # of its tensors, in the order of the vector
+
+
+class _Problem(NamedTuple):
+  """Why a file does not hold a network."""
+  fits: tuple  # layers that fit, and layers; that of the best fit is told
+  words: str
+
+
+def find(found: arrays.Arrays, known: dict) -> Found:
   """Finds the network of a known architecture, and loads it.
 
   Args:
-    found: `arrays.Arrays`.
+    found: what the file holds.
     known: {architecture: its `layouts.Tensor`s}.
-
-  Returns:
-    `Found`.
 
   Raises:
     arrays.Unknown: there is none, or more than one; says what is missing.
@@ -66,30 +58,25 @@ def find(found, known):
       architecture = match_length(*shape, known)
       return _load(found, architecture, [name], lambda values: values)
   problems = []
-  for prefixes in _list_prefixes(found.entries):
-    hits = {}
-    for prefix in prefixes:
-      for convention in CONVENTIONS:
-        modules = _group(found.entries, prefix, convention)
-        for architecture, tensors in known.items():
-          match = _match(modules, convention, architecture, tensors)
-          if isinstance(match, _Problem):
-            problems.append(match)
-          else:
-            hits.setdefault(prefix, (convention, architecture, match))
-    if len(hits) > 1:
-      raise arrays.Unknown(f'it holds several networks ({", ".join(hits)}): '
+  for prefixes in modules.list_prefixes(found.entries):
+    tried = [(prefix, _match(
+        modules.group(found.entries, prefix, convention), convention, name,
+        known[name])) for prefix in prefixes
+             for convention in modules.CONVENTIONS for name in known]
+    problems += [t for _, t in tried if isinstance(t, _Problem)]
+    matches = {prefix: t for prefix, t in tried if isinstance(t, _Match)}
+    if len(matches) > 1:
+      raise arrays.Unknown(f'it holds several networks ({", ".join(matches)}): '
                            'save one of them alone')
-    for convention, architecture, names in hits.values():
-      return _assemble(found, convention, architecture, names,
-                       known[architecture])
+    for match in matches.values():
+      return _assemble(found, match, known[match.architecture])
   raise arrays.Unknown(
-      max(problems, key=lambda p: p.layers).words if problems else
+      max(problems, key=lambda p: p.fits).words if problems else
       f'{_UNLIKE}: it has no layers, for nothing in it is called kernel or '
       'weight')
 
 
-def match_length(count, known):
+def match_length(count: int, known: dict) -> str:
   """The architecture of a vector without names; raises `Unknown`."""
   lengths = {name: tensors[-1].stop for name, tensors in known.items()}
   fit = [name for name, n in lengths.items() if n == count]
@@ -98,185 +85,88 @@ def match_length(count, known):
   if fit:
     raise arrays.Unknown(
         f'a vector of {count:,} weights may be any of {", ".join(fit)}: give '
-        'Flax variables, whose names and shapes tell them apart.')
+        'Flax variables, whose names and shapes tell them apart')
   raise arrays.Unknown(
       f'it has {count:,} weights, and so is unlike anything in the zoo that '
       'the classifiers know; there: ' + ', '.join(
-          f'{n:,} ({name})' for name, n in lengths.items()) + '.')
+          f'{n:,} ({name})' for name, n in lengths.items()))
 
 
-class _Problem(NamedTuple):
-  layers: int  # that fit; of many problems, that of the best fit is told
-  words: str
-
-
-class _Modules(NamedTuple):
-  """Modules under a prefix, of each kind: {path: {tensor: (name, shape)}}."""
-  conv: dict
-  dense: dict
-  norm: dict
-
-
-def _list_prefixes(entries):
-  """Levels of the tree that hold kernels, the outermost first: [[prefix]]."""
-  kernels = tuple(c.names['kernel'] for c in CONVENTIONS)
-  levels = [set() for _ in range(_DEEPEST + 1)]
-  for name in entries:
-    *parents, last = name.split('/')
-    if last in kernels:
-      for depth in range(min(len(parents), _DEEPEST + 1)):
-        levels[depth].add(''.join(f'{p}/' for p in parents[:depth]))
-  return [sorted(level) for level in levels if level]
-
-
-def _group(entries, prefix, convention):
-  """The `_Modules` under a prefix."""
-  modules = {}
-  names = [n for n in entries if n.startswith(prefix)]
-  inner = tuple(f'{prefix}{c}/' for c in convention.collections)
-  if any(n.startswith(inner[:1]) for n in names):  # the others are no layers
-    names = [n for n in names if n.startswith(inner)]
-  else:
-    inner = ()
-  for name in names:
-    start = next((p for p in inner if name.startswith(p)), prefix)
-    path, _, leaf = name.removeprefix(start).rpartition('/')
-    modules.setdefault(path, {})[leaf] = name, entries[name][0]
-  kinds = _Modules({}, {}, {})
-  for path, leaves in modules.items():
-    tensors = {t: leaves[n] for t, n in convention.names.items() if n in leaves}
-    rank = len(tensors.get('kernel', ('', ()))[1])
-    if rank in (2, 4):
-      kinds[rank == 2][path] = {t: tensors[t] for t in ('kernel', 'bias')
-                                if t in tensors}
-    elif 'scale' in tensors or 'mean' in tensors:
-      kinds.norm[path] = {
-          t: tensors[t] for t in ('offset', 'scale', *vectors.RUNNING)
-          if t in tensors}
-  return kinds
-
-
-def _match(modules, convention, architecture, tensors):
-  """{(layer, tensor): name in the file}, or what does not fit."""
+def _match(there: modules.Modules, convention: modules.Convention,
+           architecture: str, tensors: tuple) -> _Match | _Problem:
+  """Whether modules are the layers of an architecture, of these tensors."""
   layers = {}
   for t in tensors:
     layers.setdefault(t.layer, {})[t.tensor] = t.shape
-  kernels = {name: parts['kernel'] for name, parts in layers.items()
-             if 'kernel' in parts}
-  norms = {name: parts['offset'] for name, parts in layers.items()
-           if 'offset' in parts}
+  kernels = {name: shapes['kernel'] for name, shapes in layers.items()
+             if 'kernel' in shapes}
   if len(kernels) < len(layers):  # a vector without layers
-    return _Problem(-1, f'{architecture} is known as a vector alone: give that')
+    return _Problem((0, 0), f'{architecture} is known as a vector alone')
   placed, problem = {}, None
-  for kind, leaf, wanted in (
+  for kind, mark, own in (
       ('conv', 'kernel', {n: s for n, s in kernels.items() if len(s) == 4}),
       ('dense', 'kernel', {n: s for n, s in kernels.items() if len(s) == 2}),
-      ('norm', 'scale', norms)):
-    have = getattr(modules, kind)
-    shapes = {path: _to_flax(parts[leaf][1], convention)
-              for path, parts in have.items() if leaf in parts}
-    order = _order(wanted, shapes)
-    if order is None:
-      problem = problem or _tell(architecture, kind, wanted, shapes)
-      continue
-    for layer, path in order.items():
-      for tensor, (name, shape) in have[path].items():
-        if _to_flax(shape, convention) == layers[layer].get(tensor):
-          placed[layer, tensor] = name
+      ('norm', 'scale', {name: shapes['scale'] for name, shapes
+                         in layers.items() if 'scale' in shapes})):
+    have = {path: leaves for path, leaves in getattr(there, kind).items()
+            if mark in leaves}
+    shapes = {path: leaves[mark].shape for path, leaves in have.items()}
+    paths = modules.order(list(own.values()), shapes)
+    if paths is None:
+      problem = problem or _tell(architecture, kind, own, shapes)
+    placed |= {(layer, tensor): leaf.name
+               for layer, path in zip(own, paths or ())
+               for tensor, leaf in have[path].items()
+               if leaf.shape == layers[layer][tensor]}
+  names = [placed.get((t.layer, t.tensor)) for t in tensors]
+  if problem is None and None not in names:
+    return _Match(convention, architecture, names)
   missing = [(t.layer, t.tensor) for t in tensors
              if (t.layer, t.tensor) not in placed]
-  fits = len({layer for layer, tensor in placed if tensor == 'kernel'})
-  if not missing and not problem:
-    return placed
-  if norms and not problem and {t for _, t in missing} <= {*vectors.RUNNING}:
-    return _Problem(fits, _WITHOUT_STATISTICS)
-  return _Problem(fits, problem or (
-      f'{_UNLIKE}; of {architecture}, the {missing[0][1]} of {missing[0][0]} '
-      'is missing, or has another shape'))
+  if problem is None and {t for _, t in missing} <= {*vectors.RUNNING}:
+    problem = _WITHOUT_STATISTICS
+  return _Problem(
+      (sum(tensor == 'kernel' for _, tensor in placed),
+       len(there.conv) + len(there.dense)),
+      problem or f'{_UNLIKE}; of {architecture}, the {missing[0][1]} of '
+      f'{missing[0][0]} is missing, or has another shape')
 
 
-_UNLIKE = ('it is of an architecture unlike anything in the zoo that the '
-           'classifiers know')
-_WITHOUT_STATISTICS = (
-    'the running means and variances of its batch norms are missing, which the '
-    "classifiers look at: save {'params': …, 'batch_stats': …} of Flax, or the "
-    'whole state_dict of PyTorch')
-
-
-def _tell(architecture, kind, wanted, shapes):
+def _tell(architecture: str, kind: str, own: dict, shapes: dict) -> str:
   """What of one kind does not fit, in words."""
-  def say(some):
-    return ', '.join('x'.join(map(str, s)) for s in list(some)[:8]) or 'none'
-  return (f'{_UNLIKE}; {architecture} has {_KINDS[kind]} {say(wanted.values())}'
-          f', here are {say(shapes.values())}')
+  def say(some: dict) -> str:
+    return ', '.join(
+        'x'.join(map(str, s)) for s in list(some.values())[:8]) or 'none'
+  what = {'conv': 'convolutions', 'dense': 'dense layers',
+          'norm': 'batch norms'}[kind]
+  return (f'{_UNLIKE}; {architecture} has {what} of {say(own)}, here are '
+          f'{say(shapes)}')
 
 
-_KINDS = {'conv': 'convolutions of', 'dense': 'dense layers of',
-          'norm': 'batch norms of'}
+def _assemble(found: arrays.Arrays, match: _Match, tensors: tuple) -> Found:
+  """Loads the network that is there."""
+  convention = match.convention
+  first = next(t for t in tensors if len(t.shape) == 2)  # after a flattening
 
-
-def _order(wanted, shapes):
-  """{layer: module} of one kind, or None where the order cannot be told.
-
-  By the modules' names, numbers in them ascending. Where that does not fit:
-  names that differ in numbers alone stay in their order, and only one order of
-  these lists fits; or the order of the file does; or no two shapes are alike.
-  """
-  lists = {}
-  for path in sorted(shapes, key=_split_numbers):
-    lists.setdefault(re.sub(r'\d+', '0', path), []).append(path)
-
-  def fits(paths):
-    return [shapes[p] for p in paths] == list(wanted.values())
-
-  if fits(sorted(shapes, key=_split_numbers)):
-    return dict(zip(wanted, sorted(shapes, key=_split_numbers)))
-  if len(lists) <= _MOST_LISTS:
-    orders = [sum(some, []) for some in itertools.permutations(lists.values())]
-    orders = [paths for paths in orders if fits(paths)]
-    if len(orders) == 1:
-      return dict(zip(wanted, orders[0]))
-  if fits(shapes):
-    return dict(zip(wanted, shapes))
-  by_shape = {shape: path for path, shape in shapes.items()}
-  if len(by_shape) == len(shapes) == len(wanted) and (
-      set(by_shape) == set(wanted.values())):
-    return {layer: by_shape[shape] for layer, shape in wanted.items()}
-  return None
-
-
-def _split_numbers(path):
-  return [int(x) if x.isdecimal() else x for x in re.split(r'(\d+)', path)]
-
-
-def _to_flax(shape, convention):
-  axes = convention.kernel_axes.get(len(shape))
-  return tuple(shape[a] for a in axes) if axes else tuple(shape)
-
-
-def _assemble(found, convention, architecture, names, tensors):
-  first = next(t.layer for t in tensors if len(t.shape) == 2)  # after a flatten
-
-  def join(*loaded):
+  def join(*loaded: np.ndarray) -> np.ndarray:
     parts = []
     for x, t in zip(loaded, tensors):
       x = x.transpose(convention.kernel_axes.get(x.ndim, range(x.ndim)))
-      if convention.channels_first and t.layer == first and t.is_kernel:
+      if convention.channels_first and t == first:
         side = int(np.sqrt(vectors.FLAT_POSITIONS))
         x = x.reshape(-1, side, side, x.shape[1]).transpose(1, 2, 0, 3)
-        x = x.reshape(t.shape)
-      parts.append(vectors.flatten(x, t))
+      parts.append(vectors.flatten(x.reshape(t.shape), t))
     return np.concatenate(parts)
 
-  used = [names[t.layer, t.tensor] for t in tensors]
-  result = _load(found, architecture, used, join)
-  return result._replace(ignored=_list_ignored(
-      [n for n in found.entries
-       if n.rpartition('/')[2] not in convention.ignored], used))
+  others = [n for n in found.entries
+            if n.rpartition('/')[2] not in convention.ignored]
+  return _load(found, match.architecture, match.names, join)._replace(
+      ignored=_list_ignored(others, match.names))
 
 
-def _load(found, architecture, names, join):
-  """`Found` of arrays that are joined to the vector."""
+def _load(found: arrays.Arrays, architecture: str, names: list[str],
+          join: Callable) -> Found:
+  """`Found` of arrays that `join` makes the vector of."""
   types = [found.entries[name][1] for name in names]
   for name, dtype in zip(names, types):
     if dtype.kind != 'f' and dtype != arrays.BFLOAT16:
@@ -284,15 +174,16 @@ def _load(found, architecture, names, join):
   loaded = found.load(names)
   with np.errstate(over='ignore'):  # becomes infinite, and is told
     vector_P = np.asarray(join(*(
-        arrays.view(np.asarray(loaded[n]), t) for n, t in zip(names, types))),
-        np.float32)
+        arrays.view(loaded[n], t) for n, t in zip(names, types))), np.float32)
   return Found(architecture, vector_P,
                rounded=any(t.itemsize < 4 for t in types))
 
 
-def _list_ignored(names, used):
+def _list_ignored(names: list[str], used: list[str]) -> tuple:
   """The uppermost parts of the tree that hold nothing of what is used."""
-  there = {name[:m.end()] for name in used for m in re.finditer('[^/]+', name)}
-  ends = [next((name[:m.end()] for m in re.finditer('[^/]+', name)
-                if name[:m.end()] not in there), None) for name in names]
-  return tuple(sorted({end for end in ends if end}))
+  def climb(name: str) -> list[str]:
+    return [name[:m.end()] for m in re.finditer('[^/]+', name)]
+  there = {part for name in used for part in climb(name)}
+  return tuple(sorted({
+      next(part for part in climb(name) if part not in there)
+      for name in names if name not in there}))

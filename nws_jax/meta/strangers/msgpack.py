@@ -12,7 +12,7 @@ from nws_jax.meta.strangers import arrays
 _BYTES_A_WEIGHT, _BYTES_BESIDE = 32, 1 << 20
 
 
-def matches(path, head):
+def matches(path: str, head: bytes) -> bool:
   """A map whose first key is a short text."""
   first, key = head[:1], head[1:2]
   if first == b'\xde':
@@ -21,7 +21,13 @@ def matches(path, head):
       b'\xa1' <= key <= b'\xbf')
 
 
-def read(path, lengths):
+def read(path: str, lengths: set[int]) -> arrays.Arrays:
+  """The arrays of a tree.
+
+  Raises:
+    arrays.Unknown: it is larger than any network that is known.
+    ValueError: it is not what Flax writes.
+  """
   from flax import serialization
   most = _BYTES_BESIDE + _BYTES_A_WEIGHT * max(lengths)
   size = os.path.getsize(path)

@@ -2,6 +2,7 @@
 loaded."""
 
 import zipfile
+from typing import BinaryIO
 
 import numpy as np
 
@@ -9,29 +10,38 @@ from nws_jax import errors
 from nws_jax.meta.strangers import arrays, pickles
 
 
-def is_npy(path, head):
+def is_npy(path: str, head: bytes) -> bool:
+  """By the first bytes of a file."""
   return head.startswith(b'\x93NUMPY')
 
 
-def is_npz(path, head):
+def is_npz(path: str, head: bytes) -> bool:
+  """By the first bytes of a file; PyTorch's own files begin so, too."""
   return head.startswith(b'PK\3\4')
 
 
-def read_npy(path, lengths):
+def read_npy(path: str, lengths: set[int]) -> arrays.Arrays:
+  """One flat vector; raises `ValueError` for any other array."""
   with open(path, 'rb') as f:
     shape, dtype = _read_header(f, path)
   if len(shape) != 1:
     raise ValueError(f'it is of shape {shape}: one flat vector is wanted, or '
                      'an .npz file of all arrays by their names')
 
-  def load(names):
+  def load(names: list[str]) -> dict[str, np.ndarray]:
     with open(path, 'rb') as f:
       return {name: np.lib.format.read_array(f, allow_pickle=False)
               for name in names}
   return arrays.make(path, {'values': (shape, dtype)}, load)
 
 
-def read_npz(path, lengths):
+def read_npz(path: str, lengths: set[int]) -> arrays.Arrays:
+  """Arrays by their names, or one flat vector of any name.
+
+  Raises:
+    errors.Wrong: a pickle is in it.
+    ValueError: something else is, or a header may be too long.
+  """
   with zipfile.ZipFile(path) as archive:
     names = archive.namelist()
     if any(n.endswith(('.pkl', '.pickle')) for n in names):
@@ -43,7 +53,7 @@ def read_npz(path, lengths):
       with archive.open(name) as f:
         entries[name.removesuffix('.npy')] = _read_header(f, name)
 
-  def load(wanted):
+  def load(wanted: list[str]) -> dict[str, np.ndarray]:
     found = {}
     with zipfile.ZipFile(path) as archive:
       for name in wanted:
@@ -53,7 +63,7 @@ def read_npz(path, lengths):
   return arrays.make(path, entries, load)
 
 
-def _read_header(f, name):
+def _read_header(f: BinaryIO, name: str) -> tuple[tuple, np.dtype]:
   version = np.lib.format.read_magic(f)
   if version != (1, 0):  # later ones may be as long as a file says
     raise ValueError(f'{name[:100]!r} has a header of version {version}')

@@ -19,11 +19,13 @@ _TYPES = {'F64': '<f8', 'F32': '<f4', 'F16': '<f2', 'BF16': '<u2',
           'BOOL': '?'}
 
 
-def matches(path, head):
+def matches(path: str, head: bytes) -> bool:
+  """By the end of its name, or where its header begins."""
   return path.endswith('.safetensors') or head[8:10] == b'{"'
 
 
-def read(path, lengths):
+def read(path: str, lengths: set[int]) -> arrays.Arrays:
+  """Arrays by their names; raises `ValueError` for a header that lies."""
   size = os.path.getsize(path)
   with open(path, 'rb') as f:
     length = int.from_bytes(f.read(8), 'little')
@@ -48,7 +50,7 @@ def read(path, lengths):
         arrays.BFLOAT16 if entry['dtype'] == 'BF16' else dtype)
     begins[name] = dtype, 8 + length + begin
 
-  def load(names):
+  def load(names: list[str]) -> dict[str, np.ndarray]:
     found = {}
     for name in names:
       shape, (dtype, begin) = entries[name][0], begins[name]
