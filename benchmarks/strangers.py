@@ -16,7 +16,7 @@ from sklearn import metrics
 
 from benchmarks import contest
 from nws_jax import api
-from nws_jax.meta import calibration, identify, opinions
+from nws_jax.meta import calibration, identify, membership, opinions
 
 _ZOO = flags.DEFINE_string('zoo', 'runs/zoo', 'that was read')
 _META = flags.DEFINE_string('meta', 'runs/meta', 'classifiers')
@@ -43,8 +43,8 @@ def ask(zoo, classifier):
   arch = record['architectures'][0]
   rows = zoo.members.set_index('id').loc[ids]
   own_NxP = np.stack([zoo.vector(id, record['epochs'][-1]) for id in ids])
-  said = [opinions.answer(classifier, x[None], arch, (zoo.digest, id))[0]
-          for x, id in zip(own_NxP, ids)]
+  said = [opinions.answer(classifier, x[None], arch, membership.Origin(
+      zoo.digest, id, ()))[0] for x, id in zip(own_NxP, ids)]
   own = np.array([a.strangeness for a in said])
   found = {'networks': float(len(ids)), 'called_unlike': np.mean(own > 1)}
   if record['classes']:

@@ -51,8 +51,8 @@ main.positional = True
 
 
 def read(path, classifiers):
-  """(`strangers.Stranger`, (digest of its zoo, id) if it is of one)."""
-  from nws_jax.meta import identify, strangers
+  """(`strangers.Stranger`, `membership.Origin` if it is of a zoo)."""
+  from nws_jax.meta import identify, membership, strangers
   match = re.fullmatch(r'(.+?):(\d+)(?::(\d+))?', path)
   if match is None or os.path.exists(path):
     return identify.read(path, classifiers), None
@@ -69,7 +69,7 @@ def read(path, classifiers):
         f'{path} is of architecture {row["architecture"]}, unlike anything in '
         f'the zoo that the classifiers know: {", ".join(known)}.')
   return strangers.check(path, zoo.vector(id, epoch), row['architecture']), (
-      zoo.digest, id)
+      membership.Origin(zoo.digest, id, tuple(zoo.digests(id).values())))
 
 
 if __name__ == '__main__':

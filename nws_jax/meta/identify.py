@@ -30,7 +30,7 @@ def ask(classifiers, stranger, origin=None):
   Args:
     classifiers: `saved.Classifier`s.
     stranger: `strangers.Stranger`.
-    origin: (digest of its zoo, its id), if it was named so.
+    origin: its `membership.Origin`, if it was named as a network of a zoo.
   """
   return [
       Told(c, opinions.answer(c, stranger.vector_P[None],

@@ -39,6 +39,13 @@ class Standing(NamedTuple):
   held_out_by: Any = None  # the fold whose models did not see it; None: any
 
 
+class Origin(NamedTuple):
+  """A network of a zoo."""
+  zoo: str  # the zoo's digest
+  id: int
+  digests: tuple  # of all its kept snapshots
+
+
 class Members(NamedTuple):
   """The networks that a classifier's zoo gave."""
   ids: dict  # {id in that zoo: Member}
@@ -46,22 +53,23 @@ class Members(NamedTuple):
   zoo: str  # digest of that zoo, as it was
 
   def place(self, vector_P: np.ndarray,
-            origin: tuple[str, int] | None = None) -> Standing:
+            origin: Origin | None = None) -> Standing:
     """The `Standing` of a network.
 
     Args:
       vector_P: float32.
-      origin: (digest of its zoo, its id), if it was named so. It is looked at
-        only where no digests of vectors were recorded.
+      origin: where it lies, if it was named as a network of a zoo. A snapshot
+        that was not kept yet when the zoo was read is known by the others; and
+        of starts that are equal, whose it is.
     """
     if self.digests is None:
-      if origin is None or origin[0] != self.zoo:
+      if origin is None or origin.zoo != self.zoo:
         return Standing(UNKNOWN)
-      found = [self.ids[origin[1]]] if origin[1] in self.ids else []
-    else:
-      known = map(self.digests.get, list_digests(vector_P))
-      found = [self.ids[id] for id in next(filter(None, known), ())]
-    return _join(found)
+      return _join([self.ids[origin.id]] if origin.id in self.ids else [])
+    digests = (*list_digests(vector_P), *(origin.digests if origin else ()))
+    found = [self.digests[d] for d in digests if d in self.digests]
+    ids = found and (set.intersection(*found) or set.union(*found))
+    return _join([self.ids[id] for id in ids])
 
 
 def _join(members: list[Member]) -> Standing:

@@ -39,8 +39,8 @@ def answer(classifier, vectors_NxP, architecture, origin=None):
     classifier: `saved.Classifier`.
     vectors_NxP: float32, finite.
     architecture: one of those that it knows.
-    origin: (digest of its zoo, its id) of the only network, if it was named
-      so: by that alone older classifiers know those that they were trained on.
+    origin: `membership.Origin` of the only network, if it was named as one of a
+      zoo: by that alone older classifiers know whom they were trained on.
 
   Raises:
     errors.Wrong: the classifier knows no such architecture, or the vectors are

@@ -162,28 +162,35 @@ def test_a_classifier_of_an_older_version_says_what_it_cannot_know(
   zoo = real.RealZoo()
   stranger = strangers.check('x', zoo.vector(3, 0), NAME)
   want, = opinions.answer(new, stranger.vector_P[None], NAME)
-  got, = identify.ask([old], stranger, (zoo.digest, 3))
+  got, = identify.ask(
+      [old], stranger, membership.Origin(zoo.digest, 3, ()))
   assert got.answer.standing == want.standing
   np.testing.assert_array_equal(got.answer.shares_K, want.shares_K)
-  for origin in (None, ('f' * 64, 3)):
+  for origin in (None, membership.Origin('f' * 64, 3, ())):
     told = identify.ask([old], stranger, origin)
     assert 'cannot be known' in identify.tell(stranger, told)
-  told, = identify.ask([old], stranger, (zoo.digest, 1000))
+  told, = identify.ask(
+      [old], stranger, membership.Origin(zoo.digest, 1000, ()))
   assert told.answer.standing.kind == membership.STRANGER
 
 
-def test_equal_starts_are_held_out_only_by_who_held_all_of_them_out():
-  vector_P = np.linspace(-1, 1, 9, dtype=np.float32)
-  digest = membership.list_digests(vector_P)[0]
+def test_a_network_is_known_by_all_its_snapshots_together():
+  start_P, end_P = np.linspace(-1, 1, 9, dtype=np.float32), np.ones(9)
+  start, end = (membership.list_digests(x)[0] for x in (start_P, end_P))
   sides = {1: membership.Member(2, 2), 2: membership.Member(2, 2),
            3: membership.Member(4, 4)}
-  for ids, want in (
-      ((1,), membership.Standing(membership.HELD_OUT, 2, 2)),
-      ((1, 2), membership.Standing(membership.HELD_OUT, 2, 2)),
-      ((1, 3), membership.Standing(membership.IN_SAMPLE, None))):
-    members = membership.Members(sides, {digest: set(ids)}, '')
-    assert members.place(vector_P) == want
-  assert members.place(vector_P + 1).kind == membership.STRANGER
+  held, in_sample = (
+      membership.Standing(membership.HELD_OUT, 2, 2),
+      membership.Standing(membership.IN_SAMPLE, None))
+  # Of equal starts, only who held all of them out may answer.
+  for ids, want in (({1}, held), ({1, 2}, held), ({1, 3}, in_sample)):
+    members = membership.Members(sides, {start: ids, end: {1}}, '')
+    assert members.place(start_P) == want
+  # But a zoo tells whose it is, and knows snapshots that came later.
+  origin = membership.Origin('another', 5, (start, end))
+  assert members.place(start_P, origin) == held
+  assert members.place(start_P + 1).kind == membership.STRANGER
+  assert members.place(start_P + 1, origin) == held
 
 
 def test_a_reference_is_mahalanobis():
