@@ -312,7 +312,7 @@ def test_none_of_sixty_signals_is_lost(config, whole, tmp_path, module):
         code, text)
     assert 'Traceback' not in text and 'ignored' not in text
   print(f'{module}: at most {slowest:.1f} s')
-  assert slowest < 3  # one, where nothing else runs
+  assert slowest < 5  # one, where nothing else runs
 
 
 @pytest.fixture
