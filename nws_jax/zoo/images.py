@@ -51,12 +51,13 @@ def load(name, source='embedded', data_dir=None):
   else:
     from nws_jax.zoo import prepared
     arrays = prepared.read(name, data_dir)
+  _check_labels(name, arrays[1], arrays[3])
+  if source != 'embedded':
     aside = _SET_ASIDE.get(name, 0)
     arrays = (arrays[0][aside:], arrays[1][aside:], *arrays[2:])
   if name == 'digits':  # counts of 0 to 16 -> bytes; 127.5 becomes 128
     scale = np.rint(np.arange(17) * 255 / 16).astype(np.uint8)
     arrays = (scale[arrays[0]], arrays[1], scale[arrays[2]], arrays[3])
-  _check_labels(name, arrays[1], arrays[3])
   return ImageSet(
       resize(arrays[0]), arrays[1].astype(np.int32),
       resize(arrays[2]), arrays[3].astype(np.int32))
