@@ -9,7 +9,7 @@ import pytest
 
 import nws_jax
 from nws_jax import errors, verify
-from nws_jax.store import folder, stacks, tables, vectors, whole
+from nws_jax.store import folder, snapshots, tables, vectors, whole
 from nws_jax.zoo import driver, opening, recipe
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
@@ -114,11 +114,10 @@ def cut_state(zoo):
 def flip_state(zoo):
   """Flips a bit of a network's weights in the state, where they are stored."""
   unit = units(zoo)[1]
-  record = folder.progress(zoo, unit)
-  weights, = stacks.read(
-      folder.snapshot_path(zoo, unit, max(record['digests'])),
-      [vectors.architecture(row) for row in
-       folder.read_unit(zoo, unit)[0].to_dict('records')], [0])
+  last = max(folder.progress(zoo, unit)['digests'])
+  row = folder.read_unit(zoo, unit)[0].to_dict('records')[0]
+  weights, = snapshots.read_vectors(
+      folder.snapshot_path(zoo, unit, last), vectors.architecture(row), [0])
   flipped = 0
   for path in zoo.glob(f'state/{unit}/**/d/*'):
     data, place = bytearray(path.read_bytes()), 0
