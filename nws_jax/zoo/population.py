@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from nws_jax.zoo import runtime, train
+from nws_jax.zoo import train
 
 AXIS = 'networks'
 _SHARE, _WHOLE = PartitionSpec(AXIS), PartitionSpec()
@@ -97,8 +97,7 @@ def _compile(stage, fn, shares, args):
   specs = tuple(_SHARE if s == 's' else _WHOLE for s in shares)
   mapped = jax.shard_map(fn, mesh=stage.mesh, in_specs=specs,
                          out_specs=_SHARE, check_vma=False)
-  return runtime.compile(
-      jax.jit(mapped, donate_argnums=2).lower(*args), fn.__name__)
+  return jax.jit(mapped, donate_argnums=2).lower(*args).compile()
 
 
 def over(fn, form):

@@ -1,12 +1,13 @@
 """What has to be set before jax starts: CPU devices, flags, the cache."""
 
+import contextlib
 import os
 import re
 import shutil
 import warnings
 from typing import Any
 
-# What jax says of a cached program that cannot be read; see `forget_programs`.
+# What jax says of a cached program that cannot be read.
 _UNREADABLE = 'Error reading persistent compilation cache entry'
 
 
@@ -29,7 +30,7 @@ def start(devices: int | None = None) -> tuple[str, int]:
   if 'xla_cpu_multi_thread_eigen' not in flags:
     os.environ['XLA_FLAGS'] = f'{flags} --xla_cpu_multi_thread_eigen=false'
   os.environ['PJRT_NPROC'] = str(devices)
-  warnings.filterwarnings('error', f'{_UNREADABLE}.*')
+  _replace_unreadable()
   import jax
   if jax.config.jax_num_cpu_devices != devices:
     jax.config.update('jax_num_cpu_devices', devices)
@@ -74,32 +75,32 @@ def cache_folder() -> str:
   return os.path.join(home, 'nws_jax', 'programs')
 
 
-def compile(lowered: Any, name: str) -> Any:
-  """Compiles a lowered function; a damaged entry of the cache is replaced.
+def _replace_unreadable() -> None:
+  """Has jax replace an entry of its cache that it cannot read.
 
-  Args:
-    lowered: `jax.stages.Lowered`, of `jax.jit(...).lower(...)`.
-    name: of the function.
-
-  Returns:
-    `jax.stages.Compiled`.
+  Jax warns of it and compiles again, but writes no entry that is there; so the
+  entry is removed when jax warns.
   """
-  try:
-    return lowered.compile()
-  except UserWarning as e:  # `start` makes it an error
-    if not re.match(_UNREADABLE, str(e)):
-      raise
-    forget_programs(name)
-    return lowered.compile()
+  show = warnings.showwarning
+  if getattr(show, 'replaces', False):
+    return
+
+  def remove(message: Warning | str, *args: Any, **options: Any) -> None:
+    found = re.match(f"{_UNREADABLE} for '(\\w+)'", str(message))
+    if found:
+      forget_programs(found[1])
+    else:
+      show(message, *args, **options)
+  remove.replaces = True
+  warnings.showwarning = remove
+  warnings.filterwarnings('always', f'{_UNREADABLE}.*')
 
 
 def forget_programs(name: str) -> None:
-  """Removes the cached programs of a function.
-
-  Jax compiles again what it cannot read, but writes no entry that is there.
-  """
+  """Removes the cached programs of a module, as `jit_epoch`."""
   import jax
   folder = jax.config.jax_compilation_cache_dir
   for entry in os.listdir(folder):
-    if entry.startswith(f'jit_{name}-'):
-      os.unlink(os.path.join(folder, entry))
+    if entry.startswith(f'{name}-'):
+      with contextlib.suppress(FileNotFoundError):  # another process was first
+        os.unlink(os.path.join(folder, entry))

@@ -121,7 +121,6 @@ def test_a_replay_elsewhere_does_not_blame_the_zoo(
 def programs(tmp_path):
   """An empty folder for compiled programs."""
   from jax._src import compilation_cache
-  runtime.start(len(jax.devices()))
   new = {'jax_compilation_cache_dir': str(tmp_path),
          'jax_persistent_cache_min_compile_time_secs': 0}
   before = {name: getattr(jax.config, name) for name in new}
@@ -139,8 +138,9 @@ def test_a_damaged_cached_program_is_replaced_once(programs):
     return 2 * x
 
   def compile_and_run():
+    runtime.start(len(jax.devices()))
     jax.clear_caches()
-    return runtime.compile(jax.jit(double).lower(1.5), 'double')(1.5)
+    return jax.jit(double).lower(1.5).compile()(1.5)
 
   assert compile_and_run() == 3
   entry, = programs.glob('jit_double-*-cache')
