@@ -18,7 +18,7 @@ def main():
   with open('opened', 'w') as f:
     assert f.fileno() > 2
   time.sleep(0.2)
-  for n in range(int(os.environ.get('LINES', 1))):
+  for n in range(int(os.environ.get('NUM_LINES', 1))):
     print(n)
   open('done', 'w').close()
 
@@ -79,6 +79,6 @@ def test_a_full_disk_under_stdout_is_told(call):
 @pytest.mark.parametrize('lines', ('1', '100000'))
 @pytest.mark.parametrize('streams', ('', '2>&1'))
 def test_a_reader_that_left_ends_it_quietly(call, lines, streams):
-  done = call(f'{streams} | true; exit ${{PIPESTATUS[0]}}', LINES=lines)
+  done = call(f'{streams} | true; exit ${{PIPESTATUS[0]}}', NUM_LINES=lines)
   assert done.returncode == 141
   assert done.stderr.decode() == '2 × 3\n' * (not streams)
