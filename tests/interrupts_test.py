@@ -46,11 +46,11 @@ with interrupts.saving(save):
 }
 
 
-def begin(body, **options):
+def begin(body):
   """A process that runs `body`, once it says that it is ready."""
   run = subprocess.Popen(
       [sys.executable, '-c', BEGIN + body], cwd=ROOT, text=True,
-      stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+      stdout=subprocess.PIPE, stderr=subprocess.PIPE)
   assert run.stdout.readline() == 'ready\n', run.communicate()
   return run
 
@@ -99,8 +99,12 @@ def test_who_waits_to_write_ends_too():
 
 
 def test_what_the_parent_ignores_is_ignored():
-  with begin('ready()\ntime.sleep(60)', preexec_fn=lambda: signal.signal(
-      signal.SIGINT, signal.SIG_IGN)) as run:
+  before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a child inherits it
+  try:
+    run = begin('ready()\ntime.sleep(60)')
+  finally:
+    signal.signal(signal.SIGINT, before)
+  with run:
     run.send_signal(signal.SIGINT)
     time.sleep(0.2)
     assert run.poll() is None
