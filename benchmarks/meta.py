@@ -3,7 +3,7 @@
   python -m benchmarks.meta
   python -m benchmarks.meta --nets=fast --rounds=9
 
-Ours trains models as nws_jax.meta.lanes does, each core its own; PyTorch's
+Ours trains models as meta/training/lanes.py does, each core its own; PyTorch's
 eager loop steps the same models one after another, with its own threads. Both
 take several steps in a turn, each of a batch of its own. First they must say
 the same loss of the same weights and windows, in inference and in training
@@ -23,7 +23,9 @@ from absl import app, flags
 from flax import linen as nn
 
 from benchmarks import contest, torch_readers
-from nws_jax.meta import classifiers, cores, fit, lanes, many, transformer
+from nws_jax.meta.classifiers import published, transformer
+from nws_jax.meta.data import cores
+from nws_jax.meta.training import fit, lanes, many
 
 _NETS = flags.DEFINE_list('nets', [], 'fast, transformer, cnn; all if empty')
 _ROUNDS = flags.DEFINE_integer('rounds', 7, 'turns of each')
@@ -65,7 +67,7 @@ class Ours:
   """Models of one net as the program trains them."""
 
   def __init__(self, name, models, batches, more):
-    self._net = classifiers.make(name, CLASSES, more)
+    self._net = published.make(name, CLASSES, more)
     self._tx = optax.adam(_RATE)
     self._batches = jax.tree.map(jnp.asarray, batches)  # [S, B, ...]
     inputs, _ = self._first = jax.tree.map(lambda x: x[0], self._batches)
@@ -73,7 +75,7 @@ class Ours:
     self.variables = _shake(jax.jit(jax.vmap(
         self._net.init, in_axes=(0, None)))(keys, inputs))
     # Each core has models of its own, and those of what sees weights train one
-    # after another, as nws_jax.meta.lanes has it.
+    # after another, as meta/training/lanes.py has it.
     self._over = functools.partial(
         many.over, together=not lanes.train_alone(name != 'fast'))
     workers = min(cores.count(), models)

@@ -16,7 +16,8 @@ from sklearn import metrics
 
 from benchmarks import contest
 from nws_jax import api
-from nws_jax.meta import calibration, identify, membership, opinions
+from nws_jax.meta.figures import calibration
+from nws_jax.meta.identify import identify, membership, predict
 
 _ZOO = flags.DEFINE_string('zoo', 'runs/zoo', 'that was read')
 _META = flags.DEFINE_string('meta', 'runs/meta', 'classifiers')
@@ -43,7 +44,7 @@ def ask(zoo, classifier):
   arch = record['architectures'][0]
   rows = zoo.members.set_index('id').loc[ids]
   own_NxP = np.stack([zoo.vector(id, record['epochs'][-1]) for id in ids])
-  said = [opinions.answer(classifier, x[None], arch, membership.Origin(
+  said = [predict.answer(classifier, x[None], arch, membership.Origin(
       zoo.digest, id, ()))[0] for x, id in zip(own_NxP, ids)]
   own = np.array([a.strangeness for a in said])
   found = {'networks': float(len(ids)), 'called_unlike': np.mean(own > 1)}
@@ -58,7 +59,7 @@ def ask(zoo, classifier):
         'calibration_error': about['error'],
         'error_if_true': about['if_true'][0]}
   for odd, make in _ODD.items():
-    far = [a.strangeness for a in opinions.answer(
+    far = [a.strangeness for a in predict.answer(
         classifier, make(rng, own_NxP, classifier.known[arch]), arch)]
     found[f'auroc_{odd}'] = metrics.roc_auc_score(
         np.repeat([0, 1], [len(own), len(far)]), np.append(own, far))

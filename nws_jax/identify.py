@@ -40,7 +40,7 @@ def main(*given):
   if len(given) != 1:
     raise errors.Wrong('give one network: python -m nws_jax.identify '
                        'CHECKPOINT --meta=runs/meta; see --help.')
-  from nws_jax.meta import identify
+  from nws_jax.meta.identify import identify
   classifiers = identify.load(_META.value)
   stranger, origin = read(
       paths.expand(given[0], 'CHECKPOINT'), classifiers)
@@ -51,8 +51,8 @@ main.positional = True
 
 
 def read(path, classifiers):
-  """(`strangers.Stranger`, `membership.Origin` if it is of a zoo)."""
-  from nws_jax.meta import identify, membership, strangers
+  """(`checkpoints.Stranger`, `membership.Origin` if it is of a zoo)."""
+  from nws_jax.meta.identify import checkpoints, identify, membership
   match = re.fullmatch(r'(.+?):(\d+)(?::(\d+))?', path)
   if match is None or os.path.exists(path):
     return identify.read(path, classifiers), None
@@ -68,7 +68,7 @@ def read(path, classifiers):
     raise errors.Wrong(
         f'{path} is of architecture {row["architecture"]}, unlike anything in '
         f'the zoo that the classifiers know: {", ".join(known)}.')
-  return strangers.check(path, zoo.vector(id, epoch), row['architecture']), (
+  return checkpoints.check(path, zoo.vector(id, epoch), row['architecture']), (
       membership.Origin(zoo.digest, id, tuple(zoo.digests(id).values())))
 
 

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from configs import meta as meta_presets
 from configs import zoo as zoo_presets
 from nws_jax import errors
-from nws_jax.meta import price, settings, stats, views
+from nws_jax.meta import price, settings
 from nws_jax.meta import request as requests
+from nws_jax.meta.figures import stats
+from nws_jax.meta.training import views
 from nws_jax.zoo import recipe
 from tests.meta import planted
 

@@ -62,8 +62,8 @@ def test_zoo_meta_ablation_report(folders):
 def test_a_member_is_known_wherever_it_lies(folders):
   """The zoo grows, is copied, and is converted there and back."""
   from nws_jax import api, convert, identify
-  from nws_jax.meta import identify as lines
-  from nws_jax.meta import membership
+  from nws_jax.meta.identify import identify as lines
+  from nws_jax.meta.identify import membership
   read(folders, '--nocontrols')
   classifiers = lines.load(str(folders / 'meta'))
   zoo = api.Zoo(folders / 'zoo')

@@ -130,14 +130,14 @@ def _ask():
                        'kept: leave out --ladder, --ablate and --nosave.')
   checked = settings.from_config(config)
   from nws_jax import api
-  from nws_jax.meta import ablation
   from nws_jax.meta import request as requests
+  from nws_jax.meta.answers import ablation
   axes = () if _ABLATE.value is None else ablation.parse_axes(_ABLATE.value)
   if checked.hold_out and '=' not in checked.hold_out:
     axes = tuple(dict.fromkeys(axes + (ablation.HOLD_OUT,)))
   request = requests.make(api.Zoo(_ZOO.value), _TARGET.value, checked, axes)
   if _EXPLAIN.value:
-    from nws_jax.meta import explanation
+    from nws_jax.meta.explain import explanation
     explanation.check(request)
   return request
 

@@ -25,10 +25,11 @@ def climb(request, where):
     request: `request.Request` of the first rung.
     where: `Where`.
   """
-  from nws_jax.meta import price, rungs, summary
+  from nws_jax.meta import price, summary
   from nws_jax.meta import request as requests
+  from nws_jax.meta.answers import ladder
   from nws_jax.store import tables
-  asked, left_out = rungs.list_requests(request)
+  asked, left_out = ladder.list_requests(request)
   speed, source, rows, warnings = _measure_speed(), None, [], {}
   todo = [r for r in asked if where.force or not os.path.exists(
       find_record(where.workdir, r))]
@@ -42,13 +43,13 @@ def climb(request, where):
       make(rung, where, time.monotonic(), source, speed)
     with sealed.naming(path):
       record = sealed.read(path)
-      rows.append(rungs.make_row(record, rung.digest))
+      rows.append(ladder.make_row(record, rung.digest))
       warnings[record['classifier']] = record['warnings']
   folder = os.path.join(where.workdir, request.target.name,
-                        rungs.digest(request))
-  record = rungs.describe(request, rows, left_out, warnings)
+                        ladder.digest(request))
+  record = ladder.describe(request, rows, left_out, warnings)
   with sealed.hold(folder), sealed.replace(folder) as aside:
-    tables.write_text(os.path.join(aside, 'ladder.csv'), rungs.write(rows))
+    tables.write_text(os.path.join(aside, 'ladder.csv'), ladder.write(rows))
     sealed.write(os.path.join(aside, sealed.LADDER), record)
   print(summary.tell_ladder(record))
   print(f'\n{os.path.join(folder, "ladder.csv")}')
@@ -97,8 +98,10 @@ def make(request, where, begin, source=None, speed=None):
 
 def _fill(folder, request, source, save, show):
   """Writes all files of an answer but its record, which is returned."""
-  from nws_jax.meta import ablation, answer, cells, saved, targets
   from nws_jax.meta import request as requests
+  from nws_jax.meta.answers import ablation, answer, cells
+  from nws_jax.meta.data import targets
+  from nws_jax.meta.identify import saved
   from nws_jax.store import tables
   if request.axes:
     rows = ablation.run(request, source, show)
@@ -122,8 +125,9 @@ def explain(request, where):
     request: `request.Request`.
     where: `Where`.
   """
-  from nws_jax.meta import explanation, summary
   from nws_jax.meta import request as requests
+  from nws_jax.meta import summary
+  from nws_jax.meta.explain import explanation
   folder = requests.folder(where.workdir, request)
   done = os.path.join(folder, explanation.RECORD)
   with sealed.hold(folder):
@@ -139,8 +143,9 @@ def _explain(request, folder):
   import pandas as pd
 
   from nws_jax import bars
-  from nws_jax.meta import explanation, saved
   from nws_jax.meta import request as requests
+  from nws_jax.meta.explain import explanation
+  from nws_jax.meta.identify import saved
   from nws_jax.store import tables
   begin, model = time.monotonic(), os.path.join(folder, saved.MODEL)
   if not os.path.exists(os.path.join(model, saved.RECIPE)):

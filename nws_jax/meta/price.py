@@ -3,19 +3,11 @@
 import os
 
 from nws_jax import errors, say
-from nws_jax.meta import (
-  ablation,
-  classifiers,
-  controls,
-  equivariant,
-  features,
-  places,
-  rungs,
-  settings,
-  statistics,
-  transformer,
-)
 from nws_jax.meta import request as requests
+from nws_jax.meta import settings
+from nws_jax.meta.answers import ablation, controls, ladder
+from nws_jax.meta.classifiers import equivariant, published, transformer
+from nws_jax.meta.data import features, places, statistics
 
 # Seconds on one CPU core, seen on AVX-512 hardware; for a rough word only.
 _COMPILE = {settings.FAST: 6, settings.CNN: 25, settings.TRANSFORMER: 20,
@@ -124,7 +116,7 @@ def _count(request):
       set(settings.list_controls(s.controls)) - {'shuffled'})
   length = int(request.networks['num_weights'].max())
   return ([places.Where({}, (), request.window, length)],
-          runs * len(request.sides.trains_F) * rungs.count_members(s, ()),
+          runs * len(request.sides.trains_F) * ladder.count_members(s, ()),
           request.snapshots)
 
 
@@ -132,7 +124,7 @@ def _count_flops(request, window):
   """Multiplications and additions of one window, forwards."""
   name = request.settings.classifier
   if name == settings.CNN:
-    return classifiers.count_flops(window, request.target.outputs)
+    return published.count_flops(window, request.target.outputs)
   tensors = requests.read_tensors(request)
   if name == settings.TRANSFORMER:
     return transformer.count_flops(window, max(map(len, tensors)))

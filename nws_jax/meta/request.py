@@ -11,20 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from nws_jax import environment, errors
-from nws_jax.meta import (
-  asking,
-  fit,
+from nws_jax.meta import settings as settings_lib
+from nws_jax.meta.answers import ladder
+from nws_jax.meta.data import (
+  hold_out,
   layouts,
-  measure,
   places,
   reading,
-  rungs,
   targets,
-  transfer,
-  views,
   windows,
 )
-from nws_jax.meta import settings as settings_lib
+from nws_jax.meta.training import fit, measure, views
+from nws_jax.meta.training import trials as trials_lib
 from nws_jax.store import tables
 
 # Raised when the same request is answered otherwise than before, so that an
@@ -114,20 +112,20 @@ def make(zoo, name, settings, axes=()):
     raise errors.Wrong(
         f'--balance keeps as many networks of every class, but {name} is a '
         'number. Cut it into quantiles with --bins=3, or give --nobalance.')
-  window = rungs.choose_window(settings.classifier, networks, settings.window)
+  window = ladder.choose_window(settings.classifier, networks, settings.window)
   if {'position', 'pooled'} & set(axes):
     window = places.local_window(
         settings.window, int(networks['num_weights'].min()))
-  rungs.check(settings.classifier, window, axes, networks, zoo.layers)
+  ladder.check(settings.classifier, window, axes, networks, zoo.layers)
   request = Request(
       settings, tuple(axes), zoo, members, rows, networks, pairs_Mx2, left_out,
       target, windows.split(members, len(networks)), window, epochs)
   if settings.hold_out and 'hold_out' not in axes:
-    level, *more = transfer.list_levels(members, settings.hold_out, name)
+    level, *more = hold_out.list_levels(members, settings.hold_out, name)
     if more:
       raise errors.Wrong(f'--hold_out={settings.hold_out} has no level; give '
                          'one, as property=level, or --ablate=hold_out.')
-    request = dataclasses.replace(request, sides=transfer.split(
+    request = dataclasses.replace(request, sides=hold_out.split(
         members, settings.hold_out, level, target, len(networks)))
   return request
 
@@ -192,8 +190,8 @@ def make_place(request, source, seed=None):
 
 
 def make_trial(request, **changed):
-  """The `asking.Trial` that is asked for, with some fields changed."""
-  trial = asking.Trial(0, None, request.sides, request.snapshots,
+  """The `trials.Trial` that is asked for, with some fields changed."""
+  trial = trials_lib.Trial(0, None, request.sides, request.snapshots,
                         seed=request.settings.seed)._replace(**changed)
   if trial.values_FxM is None:
     trial = trial._replace(values_FxM=request.target.label(trial.sides))
@@ -206,7 +204,7 @@ def decide(request, places_, trials, progress, validate=False, keep=0):
   return measure.decide(
       places_, trials, request.target.outputs, name=s.classifier,
       plan=functools.partial(make_plan, request), key=jax.random.key(0),
-      progress=progress, members=rungs.count_members(s, request.axes),
+      progress=progress, members=ladder.count_members(s, request.axes),
       validate=validate, keep=keep)
 
 

@@ -5,9 +5,12 @@ import pandas as pd
 import pytest
 
 from nws_jax import errors
-from nws_jax.meta import ablation, places, price, stats, summary
-from nws_jax.meta import cells as columns
+from nws_jax.meta import price, summary
 from nws_jax.meta import request as requests
+from nws_jax.meta.answers import ablation
+from nws_jax.meta.answers import cells as columns
+from nws_jax.meta.data import places
+from nws_jax.meta.figures import stats
 
 
 def _run(zoo, settings, axes=('layer', 'epoch'), name='optimizer'):

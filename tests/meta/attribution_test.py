@@ -4,8 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nws_jax.meta import answer, attribution, score
 from nws_jax.meta import request as requests
+from nws_jax.meta.answers import answer, score
+from nws_jax.meta.explain import attribution
 from tests.meta import real
 
 

@@ -6,7 +6,8 @@ import pytest
 from scipy import stats
 
 from nws_jax import errors
-from nws_jax.meta import baselines, layouts, statistics
+from nws_jax.meta.classifiers import sklearn_models as sk
+from nws_jax.meta.data import layouts, statistics
 from nws_jax.store import vectors
 from tests.meta import real
 
@@ -65,24 +66,24 @@ def test_spectra_are_those_of_the_kernels_as_matrices():
 @pytest.mark.parametrize('name', ['logistic', 'svm', 'boosting'])
 def test_a_rung_learns_and_is_what_was_saved(name, tmp_path):
   train, valid, test = _rows(0), _rows(1), _rows(2)
-  fitted = baselines.fit(name, train, valid, 4, 0)  # one class is never seen
-  said = baselines.say(fitted, test[0])
+  fitted = sk.fit(name, train, valid, 4, 0)  # one class is never seen
+  said = sk.say(fitted, test[0])
   assert said.shape == (90, 4) and np.isfinite(said).all()
   np.testing.assert_allclose(np.exp(said).sum(1), 1, atol=1e-5)
   assert np.mean(said.argmax(1) == test[1]) > 0.8
   np.testing.assert_array_equal(
-      said, baselines.say(baselines.fit(name, train, valid, 4, 0), test[0]))
-  baselines.write(tmp_path / 'a.skops', fitted)
-  again = fitted._replace(estimator=baselines.read(tmp_path / 'a.skops'))
-  np.testing.assert_array_equal(baselines.say(again, test[0]), said)
+      said, sk.say(sk.fit(name, train, valid, 4, 0), test[0]))
+  sk.write(tmp_path / 'a.skops', fitted)
+  again = fitted._replace(estimator=sk.read(tmp_path / 'a.skops'))
+  np.testing.assert_array_equal(sk.say(again, test[0]), said)
 
 
 @pytest.mark.parametrize('name', ['majority', 'logistic', 'svm', 'boosting'])
 def test_a_number_is_regressed(name):
   train, valid, test = _rows(0), _rows(1), _rows(2)
-  fitted = baselines.fit(
+  fitted = sk.fit(
       name, *((x, y - 1.0, w) for x, y, w in (train, valid)), 1, 0)
-  said = baselines.say(fitted, test[0])
+  said = sk.say(fitted, test[0])
   assert said.shape == (90, 1)
   right = np.corrcoef(said[:, 0], test[1])[0, 1] if name != 'majority' else 1
   assert right > 0.85
@@ -97,7 +98,7 @@ def test_a_weight_counts_as_so_many_rows(name):
         (x + np.eye(5)[0] * y[:, None], y, np.where(y == 1, weight, 1.0))
         for x, y in ((rng.normal(size=(90, 5)), rng.integers(0, 3, 90))
                      for rng in map(np.random.default_rng, (0, 1))))
-    said = baselines.say(baselines.fit(name, train, valid, 3, 0), valid[0])
+    said = sk.say(sk.fit(name, train, valid, 3, 0), valid[0])
     return np.exp(said)[:, 1].mean()
 
   assert share(20.0) > share(1.0) + 0.03
@@ -106,8 +107,8 @@ def test_a_weight_counts_as_so_many_rows(name):
 def test_the_majority_says_how_often():
   labels = np.array([0, 0, 0, 1])
   rows = np.zeros((4, 1)), labels, np.ones(4)
-  said = baselines.say(
-      baselines.fit('majority', rows, rows, 3, 0), np.zeros((2, 1)))
+  said = sk.say(
+      sk.fit('majority', rows, rows, 3, 0), np.zeros((2, 1)))
   np.testing.assert_allclose(np.exp(said), [[0.75, 0.25, 0]] * 2, atol=1e-5)
 
 
@@ -117,14 +118,14 @@ def test_what_is_not_on_the_list_is_not_loaded(tmp_path):
   from skops import io
   io.dump({'a': fractions.Fraction(1, 2)}, tmp_path / 'a.skops')
   with pytest.raises(errors.Damaged, match='a.skops'):
-    baselines.read(tmp_path / 'a.skops')
+    sk.read(tmp_path / 'a.skops')
   (tmp_path / 'b.skops').write_bytes(b'\x80\x04K\x01.')
   with pytest.raises(errors.Damaged, match='b.skops'):
-    baselines.read(tmp_path / 'b.skops')
+    sk.read(tmp_path / 'b.skops')
 
 
 def test_without_scikit_learn_the_extra_is_named(monkeypatch):
   monkeypatch.setitem(sys.modules, 'sklearn', None)
   with pytest.raises(errors.Wrong, match=r'nws_jax\[baselines\]'):
-    baselines.check('svm')
-  baselines.check('majority')
+    sk.check('svm')
+  sk.check('majority')

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nws_jax.meta import calibration
+from nws_jax.meta.figures import calibration
 
 
 def _draw(temperature, networks=4000, classes=3):

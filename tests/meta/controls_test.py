@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
-from nws_jax.meta import answer, controls, reading, summary
 from nws_jax.meta import request as requests
+from nws_jax.meta import summary
+from nws_jax.meta.answers import answer, controls
+from nws_jax.meta.data import reading
 from tests.meta import planted
 
 

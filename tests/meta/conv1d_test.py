@@ -9,7 +9,7 @@ import pytest
 from flax import linen as nn
 from jax import lax
 
-from nws_jax.meta import conv1d
+from nws_jax.meta.classifiers import conv1d
 
 
 def _plain(x, weights, pools):

@@ -11,15 +11,10 @@ import time
 import pytest
 
 from nws_jax import errors
-from nws_jax.meta import (
-  explanation,
-  identify,
-  making,
-  saved,
-  strangers,
-  summary,
-)
+from nws_jax.meta import making, summary
 from nws_jax.meta import request as requests
+from nws_jax.meta.explain import explanation
+from nws_jax.meta.identify import checkpoints, identify, saved
 from nws_jax.pictures import explanations, results
 from nws_jax.store import sealed
 from tests.meta import real
@@ -68,7 +63,7 @@ def _report(folder):
 
 def _identify(folder):
   classifiers = identify.load(str(folder))
-  stranger = strangers.check('x', real.RealZoo().vector(3, 0), real.ARCH.name)
+  stranger = checkpoints.check('x', real.RealZoo().vector(3, 0), real.ARCH.name)
   return identify.tell(stranger, identify.ask(classifiers, stranger))
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from nws_jax import errors, space
-from nws_jax.meta import classifiers, equivariant, layouts
+from nws_jax.meta.classifiers import equivariant, published
+from nws_jax.meta.data import layouts
 from nws_jax.store import vectors
 
 ARCH = space.Architecture(3, 3, 2, 2, 8, True)
@@ -44,7 +45,7 @@ def _apply():
   rng = np.random.default_rng(0)
   vectors_NxP = rng.normal(size=(6, vectors.num_weights(ARCH))).astype(
       np.float32) * np.exp(rng.normal(size=(6, 1))).astype(np.float32)
-  pair = classifiers.make('equivariant', 3, (layers,))
+  pair = published.make('equivariant', 3, (layers,))
 
   @jax.jit
   def see(vectors_NxP):

@@ -3,7 +3,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nws_jax.meta import features
+from nws_jax.meta.data import features
 
 
 @settings(deadline=None, max_examples=20)

@@ -5,15 +5,10 @@ import pandas as pd
 import pytest
 
 from nws_jax import errors
-from nws_jax.meta import (
-  asking,
-  classifiers,
-  fit,
-  many,
-  measure,
-  views,
-  windows,
-)
+from nws_jax.meta.classifiers import published
+from nws_jax.meta.data import windows
+from nws_jax.meta.training import fit, many, measure, views
+from nws_jax.meta.training import trials as trials_lib
 
 
 def _shared(classes, spread=0.3):
@@ -43,7 +38,7 @@ def _decide(values_RxM, outputs, *, steps=200, name='fast', seed=0,
       pd.DataFrame({'fold': fold_M}))))
   outcomes = measure.decide(
       [_place(source, region, length)],
-      [asking.Trial(0, np.broadcast_to(v, (folds, len(v))), sides, 1)
+      [trials_lib.Trial(0, np.broadcast_to(v, (folds, len(v))), sides, 1)
        for v in values_RxM],
       outputs, name=name, plan=lambda span: fit.Plan(
           steps, 20, 5, 32, rate, span),
@@ -132,9 +127,9 @@ def test_a_mapped_model_is_the_model_alone():
       _place(source, region), 'fast', jax.random.key(0))
   plan = fit.Plan(40, 20, 5, 32, 1e-3, 1)
   functions = many.map_fit(fit.make_fit(
-      classifiers.make('fast', 3), windows.look_up(), plan))
-  trial = asking.Trial(0, np.broadcast_to(labels, (5, 60)), sides, 1)
-  tasks, _ = asking.make_tasks([trial], [0], {0: 0}, 1)
+      published.make('fast', 3), windows.look_up(), plan))
+  trial = trials_lib.Trial(0, np.broadcast_to(labels, (5, 60)), sides, 1)
+  tasks, _ = trials_lib.make_tasks([trial], [0], {0: 0}, 1)
   keys = jax.random.split(jax.random.key(0), 5)
   together = many.run(
       functions, bank, jax.tree.map(jnp.asarray, tasks), keys, plan)
@@ -153,9 +148,9 @@ def test_it_stops_early_and_keeps_the_best():
       _place(source, region, 20, 1, 1), 'fast', jax.random.key(0))
   plan = fit.Plan(1000, 5, 2, 16, 0.3, 1)  # a rate that soon makes it worse
   start, advance, _ = fit.make_fit(
-      classifiers.make('fast', 3), windows.look_up(), plan)
-  trial = asking.Trial(0, np.broadcast_to(labels, (5, 60)), sides, 1)
-  tasks, _ = asking.make_tasks([trial], [0], {0: 0}, 1)
+      published.make('fast', 3), windows.look_up(), plan)
+  trial = trials_lib.Trial(0, np.broadcast_to(labels, (5, 60)), sides, 1)
+  tasks, _ = trials_lib.make_tasks([trial], [0], {0: 0}, 1)
   task, key = many.take(tasks, 0), jax.random.key(0)
   state, states = start(bank, task, key), []
   step = jax.jit(advance)
@@ -199,9 +194,9 @@ def test_models_in_a_few_lanes_are_those_in_many(patience):
   bank = views.fill(_place(source, region), 'fast', jax.random.key(0))
   plan = fit.Plan(50, 10, patience, 16, 1e-3, 1)
   mapped = many.map_fit(fit.make_fit(
-      classifiers.make('fast', 3), windows.look_up(), plan))
-  trial = asking.Trial(0, np.broadcast_to(labels, (5, 60)), sides, 1)
-  tasks, _ = asking.make_tasks([trial], [0], {0: 0}, 2)
+      published.make('fast', 3), windows.look_up(), plan))
+  trial = trials_lib.Trial(0, np.broadcast_to(labels, (5, 60)), sides, 1)
+  tasks, _ = trials_lib.make_tasks([trial], [0], {0: 0}, 2)
   keys = jax.random.split(jax.random.key(0), 10)
   all_, few = (many.train(mapped, bank, tasks, keys, plan, lanes=lanes)
                for lanes in (None, 3))

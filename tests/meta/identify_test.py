@@ -13,16 +13,16 @@ import pandas as pd
 import pytest
 
 from nws_jax import errors
-from nws_jax.meta import (
-  answer,
+from nws_jax.meta import request as requests
+from nws_jax.meta.answers import answer
+from nws_jax.meta.identify import (
+  checkpoints,
   identify,
   membership,
-  opinions,
+  novelty,
+  predict,
   saved,
-  strangers,
-  unlike,
 )
-from nws_jax.meta import request as requests
 from nws_jax.store import sealed
 from tests.meta import foreign, real
 
@@ -58,7 +58,7 @@ def test_a_held_out_network_is_told_what_the_result_says(made, asked):
   classifier, zoo = saved.read(os.path.join(path, 'model')), real.RealZoo()
   for row in rows[::7]:
     id = int(row['id'])
-    said, = opinions.answer(classifier, zoo.vector(id, 0)[None], NAME)
+    said, = predict.answer(classifier, zoo.vector(id, 0)[None], NAME)
     assert said.standing.kind == membership.HELD_OUT
     if asked[0] == 'learning_rate':
       assert said.value == pytest.approx(float(row['predicted']), rel=1e-3)
@@ -83,10 +83,10 @@ def test_the_best_on_validation_answers_and_all_is_told(made):
   assert best.record['valid_loss'] == min(
       saved.read(os.path.join(path, 'model')).record['valid_loss']
       for (target, _), (path, *_) in made[1].items() if target == 'optimizer')
-  stranger = strangers.check('x', real.RealZoo().vector(3, 0), NAME)
+  stranger = checkpoints.check('x', real.RealZoo().vector(3, 0), NAME)
   text = identify.tell(stranger, identify.ask(classifiers, stranger))
   assert 'like the networks' in text and 'optimizer' in text
-  odd = strangers.check('x', 1e4 * stranger.vector_P, NAME)
+  odd = checkpoints.check('x', 1e4 * stranger.vector_P, NAME)
   assert 'unlike anything' in identify.tell(
       odd, identify.ask(classifiers, odd))
 
@@ -95,7 +95,7 @@ def test_what_is_odd_is_unlike(made):
   path, *_ = made[1]['optimizer', 'logistic']
   classifier, zoo = saved.read(os.path.join(path, 'model')), real.RealZoo()
   rng = np.random.default_rng(5)
-  own = [a.strangeness for a in opinions.answer(
+  own = [a.strangeness for a in predict.answer(
       classifier, zoo.weights_MxP[::3], NAME)]
   assert np.mean(np.array(own) > 1) <= 0.2
   shuffled = zoo.weights_MxP.copy()
@@ -105,7 +105,7 @@ def test_what_is_odd_is_unlike(made):
     part[:] = rng.permuted(part, axis=1)
   noise = rng.normal(size=(20, shuffled.shape[1])).astype(np.float32)
   for odd in (noise, shuffled[:20], np.roll(zoo.weights_MxP[:20], 9, 1)):
-    far = [a.strangeness for a in opinions.answer(classifier, odd, NAME)]
+    far = [a.strangeness for a in predict.answer(classifier, odd, NAME)]
     assert np.mean(np.array(far)[:, None] > np.array(own)) > 0.9  # AUROC
 
 
@@ -140,13 +140,13 @@ def test_what_all_models_saw_is_told_as_in_sample(made, tmp_path):
   whole, hidden = (_copy(made, tmp_path / name, change) for name, change
                    in (('whole', str), ('hidden', _hide)))
   vector_P = real.RealZoo().vector(3, 0)
-  stranger = strangers.check('x', vector_P, NAME)
+  stranger = checkpoints.check('x', vector_P, NAME)
   told, = identify.ask([hidden], stranger)
   assert told.answer.standing.kind == membership.IN_SAMPLE
   text = identify.tell(stranger, [told])
   assert 'optimizer: IN-SAMPLE' in text and 'IN-SAMPLE here' in text
   # By all models, which is what a stranger is told by.
-  near, = opinions.answer(hidden, vector_P[None] * np.float32(1.01), NAME)
+  near, = predict.answer(hidden, vector_P[None] * np.float32(1.01), NAME)
   assert near.standing.kind == membership.STRANGER
   np.testing.assert_allclose(told.answer.shares_K, near.shares_K, atol=0.02)
   held, = identify.ask([whole], stranger)
@@ -160,8 +160,8 @@ def test_a_classifier_of_an_older_version_says_what_it_cannot_know(
   new, old = (_copy(made, tmp_path / name, change) for name, change
               in (('new', str), ('old', _age)))
   zoo = real.RealZoo()
-  stranger = strangers.check('x', zoo.vector(3, 0), NAME)
-  want, = opinions.answer(new, stranger.vector_P[None], NAME)
+  stranger = checkpoints.check('x', zoo.vector(3, 0), NAME)
+  want, = predict.answer(new, stranger.vector_P[None], NAME)
   got, = identify.ask(
       [old], stranger, membership.Origin(zoo.digest, 3, ()))
   assert got.answer.standing == want.standing
@@ -197,14 +197,14 @@ def test_a_reference_is_mahalanobis():
   rng = np.random.default_rng(0)
   x = rng.normal(size=(400, 3)) @ rng.normal(size=(3, 3))
   folds = np.arange(400) % 5
-  reference = unlike.fit(np.expm1(np.abs(x)) / 1e3 * np.sign(x), folds)
+  reference = novelty.fit(np.expm1(np.abs(x)) / 1e3 * np.sign(x), folds)
   rest, held = x[folds != 2], x[folds == 2]
   center, scale = rest.mean(0), rest.std(0) + 1e-3
   z = (rest - center) / scale
   inverse = np.linalg.inv(z.T @ z / len(z) + 0.03 * np.mean(z**2) * np.eye(3))
   off = (held - center) / scale
   want = np.sqrt(np.einsum('ni,ij,nj->n', off, inverse, off))
-  got = unlike.measure(reference, np.expm1(np.abs(held)) / 1e3 * np.sign(held),
+  got = novelty.measure(reference, np.expm1(np.abs(held)) / 1e3 * np.sign(held),
                        2) * reference.threshold
   np.testing.assert_allclose(got, want, rtol=1e-6)
 
@@ -213,14 +213,14 @@ def test_a_member_is_known_in_every_form(made, tmp_path):
   vector_P = real.RealZoo().vector(7, 0)
   classifier = saved.read(os.path.join(
       made[1]['optimizer', 'fast'][0], 'model'))
-  want, = opinions.answer(classifier, vector_P[None], NAME)
+  want, = predict.answer(classifier, vector_P[None], NAME)
   for name in foreign.write_all(tmp_path, vector_P, real.ARCH):
     (_, got), = identify.ask(
-        [classifier], strangers.read(str(tmp_path / name), classifier.known))
+        [classifier], checkpoints.read(str(tmp_path / name), classifier.known))
     assert got.standing == want.standing
     np.testing.assert_array_equal(got.shares_K, want.shares_K, name)
   for half in (ml_dtypes.bfloat16, np.float16):  # rounded, and known still
-    got, = opinions.answer(
+    got, = predict.answer(
         classifier, vector_P.astype(half).astype(np.float32)[None], NAME)
     assert got.standing == want.standing
 
@@ -256,4 +256,4 @@ def test_vectors_that_are_not_of_the_architecture_are_refused(
   classifier = types.SimpleNamespace(layers=pd.DataFrame(
       {'architecture': ['a', 'a'], 'stop': [2, 6]}))
   with pytest.raises(errors.Wrong, match=said):
-    opinions.answer(classifier, vectors, architecture)
+    predict.answer(classifier, vectors, architecture)

@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nws_jax.meta import features, landscape
+from nws_jax.meta.data import features
+from nws_jax.meta.explain import landscape
 from tests.meta import planted
 
 

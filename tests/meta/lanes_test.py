@@ -3,7 +3,9 @@ import numpy as np
 import pytest
 
 from nws_jax import errors
-from nws_jax.meta import classifiers, cores, fit, lanes, many, views, windows
+from nws_jax.meta.classifiers import published
+from nws_jax.meta.data import cores, windows
+from nws_jax.meta.training import fit, lanes, many, views
 
 
 def _ask(labels_WxM, rate=1e-2):
@@ -17,7 +19,7 @@ def _ask(labels_WxM, rate=1e-2):
                    np.ones((models, networks), np.float32))
   plan = fit.Plan(40, 10, 10, 16, rate, 1)
   mapped = many.map_fit(fit.make_fit(
-      classifiers.make('fast', 3), windows.look_up(), plan))
+      published.make('fast', 3), windows.look_up(), plan))
   return mapped, bank, tasks, jax.random.split(jax.random.key(0), models), plan
 
 
@@ -47,7 +49,7 @@ def test_models_one_after_another_are_those_together(monkeypatch):
   labels_WxM = np.random.default_rng(0).integers(0, 3, (3, 12), np.int32)
   together = _ask(labels_WxM)
   functions = fit.make_fit(
-      classifiers.make('fast', 3), windows.look_up(), together[-1])
+      published.make('fast', 3), windows.look_up(), together[-1])
   alone = (many.map_fit(functions, together=False), *together[1:])
   said = [_run(asked, 1, monkeypatch)[0][0] for asked in (together, alone)]
   np.testing.assert_allclose(*said, atol=1e-4)
@@ -79,8 +81,8 @@ def test_cores_and_lanes_hold_what_memory_holds(monkeypatch):
 
 def test_what_looks_at_one_place_shares_it_whatever_its_size(
     plant, settle, monkeypatch):
-  from nws_jax.meta import measure
   from nws_jax.meta import request as requests
+  from nws_jax.meta.training import measure
   request = requests.make(plant(), 'optimizer', settle())
   place = requests.make_place(request, requests.load(request))
   trials = [requests.make_trial(request)._replace(place=n % 2, seed=n)

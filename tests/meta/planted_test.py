@@ -5,19 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nws_jax.meta import (
-  ablation,
-  answer,
-  asking,
-  fit,
-  measure,
-  score,
-  settings,
-  stats,
-  views,
-  windows,
-)
 from nws_jax.meta import request as requests
+from nws_jax.meta import settings
+from nws_jax.meta.answers import ablation, answer, score
+from nws_jax.meta.data import windows
+from nws_jax.meta.figures import stats
+from nws_jax.meta.training import fit, measure, views
+from nws_jax.meta.training import trials as trials_lib
 from tests.meta import planted
 
 FRESH = 5000
@@ -57,7 +51,7 @@ def _read(seed, networks, effect, steps=600, fresh=FRESH):
                           np.full(networks + fresh, length, np.int32))
   outcome, = measure.decide(
       [views.Place(source, region, views.Looks(length, 1, 1, True))],
-      [asking.Trial(0, np.broadcast_to(
+      [trials_lib.Trial(0, np.broadcast_to(
           zoo.labels_M, (5, networks + fresh)), sides, 1)], 3, name='fast',
       plan=lambda span: fit.Plan(steps, 10, 10, 64, 1e-3, span),
       key=jax.random.key(seed), progress=lambda *at: None, members=5)

@@ -2,7 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nws_jax.meta import layouts, prototypes, stats, targets
+from nws_jax.meta.data import layouts, targets
+from nws_jax.meta.explain import prototypes
+from nws_jax.meta.figures import stats
 from tests.meta import real
 
 

@@ -4,8 +4,10 @@ import io
 import numpy as np
 import pytest
 
-from nws_jax.meta import answer, asking, score, summary
 from nws_jax.meta import request as requests
+from nws_jax.meta import summary
+from nws_jax.meta.answers import answer, score
+from nws_jax.meta.training import trials as trials_lib
 
 
 def _answer(zoo, settings, name='optimizer'):
@@ -107,7 +109,7 @@ def test_seeds_are_pooled_and_their_spread_is_told(plant, settle):
 def test_a_vote_is_what_most_windows_say():
   shares = [[[0.9, 0.09, 0.01], [0.4, 0.59, 0.01], [0.4, 0.59, 0.01]],
             [[0.9, 0.09, 0.01], [0.2, 0.7, 0.1], [0.3, 0.3, 0.4]]]
-  said = asking.Decisions(np.arange(2), np.zeros(2, int), np.array([1, 0]),
+  said = trials_lib.Decisions(np.arange(2), np.zeros(2, int), np.array([1, 0]),
                            np.log(shares))
   assert score.vote(said).tolist() == [1, 0]  # a tie: the likelier of them
   assert score.pool(said).argmax(1)[0] == 0

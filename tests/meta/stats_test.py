@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from nws_jax.meta import stats
+from nws_jax.meta.figures import stats
 
 
 @given(st.integers(1, 500), st.data())

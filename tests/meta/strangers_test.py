@@ -18,7 +18,8 @@ import pandas as pd
 import pytest
 
 from nws_jax import errors, space
-from nws_jax.meta import layouts, orbax_folders, strangers
+from nws_jax.meta.data import layouts
+from nws_jax.meta.identify import checkpoints, orbax_folders
 from nws_jax.store import vectors
 from tests.meta import foreign
 
@@ -48,7 +49,7 @@ def _make(arch=ARCH, seed=0):
 
 
 def _read(path, known=None):
-  return strangers.read(str(path), known or KNOWN)
+  return checkpoints.read(str(path), known or KNOWN)
 
 
 @pytest.fixture(scope='module')

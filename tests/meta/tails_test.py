@@ -9,7 +9,10 @@ import pandas as pd
 import pytest
 from hypothesis import strategies as st
 
-from nws_jax.meta import asking, fit, measure, score, targets, views, windows
+from nws_jax.meta.answers import score
+from nws_jax.meta.data import targets, windows
+from nws_jax.meta.training import fit, measure, views
+from nws_jax.meta.training import trials as trials_lib
 
 _COUNT = 60
 _ids_M = np.arange(_COUNT)
@@ -37,7 +40,8 @@ def _decide(name, features_MxF, values_M):
   sides = windows.split(pd.DataFrame({'fold': _ids_M % 5}))
   outcome, = measure.decide(
       [views.Numbers(features_MxF.clip(-3e38, 3e38))],
-      [asking.Trial(0, np.broadcast_to(values_M, (5, _COUNT)), sides, 1)], 1,
+      [trials_lib.Trial(0, np.broadcast_to(values_M, (5, _COUNT)), sides, 1)],
+      1,
       name=name, plan=lambda span: fit.Plan(60, 20, 5, 32, 3e-3, span),
       key=jax.random.key(0), progress=lambda *at: None)
   return outcome
@@ -68,15 +72,16 @@ def test_what_tells_is_read_among_what_explodes():
 
 
 def test_members_say_nothing_beyond_what_they_were_taught():
-  unit = asking.Unit(*np.array([[2.0, 5.0], [3.0, 1.0], [-1, -2], [1, 9]]))
+  unit = trials_lib.Unit(*np.array([[2.0, 5.0], [3.0, 1.0], [-1, -2], [1, 9]]))
   said = np.array([9.0, 9.5, 0.5, -4.0]).reshape(4, 1, 1)  # (member, fold)
   # Fold 0 ends at 1 * 3 + 2, fold 1 begins at -2 * 1 + 5.
   np.testing.assert_allclose(
-      asking.average(said, unit, 2, 1).ravel(),
+      trials_lib.average(said, unit, 2, 1).ravel(),
       [((1 + 0.5) / 2) * 3 + 2, (9 - 2) / 2 + 5])
   logits = np.random.default_rng(0).normal(size=(4, 3, 2))
   np.testing.assert_allclose(
-      asking.average(logits, asking.join_units([asking.Unit()] * 2), 2, 2),
+      trials_lib.average(
+          logits, trials_lib.join_units([trials_lib.Unit()] * 2), 2, 2),
       np.asarray(jax.nn.log_softmax(logits)).reshape(2, 2, 3, 2).mean(0))
 
 
@@ -84,7 +89,7 @@ def test_a_number_far_off_is_told_and_the_networks_named():
   values_M = np.linspace(0, 1, _COUNT)
   said_M = values_M.copy()
   said_M[[7, 31]] += (40, -9)
-  decisions = asking.Decisions(
+  decisions = trials_lib.Decisions(
       _ids_M, _ids_M % 5, values_M, said_M[:, None, None])
   figures = _score(decisions, values_M)
   text, = score.warn(figures, decisions, 100 + _ids_M)

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from nws_jax import errors, space
-from nws_jax.meta import answer, reading, settings, targets, windows
 from nws_jax.meta import request as requests
+from nws_jax.meta import settings
+from nws_jax.meta.answers import answer
+from nws_jax.meta.data import reading, targets, windows
 
 
 def test_classes_stand_in_the_order_of_the_table(plant):

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from nws_jax import errors
-from nws_jax.meta import ablation, answer, targets, transfer, windows
 from nws_jax.meta import request as requests
+from nws_jax.meta.answers import ablation, answer
+from nws_jax.meta.data import hold_out, targets, windows
 
 
 def _zoo(plant, **changed):
@@ -19,7 +20,7 @@ def _zoo(plant, **changed):
 def test_no_held_out_network_is_learned_from(plant):
   members = _zoo(plant).members
   target = targets.choose(members, 'optimizer')
-  sides = transfer.split(members, 'dataset=mnist', 'mnist', target)
+  sides = hold_out.split(members, 'dataset=mnist', 'mnist', target)
   train, valid, test = (set(rows[0, :n[0]]) for rows, n in (
       sides[:2], sides[2:4], sides[4:]))
   assert test == set(np.flatnonzero(members['dataset'] == 'mnist'))
@@ -31,7 +32,7 @@ def test_a_row_a_snapshot_is_validated_on_as_a_row_a_network(plant):
   members = _zoo(plant).members
   rows = members.loc[members.index.repeat(20)].reset_index(drop=True)
   assert len(rows) >= windows.LARGE > len(members)
-  alone, each = (transfer.split(
+  alone, each = (hold_out.split(
       some, 'dataset=mnist', 'mnist', targets.choose(some, 'optimizer'), 60)
                  for some in (members, rows))
   for of_network, of_rows in zip(alone[::2], each[::2]):
@@ -44,7 +45,7 @@ def test_a_row_a_snapshot_is_validated_on_as_a_row_a_network(plant):
     ('test_accuracy', '60 values')])
 def test_what_cannot_be_held_out_is_refused(plant, settle, text, words):
   with pytest.raises(errors.Wrong, match=words):
-    transfer.list_levels(_zoo(plant).members, text, 'optimizer')
+    hold_out.list_levels(_zoo(plant).members, text, 'optimizer')
 
 
 def test_a_class_that_only_the_held_out_have_is_refused(plant, settle):

@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nws_jax.meta import classifiers, transformer, windows
+from nws_jax.meta.classifiers import published, transformer
+from nws_jax.meta.data import windows
 
 tokenise = jax.jit(transformer.tokenise, static_argnums=2)
 
@@ -38,7 +39,7 @@ def _tokens(windows_BxL, tokens):
 def test_padding_and_neighbours_change_nothing():
   windows_BxL = jax.random.normal(jax.random.key(0), (4, 700))
   tokens = transformer.count(700, 3)
-  pair = classifiers.make('transformer', 2, (3,))
+  pair = published.make('transformer', 2, (3,))
   own = _tokens(windows_BxL, tokens)
   variables = jax.jit(pair.init)(jax.random.key(1), own)
   apply = jax.jit(lambda x: pair.apply(variables, x, None)[0])

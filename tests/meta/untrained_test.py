@@ -9,8 +9,9 @@ import pytest
 from configs import meta as meta_presets
 from configs import zoo as presets
 from nws_jax import space
-from nws_jax.meta import answer, settings
 from nws_jax.meta import request as requests
+from nws_jax.meta import settings
+from nws_jax.meta.answers import answer
 from nws_jax.store import vectors
 from nws_jax.zoo import cnn, draws, recipe
 

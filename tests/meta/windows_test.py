@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nws_jax import errors
-from nws_jax.meta import windows
+from nws_jax.meta.data import windows
 
 
 def _source(weights_MxExP, parts_P=None):
