@@ -10,7 +10,7 @@ from configs import zoo as zoo_presets
 from nws_jax import errors
 from nws_jax.meta import price, settings
 from nws_jax.meta import request as requests
-from nws_jax.meta.figures import stats
+from nws_jax.meta.figures import intervals
 from nws_jax.meta.training import views
 from nws_jax.zoo import recipe
 from tests.meta import planted
@@ -79,8 +79,8 @@ def test_what_memory_cannot_hold_is_refused(monkeypatch):
 
 def test_resamples_are_the_same_however_many_are_held_at_once(monkeypatch):
   settings_M = np.arange(90) // 3
-  whole, = stats.resample(settings_M, 700, 5)
-  monkeypatch.setattr(stats, '_AT_HAND', 900)
-  parts = list(stats.resample(settings_M, 700, 5))
+  whole, = intervals.resample(settings_M, 700, 5)
+  monkeypatch.setattr(intervals, '_MOST_VALUES', 900)
+  parts = list(intervals.resample(settings_M, 700, 5))
   assert len(parts) == 70
   np.testing.assert_array_equal(np.concatenate(parts), whole)

@@ -10,7 +10,7 @@ from nws_jax.meta import request as requests
 from nws_jax.meta.answers import ablation
 from nws_jax.meta.answers import cells as columns
 from nws_jax.meta.data import places
-from nws_jax.meta.figures import stats
+from nws_jax.meta.figures import significance
 
 
 def _run(zoo, settings, axes=('layer', 'epoch'), name='optimizer'):
@@ -121,7 +121,7 @@ def test_cells_are_compared_with_the_best(plant, settle):
   cells = _run(plant(epochs=1, since=0, effect=2.0), settle(), ('layer',))
   assert cells[1]['p_best'] == 1 and cells[0]['p_best'] < 0.001
   assert [c['p_holm'] for c in cells] == pytest.approx(
-      stats.holm([c['p'] for c in cells]))
+      significance.holm([c['p'] for c in cells]))
 
 
 def test_axes_are_checked():

@@ -9,7 +9,7 @@ from nws_jax.meta import request as requests
 from nws_jax.meta import settings
 from nws_jax.meta.answers import ablation, answer, score
 from nws_jax.meta.data import windows
-from nws_jax.meta.figures import stats
+from nws_jax.meta.figures import intervals
 from nws_jax.meta.training import fit, measure, views
 from nws_jax.meta.training import trials as trials_lib
 from tests.meta import planted
@@ -57,7 +57,7 @@ def _read(seed, networks, effect, steps=600, fresh=FRESH):
       key=jax.random.key(seed), progress=lambda *at: None, members=5)
   decisions = outcome.tested[0]
   right_T, old_T = score.judge(decisions), decisions.rows_T < networks
-  return (stats.accuracy(right_T[old_T], decisions.rows_T[old_T]),
+  return (intervals.accuracy(right_T[old_T], decisions.rows_T[old_T]),
           right_T[~old_T].mean(), zoo.bayes())
 
 

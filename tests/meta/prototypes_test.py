@@ -4,7 +4,7 @@ import pytest
 
 from nws_jax.meta.data import layouts, targets
 from nws_jax.meta.explain import prototypes
-from nws_jax.meta.figures import stats
+from nws_jax.meta.figures import intervals
 from tests.meta import real
 
 
@@ -67,9 +67,9 @@ def test_filters_are_those_of_the_vector():
 def test_intervals_of_columns_are_those_of_each():
   rng = np.random.default_rng(1)
   values_MxC, settings_M = rng.normal(size=(30, 3)), np.arange(30) // 2
-  low_C, high_C = stats.bootstrap_columns(
+  low_C, high_C = intervals.bootstrap_columns(
       np.mean, values_MxC, settings_M, repetitions=80, seed=4)
   for c in range(3):
-    assert stats.bootstrap(
+    assert intervals.bootstrap(
         lambda rows, c=c: values_MxC[rows, c].mean(), settings_M,
         repetitions=80, seed=4) == pytest.approx((low_C[c], high_C[c]))

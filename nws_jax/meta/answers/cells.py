@@ -6,7 +6,7 @@ import io
 import numpy as np
 
 from nws_jax.meta.answers import score
-from nws_jax.meta.figures import stats
+from nws_jax.meta.figures import significance
 from nws_jax.meta.training import trials as trials_lib
 
 HOLD_OUT = 'hold_out'  # the axis of levels that are held out
@@ -48,7 +48,7 @@ def _compare_best(rows, cells, settings_M):
   for rows_T, judged_T in judged:
     _, here, there = np.intersect1d(
         rows_T, judged[best][0], return_indices=True)
-    found.append(stats.compare(
+    found.append(significance.compare(
         judged[best][1][there], judged_T[here], settings_M[rows_T[here]])
                  if len(here) else np.nan)
   return found
@@ -64,7 +64,7 @@ def _compare_seen(request, decisions, seen):
   figures = score.main_figure(score.score(
       seen, target, settings_M, request.settings.bootstrap, brief=True))
   here = np.isin(decisions.rows_T, seen.rows_T)
-  return dict(zip(SEEN, (*figures, stats.compare(
+  return dict(zip(SEEN, (*figures, significance.compare(
       score.judge(seen), score.judge(decisions)[here],
       settings_M[seen.rows_T]))))
 
@@ -84,7 +84,7 @@ def _make_rows(request, cells):
             per_window.get('accuracy', per_window.get('value')),
             *per_window['interval'], *[np.nan] * 3))))
   p = _exceed_chance(request, [decisions for *_, decisions in cells])
-  for row, own, corrected in zip(rows, p, stats.holm(p)):
+  for row, own, corrected in zip(rows, p, significance.holm(p)):
     row['p'], row['p_holm'] = float(own), float(corrected)
   return rows
 
@@ -98,7 +98,7 @@ def _exceed_chance(request, decisions):
   for some in alike.values():
     first, pooled = decisions[some[0]], np.stack(
         [score.pool(decisions[n]) for n in some])
-    p[some] = stats.exceed_chance(
+    p[some] = significance.exceed_chance(
         pooled.argmax(-1) if request.target.classes else pooled[..., 0],
         first.true_T, request.settings_M[first.rows_T],
         repetitions=repetitions)

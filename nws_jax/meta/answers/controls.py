@@ -15,7 +15,7 @@ from nws_jax.meta import request as requests
 from nws_jax.meta import settings
 from nws_jax.meta.answers import score
 from nws_jax.meta.data import places, windows
-from nws_jax.meta.figures import stats
+from nws_jax.meta.figures import significance
 from nws_jax.meta.training import trials as trials_lib
 from nws_jax.meta.training import views
 
@@ -96,7 +96,7 @@ def score_all(request, record, trial, main, asked, shuffled, said):
     better, worse = score.judge(main)[there], score.judge(decisions)[here]
     found[control.name] = {
         word: value, 'interval': [low, high], 'chance': figures['chance'],
-        'networks': len(here), 'difference_p': stats.compare(
+        'networks': len(here), 'difference_p': significance.compare(
             better, worse, settings_M[main.rows_T[there]]), **control.about}
   return found
 

@@ -6,7 +6,7 @@ prediction, into one decision a network; by majority vote for comparison.
 
 import numpy as np
 
-from nws_jax.meta.figures import stats
+from nws_jax.meta.figures import intervals, significance
 from nws_jax.meta.training import trials as trials_lib
 
 _FAR = -0.5  # R² that is much worse than what the mean of all reaches
@@ -30,21 +30,21 @@ def classify(decisions, settings_M, classes, repetitions):
   predicted_T = pool(decisions).argmax(-1)
   right_TxS = decisions.outputs_TxSxO.argmax(-1) == labels_T[:, None]
   networks, windows = len(np.unique(decisions.rows_T)), right_TxS.shape[1]
-  balanced = stats.balanced_accuracy(
+  balanced = intervals.balanced_accuracy(
       predicted_T, labels_T, settings_T, repetitions=repetitions)
   return {
       'chance': float(np.bincount(labels_T).max() / len(labels_T)),
       'per_network': {
-          **_name(stats.accuracy(predicted_T == labels_T, settings_T),
+          **_name(intervals.accuracy(predicted_T == labels_T, settings_T),
                   'accuracy'), 'networks': networks},
       'per_window': {
-          **_name(stats.accuracy(
+          **_name(intervals.accuracy(
               right_TxS.mean(1), settings_T, decisions=windows), 'accuracy'),
           'windows': right_TxS.size},
-      'vote_accuracy': _name(stats.accuracy(
+      'vote_accuracy': _name(intervals.accuracy(
           vote(decisions) == labels_T, settings_T), 'accuracy'),
       'balanced_accuracy': _name(balanced, 'accuracy'),
-      'confusion': stats.confusion(predicted_T, labels_T, classes).tolist(),
+      'confusion': intervals.confusion(predicted_T, labels_T, classes).tolist(),
   }
 
 
@@ -66,10 +66,10 @@ def regress(decisions, target, settings_M, repetitions, brief=False):
   drawn = {'settings_M': settings_T, 'repetitions': repetitions}
 
   def explain(error_T):
-    return _name(stats.explained(error_T, true_T, **drawn))
+    return _name(intervals.explained(error_T, true_T, **drawn))
 
   def miss(predicted_T, true_T):
-    return _name(stats.average(np.abs(predicted_T - true_T), **drawn))
+    return _name(intervals.average(np.abs(predicted_T - true_T), **drawn))
 
   figures = {
       'chance': 0.0,
@@ -80,8 +80,8 @@ def regress(decisions, target, settings_M, repetitions, brief=False):
   if brief:
     return figures
   figures |= {
-      'kendall_tau': _name(stats.regression(
-          stats.kendall_tau, predicted_T, true_T, **drawn)),
+      'kendall_tau': _name(intervals.regression(
+          intervals.kendall_tau, predicted_T, true_T, **drawn)),
       'mean_absolute_error': miss(
           target.natural(predicted_T), target.natural(true_T))}
   if target.name == 'learning_rate':
@@ -167,7 +167,7 @@ def guess(decisions, trial, settings_M):
       np.bincount(labels_M[rows[:n]]).argmax() for labels_M, rows, n in zip(
           trial.values_FxM, trial.sides.train_FxN, trial.sides.trains_F)])
   right_T = common_F[decisions.folds_T] == decisions.true_T
-  return _name(stats.accuracy(right_T, settings_M[decisions.rows_T]),
+  return _name(intervals.accuracy(right_T, settings_M[decisions.rows_T]),
                'accuracy')
 
 
@@ -185,5 +185,5 @@ def shuffle(true, shuffled):
 
 
 def permute(values_M, settings_M, count, rng):
-  """`count` permutations of the values, as `stats.move` moves them."""
-  return values_M[stats.move(settings_M, count, rng)]
+  """`count` permutations of the values, by `significance.permute`."""
+  return values_M[significance.permute(settings_M, count, rng)]

@@ -15,7 +15,7 @@ import numpy as np
 from nws_jax import errors
 from nws_jax.meta import request as requests
 from nws_jax.meta.explain import attribution, landscape, prototypes
-from nws_jax.meta.figures import stats
+from nws_jax.meta.figures import intervals
 from nws_jax.meta.identify import saved
 
 RECORD = 'explanation.json'
@@ -111,7 +111,7 @@ def _attribute(request, source, models, names, group_M, progress):
 
 def _average(values_NxC, settings_N, repetitions):
   """Means over networks, with intervals: a row a column."""
-  low_C, high_C = stats.bootstrap_columns(
+  low_C, high_C = intervals.bootstrap_columns(
       np.mean, values_NxC, settings_N, repetitions=repetitions)
   return [{'value': value, 'low': low, 'high': high, 'modulus': modulus,
            'networks': len(values_NxC)} for value, low, high, modulus in zip(

@@ -10,7 +10,7 @@ network: the held-out one that is told most surely to be of its class.
 
 import numpy as np
 
-from nws_jax.meta.figures import stats
+from nws_jax.meta.figures import intervals
 
 LEVELS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 _THIRDS = ('lowest third', 'middle third', 'highest third')
@@ -65,7 +65,7 @@ def find(weights_MxP, layout_M, layouts, names, group_M, settings_M,
 
 def _summarise(quantiles_NxQ, settings_N, repetitions, about):
   value_Q = np.median(quantiles_NxQ, 0)
-  low_Q, high_Q = stats.bootstrap_columns(
+  low_Q, high_Q = intervals.bootstrap_columns(
       np.median, quantiles_NxQ, settings_N, repetitions=repetitions)
   return [{**about, 'level': level, 'value': value, 'low': low, 'high': high,
            'networks': len(quantiles_NxQ)} for level, value, low, high in zip(
