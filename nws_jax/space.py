@@ -7,6 +7,7 @@ are fixed unless a config says otherwise.
 
 import dataclasses
 import sys
+from collections.abc import Collection
 
 import numpy as np
 
@@ -46,7 +47,8 @@ PROPERTIES = (  # those of the published format, in its order
     Property('batch_size', BATCH, (32, 64, 128, 256)),
     Property('batch_norm', SHAPE, (True,)),
     Property('augmentation', TRACED, (False, True)),
-    Property('optimizer', TRACED, ('adam', 'rmsprop', 'momentum'), (0, 1, 2)),
+    Property('optimizer', TRACED, ('adam', 'rmsprop', 'momentum'), (0, 1, 2),
+             ('nesterov', 'lion')),
     # The others, too, are monotone, with a derivative that the output tells.
     Property('activation', TRACED, ('relu', 'elu', 'sigmoid', 'tanh'),
              (0, 1, 2, 3), ('leaky_relu', 'selu', 'softplus', 'softsign')),
@@ -66,9 +68,7 @@ EXTRA = (  # beside the published ones; what all published networks have
 ALL = PROPERTIES + EXTRA
 BY_NAME = {p.name: p for p in ALL}
 SETS = BY_NAME['dataset'].words
-OPTIMIZERS = BY_NAME['optimizer'].words
 ACTIVATIONS = BY_NAME['activation'].words
-INITIALIZATIONS = BY_NAME['initialization'].words
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -107,6 +107,19 @@ def check(name, values):
     raise errors.Wrong(f'{name}={values} names a value twice; name it once.')
   if p.continuous and (len(values) > 2 or list(values) != sorted(values)):
     raise errors.Wrong(f'{name}={values}: give one value, or low,high.')
+
+
+def check_table(name: str, table: Collection[str]) -> None:
+  """Raises `KeyError` unless `table` has the words of a property as its keys.
+
+  Whoever says what the words mean calls it when imported, so that a word
+  without an entry, or an entry without a word, is found before anything runs.
+  """
+  wrong = set(BY_NAME[name].words) ^ set(table)
+  if wrong:
+    raise KeyError(f'{name}: {", ".join(sorted(wrong))} must be both in the '
+                   'table of properties (nws_jax/space.py) and in the table '
+                   'that says what it means.')
 
 
 def _judge(p, v):

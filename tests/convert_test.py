@@ -108,7 +108,8 @@ def test_the_published_reader_accepts_it(zoo, published):
       figures = metrics[metrics['id'] == id].to_dict('records')
       assert row['lrate'] == member['learning_rate']
       assert row['dataset'] == 'digits'
-      assert space.OPTIMIZERS[row['optimizer']] == member['optimizer']
+      assert space.BY_NAME['optimizer'].choices[
+          row['optimizer']] == member['optimizer']
       assert row['weightn_conv'] == member['num_weights_conv']
       at = np.round(np.linspace(1, len(figures), 20)).astype(int) - 1
       for epoch in at:

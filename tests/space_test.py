@@ -234,3 +234,16 @@ def test_published_choices_are_possible():
   assert space.ACTIVATIONS == (
       'relu', 'elu', 'sigmoid', 'tanh', 'leaky_relu', 'selu', 'softplus',
       'softsign')
+  assert space.BY_NAME['optimizer'].words == (
+      'adam', 'rmsprop', 'momentum', 'nesterov', 'lion')
+
+
+@pytest.mark.parametrize('name', ('optimizer', 'activation', 'initialization'))
+def test_words_and_the_table_of_their_meaning_agree_both_ways(name):
+  table = dict.fromkeys(space.BY_NAME[name].words)
+  space.check_table(name, table)
+  with pytest.raises(KeyError, match=f'{name}: unheard'):
+    space.check_table(name, table | {'unheard': None})
+  word, _ = table.popitem()
+  with pytest.raises(KeyError, match=f'{name}: {word}'):
+    space.check_table(name, table)

@@ -6,7 +6,6 @@ Activation and initialiser are indices, so that they vary inside a program.
 """
 
 import functools
-import math
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +15,7 @@ import numpy as np
 
 from nws_jax import space
 from nws_jax.store import vectors
-from nws_jax.zoo import conv
+from nws_jax.zoo import activations, conv, initializers
 
 EPSILON, MOMENTUM = 1e-5, 0.9  # of batch norm (TensorLayer's defaults)
 
@@ -30,7 +29,7 @@ def init(key, initialization, arch, sizes=None):
 
   Args:
     key: key of the draws.
-    initialization: index of the initialiser.
+    initialization: index of the initialiser in `initializers.INITIALIZERS`.
     arch: `space.Architecture`, or `vectors.Envelope`.
     sizes: `vectors.Sizes` of the network in an envelope, whose other values
       are 0.
@@ -42,16 +41,9 @@ def init(key, initialization, arch, sizes=None):
   bits = words.reshape(2, -1)[0] ^ words.reshape(2, -1)[1]
   # 23 bits and half a step: strictly between 0 and 1, exactly representable.
   u = (bits >> 9).astype(jnp.float32) * 2.0 ** -23 + 2.0 ** -24
-  # Glorot normal is truncated at two nominal deviations and not corrected for
-  # what that takes off: TensorFlow 1's rule (recipe, section 4).
-  edge = 0.5 * (1 + math.erf(-2 / math.sqrt(2)))
-  truncated = jax.scipy.special.ndtri(edge + (1 - 2 * edge) * u)
   normal = jax.scipy.special.ndtri(u)
-  kernel = jnp.select([initialization == n for n in range(4)], [
-      jnp.full_like(u, 0.1),
-      normal,
-      jnp.sqrt(6 / fan_sum_P) * (2 * u - 1),
-      jnp.sqrt(2 / fan_sum_P) * truncated])
+  kernel = initializers.draw(
+      initialization, initializers.Draws(u, normal, fan_sum_P))
 
   def of(tensor):
     return vectors.tensor_mask(arch, (tensor,))
@@ -111,53 +103,14 @@ def _coordinates(arch, sizes, xp):
           xp.concatenate(own))
 
 
-# Value; and dy times the derivative, by the value. All are monotone, which
-# `apply` needs.
-_SELU, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
-_ACTIVATIONS = {
-    'relu': (jax.nn.relu, lambda y, dy: jnp.where(y > 0, dy, 0)),
-    'elu': (lambda x: jnp.where(x > 0, x, jnp.expm1(jnp.minimum(x, 0))),
-            lambda y, dy: jnp.where(y > 0, dy, dy * (y + 1))),
-    'sigmoid': (jax.nn.sigmoid, lambda y, dy: dy * y * (1 - y)),
-    'tanh': (jnp.tanh, lambda y, dy: dy * (1 - y * y)),
-    'leaky_relu': (jax.nn.leaky_relu,
-                   lambda y, dy: jnp.where(y > 0, dy, 0.01 * dy)),
-    'selu': (jax.nn.selu, lambda y, dy: dy * jnp.where(
-        y > 0, _SELU, y + _SELU * _SELU_ALPHA)),
-    'softplus': (jax.nn.softplus, lambda y, dy: -dy * jnp.expm1(-y)),
-    'softsign': (jax.nn.soft_sign,
-                 lambda y, dy: dy * jnp.square(1 - jnp.abs(y))),
-}
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def activate(x, index, names=space.ACTIVATIONS):
-  """The activation names[index], elementwise."""
-  return jax.lax.switch(index, [_ACTIVATIONS[n][0] for n in names], x)
-
-
-def _activate_fwd(x, index, names):
-  y = activate(x, index, names)
-  return y, (y, index)
-
-
-def _activate_bwd(names, residuals, dy):
-  y, index = residuals  # every derivative follows from the output alone
-  return jax.lax.switch(
-      index, [_ACTIVATIONS[n][1] for n in names], y, dy), None
-
-
-activate.defvjp(_activate_fwd, _activate_bwd)
-
-
 class Style(NamedTuple):
   """How one network runs, beside its weights."""
-  activation: jnp.ndarray  # index into the activations of `apply`
+  activation: jnp.ndarray  # index into `names` of `apply`
   dropout: jnp.ndarray  # rate
   sizes: Any = None  # `vectors.Sizes` in an envelope
 
 
-def apply(parts, x_BxHxWC, style, arch, activations=space.ACTIVATIONS,
+def apply(parts, x_BxHxWC, style, arch, names=space.ACTIVATIONS,
           dropout_key=None, batch_statistics=False, form=conv.Form()):
   """Runs the network.
 
@@ -167,7 +120,7 @@ def apply(parts, x_BxHxWC, style, arch, activations=space.ACTIVATIONS,
     x_BxHxWC: images in [0, 1], [B, 32, 96].
     style: `Style`.
     arch: `space.Architecture`, or `vectors.Envelope`.
-    activations: names that `style.activation` chooses from.
+    names: activations that `style.activation` chooses from.
     dropout_key: dropout is on if given; consumed.
     batch_statistics: normalise by the batch, not by the running statistics.
     form: of the dots and of what is between layers.
@@ -182,7 +135,7 @@ def apply(parts, x_BxHxWC, style, arch, activations=space.ACTIVATIONS,
       _normalize, batch=batch if batch_statistics else None)
 
   def act(x, n, repeats=1):
-    x = activate(x, style.activation, activations)
+    x = activations.activate(x, style.activation, names)
     if style.sizes is None:
       return x
     # What is not the network's own is 0 here, and so are its gradients.

@@ -4,7 +4,7 @@ import numpy as np
 
 from nws_jax import space
 from nws_jax.store import vectors
-from nws_jax.zoo import conv, train
+from nws_jax.zoo import conv, initializers, optimizers, train
 
 
 def static_of(recipe, unit, form):
@@ -20,7 +20,8 @@ def static_of(recipe, unit, form):
       patience=recipe.early_stopping,
       activations=dict(recipe.choices)['activation'], dtype='float32',
       form=conv.find_form(form, recipe.convolution, recipe.precision),
-      augmentations=dict(recipe.choices)['augmentation'])
+      augmentations=dict(recipe.choices)['augmentation'],
+      optimizers=dict(recipe.choices)['optimizer'])
 
 
 def networks(recipe, rows, width, arch):
@@ -53,7 +54,8 @@ def networks(recipe, rows, width, arch):
       weight_decay=column('weight_decay', dtype=np.float32),
       dropout=column('dropout', dtype=np.float32),
       augmentation=column('augmentation', dtype=bool),
-      optimizer=column('optimizer', space.OPTIMIZERS),
+      optimizer=column('optimizer', list(optimizers.RULES)),
       activation=column('activation', choices['activation']),
-      initialization=column('initialization', space.INITIALIZATIONS),
+      initialization=column(
+          'initialization', list(initializers.INITIALIZERS)),
       active=active, sizes=sizes)

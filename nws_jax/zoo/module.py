@@ -8,15 +8,10 @@ the two together.
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from nws_jax import space
 from nws_jax.store import vectors
-from nws_jax.zoo import cnn
-
-ACTIVATIONS = dict(zip(space.ACTIVATIONS, (
-    nn.relu, nn.elu, nn.sigmoid, jnp.tanh, nn.leaky_relu, nn.selu, nn.softplus,
-    nn.soft_sign)))
+from nws_jax.zoo import activations, cnn
 
 
 class Cnn(nn.Module):
@@ -27,7 +22,7 @@ class Cnn(nn.Module):
 
   @nn.compact
   def __call__(self, x, train=False):
-    activate = ACTIVATIONS[self.activation]
+    activate = activations.ACTIVATIONS[self.activation].flax
 
     def normalize(x, name):
       return nn.BatchNorm(not train, momentum=cnn.MOMENTUM,

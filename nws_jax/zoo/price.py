@@ -9,7 +9,7 @@ import functools
 from typing import NamedTuple
 
 from nws_jax.store import vectors
-from nws_jax.zoo import conv, tiles
+from nws_jax.zoo import conv, optimizers, tiles
 
 IMAGES_A_STEP = 16384  # where `probe` has not measured it
 
@@ -49,6 +49,8 @@ _RATES = {'cpu': Rates(6e-12, 2.5e-9, 4e-9, 4e-5, 0, 15)}
 # of the published fixed net in float32 (1.2 seen), 2.8 of the smallest (3.2).
 _ACCELERATOR = Rates(1e-14, 6e-12, 1e-11, 1e-8, 1e-3, 60)
 MOST = 64  # networks of a unit on CPU: how much a kill may lose
+# Vectors that training holds of a network: its weights and at most all slots.
+_COPIES = 1 + len(optimizers.slot_names(list(optimizers.RULES)))
 
 
 def walk(arch):
@@ -132,12 +134,12 @@ def compile_seconds(machine):
 def count_bytes(arch, batch_size, platform):
   """Memory that a slot of a program takes.
 
-  The weights and two moments: on the device, and copied twice on their way to
-  the disk. Side by side on an accelerator, the activations of all networks are
+  The weights and the optimizer's slots: on the device, and copied twice on
+  their way to the disk. Side by side on an accelerator, the activations of all networks are
   there at once; of the published fixed net at batch 64 in float32 XLA's own
   count is 20 MB (H200), and this one 26; less precise dots take less.
   """
-  state = 3 * 4 * vectors.num_weights(arch)
+  state = 4 * _COPIES * vectors.num_weights(arch)
   if platform == 'cpu':
     return 4 * state
   return 3 * state + 4 * batch_size * count_held(arch)
@@ -173,6 +175,6 @@ def count_disk(units, archs, epochs, keep):
     kept += 4 * values * min(keep or epochs + 1, epochs + 1)
     # The state of two rounds is there for a moment.
     rounds = 4 * values * (epochs + 1) if keep else 0
-    peak = max(peak, rounds + 2 * 3 * 4 * unit.width * vectors.num_weights(
-        unit.arch))
+    peak = max(peak, rounds + 2 * 4 * _COPIES * unit.width * (
+        vectors.num_weights(unit.arch)))
   return kept, peak

@@ -5,8 +5,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from nws_jax import space
 from nws_jax.store import vectors
-from nws_jax.zoo import augment, cnn, conv, dataset, draws, optim, stopping
+from nws_jax.zoo import (
+    augment,
+    cnn,
+    conv,
+    dataset,
+    draws,
+    optimizers,
+    stopping,
+)
 
 EVAL_BATCH = 250  # images measured at once
 EVAL_FEW = 50  # the same where one network has a core: less is filled up
@@ -25,6 +34,7 @@ class Static(NamedTuple):
   dtype: str
   form: conv.Form = conv.Form()  # of the dots
   augmentations: tuple = (False, True)  # that networks choose from
+  optimizers: tuple = space.BY_NAME['optimizer'].choices  # names in use
 
 
 class Network(NamedTuple):
@@ -35,9 +45,9 @@ class Network(NamedTuple):
   weight_decay: jnp.ndarray
   dropout: jnp.ndarray  # rate
   augmentation: jnp.ndarray
-  optimizer: jnp.ndarray
-  activation: jnp.ndarray
-  initialization: jnp.ndarray
+  optimizer: jnp.ndarray  # index into `optimizers.RULES`
+  activation: jnp.ndarray  # index into the program's activations
+  initialization: jnp.ndarray  # index into `initializers.INITIALIZERS`
   active: jnp.ndarray  # False: an empty slot, which is never trained
   sizes: Any  # `vectors.Sizes` in an envelope, else None
 
@@ -45,7 +55,7 @@ class Network(NamedTuple):
 class State(NamedTuple):
   """What training changes."""
   vector_P: jnp.ndarray
-  slots: optim.Slots
+  slots: optimizers.Slots
   step: jnp.ndarray  # updates made
   epoch: jnp.ndarray  # the last one evaluated; -1: none
   diverged: jnp.ndarray  # epoch in which the network was frozen, or -1
@@ -68,8 +78,9 @@ def init(static, seed_key, network):
   key = jax.random.fold_in(draws.stream(seed_key, network, draws.INIT), 0)
   vector = cnn.init(key, network.initialization, static.arch,
                     network.sizes).astype(static.dtype)
-  return State(vector, optim.init(vector, network.optimizer), jnp.int32(0),
-               jnp.int32(-1), jnp.int32(-1), jnp.int32(-1), stopping.init())
+  slots = optimizers.init(vector, network.optimizer, static.optimizers)
+  return State(vector, slots, jnp.int32(0), jnp.int32(-1), jnp.int32(-1),
+               jnp.int32(-1), stopping.init())
 
 
 def run_epoch(static, longest, seed_key, network, state, full, data):
@@ -162,9 +173,9 @@ def update(static, seed_key, network, state, pixels, labels, rate, own_P):
   new_P = vectors.join(gradient, arch)
   running_P = vectors.tensor_mask(arch, vectors.RUNNING)
   fixed_P = running_P if own_P is None else running_P | ~own_P
-  delta, slots = optim.update(
+  delta, slots = optimizers.update(
       jnp.where(fixed_P, 0, new_P), state.slots, network.optimizer, rate,
-      state.step)
+      state.step, static.optimizers)
   # Decoupled from the gradient (Loshchilov and Hutter, arXiv 1711.05101), so
   # that it means the same to all optimizers.
   delta -= rate * network.weight_decay * jnp.where(

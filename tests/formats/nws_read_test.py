@@ -19,7 +19,8 @@ def test_runs_are_those_published(publish, tmp_path):
     words = dict(svhn='svhn_cropped', fashion='fashion_mnist', mnist='mnist')
     assert run.row['dataset'] == words[network['values'][0]]
     assert run.row['learning_rate'] == network['values'][1]
-    assert run.row['optimizer'] == space.OPTIMIZERS[network['values'][5]]
+    assert run.row['optimizer'] == space.BY_NAME['optimizer'].choices[
+        network['values'][5]]
     assert nws_read.architecture(run) == space.Architecture(
         *network['values'][8:])
     assert len(run.snapshots) == len(network['weights']) == 4

@@ -37,8 +37,9 @@ def test_decode_is_the_inverse(setting):
   assert found == {p.name: row[p.name] for p in space.PROPERTIES}
   assert [type(v) for v in found.values()] == [
       type(row[name]) for name in found]
-  others = [n for n, v in (('dataset', 'digits'), *(
-      ('activation', a) for a in space.ACTIVATIONS[4:])) if row[n] == v]
+  others = [n for n, v in (
+      (p.name, word) for p in space.PROPERTIES for word in p.others)
+      if row[n] == v]
   assert nws.unpublished(row) == others
   for name in others:
     assert cells[name] == row[name]

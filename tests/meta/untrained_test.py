@@ -13,7 +13,7 @@ from nws_jax.meta import request as requests
 from nws_jax.meta import settings
 from nws_jax.meta.answers import answer
 from nws_jax.store import vectors
-from nws_jax.zoo import cnn, draws, recipe
+from nws_jax.zoo import cnn, draws, initializers, recipe
 
 TARGETS, SEEDS = ('optimizer', 'batch_size', 'dataset'), 20
 
@@ -32,9 +32,9 @@ class UntrainedZoo:
         jax.random.fold_in(draws.stream(
             jax.random.key(seed), _Id(id), draws.INIT), 0),
         initialization, self.arch)))
-    self.weights_MxP = np.asarray(start(
-        jnp.arange(len(rows)), jnp.array([space.INITIALIZATIONS.index(
-            row['initialization']) for row in rows])))
+    names = list(initializers.INITIALIZERS)
+    self.weights_MxP = np.asarray(start(jnp.arange(len(rows)), jnp.array([
+        names.index(row['initialization']) for row in rows])))
     sides = [space.side(seed, row['setting']) for row in rows]
     self.members = pd.DataFrame(rows).assign(
         split=[s for s, _ in sides], fold=[f for _, f in sides],

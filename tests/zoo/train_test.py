@@ -14,6 +14,7 @@ from nws_jax.zoo import (
     draws,
     images,
     module,
+    optimizers,
     population,
     stopping,
     train,
@@ -364,7 +365,7 @@ def test_one_update_is_that_of_the_flax_module():
   start, _ = run(networks, 0, a_class=2)
   state, metrics = run(networks, 1, a_class=2)
   n = 2
-  assert networks.optimizer[n] == space.OPTIMIZERS.index('momentum')
+  assert networks.optimizer[n] == list(optimizers.RULES).index('momentum')
   assert not networks.augmentation[n] and state.step[n] == 1
   data = make_data()._replace(a_class_S=np.full(2, 2, np.int32))
   batch = np.asarray(draws.epoch_order(
