@@ -70,6 +70,7 @@ def _default():
   c.batch_size = (16, 32, 64)  # these sets have 1,800 training images at most
   c.batch_norm = (True,)
   c.augmentation = (False, True)
+  # Also: nesterov; lion, which needs a lower learning rate than adam.
   c.optimizer = ('adam', 'rmsprop', 'momentum')
   # Also: leaky_relu, selu, softplus, softsign.
   c.activation = ('relu', 'elu', 'sigmoid', 'tanh')

@@ -135,9 +135,9 @@ def count_bytes(arch, batch_size, platform):
   """Memory that a slot of a program takes.
 
   The weights and the optimizer's slots: on the device, and copied twice on
-  their way to the disk. Side by side on an accelerator, the activations of all networks are
-  there at once; of the published fixed net at batch 64 in float32 XLA's own
-  count is 20 MB (H200), and this one 26; less precise dots take less.
+  their way to the disk. Side by side on an accelerator, the activations of all
+  networks are there at once; of the published fixed net at batch 64 in float32
+  XLA's own count is 20 MB (H200), and this one 26; less precise dots take less.
   """
   state = 4 * _COPIES * vectors.num_weights(arch)
   if platform == 'cpu':
