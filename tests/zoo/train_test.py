@@ -193,7 +193,8 @@ def test_a_merge_by_masks_agrees_in_float64():
       assert alone.step[0] == merged.step[n] > 5
       places = vectors.places(arch, envelope)
       assert_close(merged.vector_P[n][places], alone.vector_P[0], arch, 1e-4)
-      assert_close(merged.slots.m_P[n][places], alone.slots.m_P[0], arch, 1e-4)
+      assert_close(merged.slots['m_P'][n][places], alone.slots['m_P'][0], arch,
+                   1e-4)
 
 
 @pytest.mark.soak
@@ -207,8 +208,8 @@ def test_one_step_of_a_merge_agrees_in_float32():
     assert alone.step[0] == merged.step[n] == 1
     np.testing.assert_allclose(
         figures.train_loss[n], own.train_loss[0], rtol=1e-4)
-    assert_close(merged.slots.m_P[n][vectors.places(arch, envelope)],
-                 alone.slots.m_P[0], arch, 1e-4)
+    assert_close(merged.slots['m_P'][n][vectors.places(arch, envelope)],
+                 alone.slots['m_P'][0], arch, 1e-4)
 
 
 def test_a_merged_network_keeps_its_bits_in_any_slot():
@@ -240,7 +241,7 @@ def test_one_step_agrees(precision, limit, of_update):
       state = train.init(static, key, network)
       new, loss, _ = train.update(static, key, network, state, images, labels,
                                   network.learning_rate, None)
-      return new.slots.m_P, loss
+      return new.slots['m_P'], loss
     return jax.jit(population.over(one, form))(
         networks, data.images_NxHxWxC[index_MxB], data.labels_N[index_MxB])
 
@@ -382,7 +383,7 @@ def test_one_update_is_that_of_the_flax_module():
   (value, new), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(
       start.vector_P[n])
   np.testing.assert_allclose(metrics.train_loss[n], value, rtol=1e-5)
-  found = state.slots.m_P[n]
+  found = state.slots['m_P'][n]
   # Batch norm takes these biases off: 0 here, by Flax what rounding leaves.
   normed_P = vectors.tensor_mask(ARCH, ('bias',)) & (
       np.arange(len(found)) < vectors.num_weights_conv(ARCH))
