@@ -75,8 +75,9 @@ _SHORT = {  # for keys of the config
         'exclude', None, 'Tensors that are not looked at: mean,variance.',
         flag_values=_FLAGS),
     'hold_out': flags.DEFINE_string(
-        'hold_out', None, 'Tested on one level, learned from the others: '
-        'dataset=digits. All in turn: dataset.', flag_values=_FLAGS)}
+        'hold_out', None, 'Tests on one level of a property and trains on the '
+        'others: dataset=digits. With --ablate=hold_out on each level in turn: '
+        'dataset.', flag_values=_FLAGS)}
 _CONTROLS = flags.DEFINE_bool(
     'controls', None, 'All controls, or with --nocontrols none.',
     flag_values=_FLAGS)
@@ -131,10 +132,9 @@ def _ask():
   checked = settings.from_config(config)
   from nws_jax import api
   from nws_jax.meta import request as requests
-  from nws_jax.meta.answers import ablation
+  from nws_jax.meta.answers import ablation, controls
+  controls.list_named(checked.controls)
   axes = () if _ABLATE.value is None else ablation.parse_axes(_ABLATE.value)
-  if checked.hold_out and '=' not in checked.hold_out:
-    axes = tuple(dict.fromkeys(axes + (ablation.HOLD_OUT,)))
   request = requests.make(api.Zoo(_ZOO.value), _TARGET.value, checked, axes)
   if _EXPLAIN.value:
     from nws_jax.meta.explain import explanation

@@ -99,7 +99,7 @@ def make(request, where, begin, source=None, speed=None):
 def _fill(folder, request, source, save, show):
   """Writes all files of an answer but its record, which is returned."""
   from nws_jax.meta import request as requests
-  from nws_jax.meta.answers import ablation, answer, cells
+  from nws_jax.meta.answers import ablation, answer
   from nws_jax.meta.data import targets
   from nws_jax.meta.identify import saved
   from nws_jax.store import tables
@@ -108,7 +108,8 @@ def _fill(folder, request, source, save, show):
     record = requests.describe(request) | {
         'axes': list(request.axes),
         'warnings': targets.warn(request.target, request.sides)}
-    tables.write_text(os.path.join(folder, 'ablation.csv'), cells.write(rows))
+    tables.write_text(os.path.join(folder, 'ablation.csv'),
+                      tables.format_rows(rows))
     _draw(os.path.join(folder, 'ablation.png'), rows, record)
     return record
   record, predictions, outcome = answer.run(request, source, show)
@@ -173,7 +174,7 @@ def _explain(request, folder):
   done = pathlib.Path(folder, explanation.RECORD)
   done.unlink(missing_ok=True)  # it names tables that are replaced
   for name, rows in found.tables.items():
-    tables.write_text(os.path.join(folder, name), explanation.write(rows))
+    tables.write_text(os.path.join(folder, name), tables.format_rows(rows))
   sealed.write(done, found.record | {
       'seconds': round(time.monotonic() - begin, 1)}, found.tables)
 

@@ -112,8 +112,7 @@ def _count(request):
   if request.axes:
     return (ablation.list_where(request), ablation.count_models(request),
             ablation.span(request))
-  runs = s.seeds + controls.count_permutations(s) + len(
-      set(settings.list_controls(s.controls)) - {'shuffled'})
+  runs = s.seeds + controls.count_trials(s)
   length = int(request.networks['num_weights'].max())
   return ([places.Where({}, (), request.window, length)],
           runs * len(request.sides.trains_F) * ladder.count_members(s, ()),

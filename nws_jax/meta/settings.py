@@ -40,7 +40,7 @@ class Settings:
   windows_per_network: int
   bootstrap: int
   permutations: int
-  controls: str
+  controls: str  # checked by `answers.controls.list_named`
   seeds: int
 
 
@@ -58,15 +58,6 @@ BOUNDS = {
 _TYPES = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}
 _WORDS = {int: 'whole numbers', float: 'numbers', str: "text, as 'last'",
           bool: 'True and False'}
-CONTROLS = ('epoch_0', 'no_statistics', 'accuracy_matched', 'updates_matched',
-            'weight_norm', 'num_weights', 'shuffled')
-_DEFAULT = CONTROLS[:-1]  # those that cost one more reading
-
-
-def list_controls(text):
-  """The names of 'default', 'all', 'none' or a list; of `Settings.controls`."""
-  named = {'default': _DEFAULT, 'all': CONTROLS, 'none': ()}
-  return named.get(text, tuple(n.strip() for n in text.split(',')))
 
 
 def from_config(config):
@@ -95,9 +86,6 @@ def from_config(config):
   if not re.fullmatch(r'last|all|\d+(:\d+)?', values['epochs']):
     raise _wrong('epochs', values['epochs'], 'last, all, an epoch, or '
                  'first:last')
-  if not set(list_controls(values['controls'])) <= set(CONTROLS):
-    raise _wrong('controls', values['controls'], 'default, all, none, or some '
-                 f'of {", ".join(CONTROLS)}')
   if values['bins'] == 1:
     raise _wrong('bins', 1, '0, or whole numbers from 2')
   if bool(values['steps']) == bool(values['passes']):

@@ -43,7 +43,8 @@ def describe_transfer(found, digest, command):
         'Nothing has been learned at one epoch and tested at another yet, or '
         'on one data set and tested on another. Make it:',
         f'{command} --target=optimizer --ablate=train_epoch,epoch'),
-        page.Commands([f'{command} --target=optimizer --hold_out=dataset'])])
+        page.Commands([f'{command} --target=optimizer --ablate=hold_out '
+                       '--hold_out=dataset'])])
   blocks = sections.warn_of_others(kept, digest)
   for a in kept:
     if 'hold_out' not in a.axes:

@@ -1,11 +1,14 @@
 """The tables and records of a zoo: columns, exact reading, atomic writing."""
 
 import contextlib
+import csv
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nws_jax import errors, say, space
@@ -66,6 +69,21 @@ def to_csv(rows, columns):
   lines += [','.join([_cell(row[name], kind) for name, kind in columns.items()])
             for row in rows]
   return '\n'.join(lines) + '\n'
+
+
+def format_rows(rows: Sequence[Mapping[str, Any]],
+                columns: Sequence[str] | None = None) -> str:
+  """CSV text of rows with equal keys, quoted where needed.
+
+  Args:
+    rows: at least one, unless `columns` are given.
+    columns: their order; None: as in the first row.
+  """
+  out = io.StringIO()
+  writer = csv.DictWriter(out, columns or list(rows[0]), lineterminator='\n')
+  writer.writeheader()
+  writer.writerows(rows)
+  return out.getvalue()
 
 
 def _cell(value, kind):

@@ -11,6 +11,7 @@ from nws_jax.meta.answers import ablation
 from nws_jax.meta.answers import cells as columns
 from nws_jax.meta.data import places
 from nws_jax.meta.figures import significance
+from nws_jax.store import tables
 
 
 def _run(zoo, settings, axes=('layer', 'epoch'), name='optimizer'):
@@ -28,7 +29,7 @@ def test_planted_cells_are_found_and_no_others(plant, settle):
   assert cells['above_chance'][planted].all()
   assert cells['value'][~planted].max() < 0.6
   assert cells['above_chance'][~planted].sum() <= 1
-  read = pd.read_csv(io.StringIO(columns.write(cells.to_dict('records'))))
+  read = pd.read_csv(io.StringIO(tables.format_rows(cells.to_dict('records'))))
   pd.testing.assert_frame_equal(read, cells)
 
 

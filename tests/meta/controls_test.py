@@ -10,7 +10,7 @@ from tests.meta import planted
 
 def _answer(zoo, settings, name='optimizer'):
   request = requests.make(zoo, name, settings)
-  return answer.run(request, requests.load(request), lambda *at: None)[0]
+  return answer.run(request, requests.load(request), lambda *at: None).record
 
 
 def test_controls_stand_beside_the_number(plant, settle):
@@ -69,7 +69,7 @@ def test_accuracy_that_tells_the_class_is_matched_away(plant, settle):
 def test_equal_updates_are_as_near_as_can_be(plant, settle):
   zoo = plant()  # odd networks make twice the updates: 20, 40 against 10, 20
   request = requests.make(zoo, 'optimizer', settle(controls='updates_matched'))
-  control, = controls.choose(request, requests.load(request))[0]
+  _, control = controls.prepare(request, requests.load(request))[0]
   weights = np.asarray(control.place.source.weights_MxExP)
   epoch_M = np.where(np.arange(60) % 2, 1, 2)
   np.testing.assert_array_equal(
@@ -90,5 +90,6 @@ def test_a_zoo_without_some_tensors_is_a_zoo(plant):
 def test_nothing_and_all_can_be_asked_for(plant, settle):
   record = _answer(plant(effect=2.0), settle(controls='none'))
   assert set(record['controls']) == {'majority'}
-  assert controls.count_permutations(settle(controls='all')) == 19
-  assert controls.count_permutations(settle(controls='default')) == 0
+  assert controls.count_trials(settle(controls='all')) == 25
+  assert controls.count_trials(settle(controls='default')) == 6
+  assert controls.count_trials(settle(controls='none', permutations=5)) == 5

@@ -138,6 +138,8 @@ def test_what_is_explained_without_gradients_or_by_snapshot(call, tmp_path):
     (('--target=optimizer', '--bins=3'), 'classes already'),
     (('--target=optimizer', '--exclude=colour'), 'kernel, bias'),
     (('--target=optimizer', '--hold_out=colour'), 'augmentation'),
+    (('--target=optimizer', '--hold_out=augmentation'),
+     '--hold_out=augmentation has no level'),
     (('--target=optimizer', '--config.controls=x'), 'epoch_0'),
     (('--target=same_setting',), 'replicates=2'),
     (('--target=optimizer', '--config.colour=1'), 'colour'),

@@ -80,17 +80,6 @@ def test_the_digest_is_of_all_that_matters(plant, settle):
               requests.make(zoo, 'learning_rate', settle()).digest}) == 5
 
 
-def test_permutations_move_whole_settings():
-  values = np.repeat(np.arange(6), 2)
-  runs = score.permute(values, np.repeat(np.arange(6), 2), 4,
-                       np.random.default_rng(0))
-  assert len({run.tobytes() for run in runs}) == 4
-  for run in runs:
-    np.testing.assert_array_equal(run[::2], run[1::2])
-    np.testing.assert_array_equal(np.sort(run), values)
-    assert (run != values).any()
-
-
 def test_seeds_are_pooled_and_their_spread_is_told(plant, settle):
   record, text = _answer(plant(effect=0.5), settle(seeds=3, seed=4))
   rows = list(csv.DictReader(io.StringIO(text)))

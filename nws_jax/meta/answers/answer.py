@@ -1,52 +1,65 @@
 """The answer to a request for one number: its figures and its controls."""
 
-import csv
-import io
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nws_jax.meta import request as requests
 from nws_jax.meta.answers import controls, score
-from nws_jax.meta.data import targets
+from nws_jax.meta.answers.controls import control
+from nws_jax.meta.data import targets, windows
 from nws_jax.meta.figures import calibration
+from nws_jax.meta.training import trials as trials_lib
+from nws_jax.store import tables
 
 
-def run(request, source, progress):
+class Answer(NamedTuple):
+  """What is written of a request for one number."""
+  record: dict[str, Any]  # result.json but for the time
+  predictions: str  # text of predictions.csv
+  outcome: trials_lib.Outcome  # of the first meta-seed, with its models
+
+
+def run(request: requests.Request, source: windows.Source,
+        progress: Callable[[int, int, int], None]) -> Answer:
   """Trains and tests for one number, with its controls.
 
-  Returns:
-    (what result.json says but for the time, text of predictions.csv, the
-    `asking.Outcome` of the first meta-seed with its models).
+  Args:
+    request: without axes.
+    source: its weights.
+    progress: called with (models done, models, rounds done).
   """
   s, target = request.settings, request.target
-  asked, left_out = controls.choose(request, source)
+  # The score itself once a meta-seed, then the trials of the controls: those
+  # without a place of their own share the first one.
   places = [requests.make_place(request, source, s.seed + n)
-            for n in range(s.seeds)] + [c.place for c in asked]
+            for n in range(s.seeds)]
   main = [requests.make_trial(request, place=n, seed=s.seed + n)
           for n in range(s.seeds)]
-  shuffled = [requests.make_trial(request, values_FxM=target.label(
-      request.sides, values_M)) for values_M in score.permute(
-          target.values_M, request.settings_M,
-          controls.count_permutations(s), np.random.default_rng([s.seed, 1]))]
+  trials = list(main)
+  prepared, left_out = controls.prepare(request, source)
+  for p in prepared:
+    if p.place is not None:
+      places.append(p.place)
+    at = 0 if p.place is None else len(places) - 1
+    trials += [t._replace(place=at) for t in p.trials]
   outcomes = requests.decide(
-      request, places,
-      main + shuffled + [c.trial._replace(place=s.seeds + n)
-                         for n, c in enumerate(asked)],
-      progress, validate=True, keep=1)
-  said = [o.tested[0] for o in outcomes]
-  runs, said = said[:s.seeds], said[s.seeds:]
-  decisions = score.join(runs)
+      request, places, trials, progress, validate=True, keep=1)
+  decisions = [o.tested[0] for o in outcomes]
+  runs = decisions[:s.seeds]
+  joined = score.join(runs)
   record = {**requests.describe(request), **score.score(
-      decisions, target, request.settings_M, s.bootstrap)}
+      joined, target, request.settings_M, s.bootstrap)}
   if s.seeds > 1:
-    record['seeds'] = _tell_seeds(request, runs)
-  record['controls'] = controls.score_all(
-      request, record, main[0], runs[0], asked,
-      said[:len(shuffled)], said[len(shuffled):])
+    record['seeds'] = _describe_seeds(request, runs)
+  record['controls'] = controls.describe(
+      control.Score(request, record, main[0], runs[0]), prepared,
+      decisions[s.seeds:])
   record['controls_left_out'] = left_out
   record['warnings'] = targets.warn(
       target, request.sides) + controls.warn(record) + score.warn(
-          record, decisions, request.members['id'].to_numpy())
+          record, joined, request.members['id'].to_numpy())
   record['windows'] = {'length': request.window, 'per_network':
                        runs[0].outputs_TxSxO.shape[1]}
   if target.bins:
@@ -54,18 +67,21 @@ def run(request, source, progress):
   shares = None
   if target.classes:
     shares, record['calibration'] = _calibrate(outcomes[:s.seeds])
-  return record, write_predictions(request, runs, shares), outcomes[0]
+  return Answer(record, write_predictions(request, runs, shares), outcomes[0])
 
 
-def _tell_seeds(request, runs):
-  """What each meta-seed reached, and how far they spread."""
+def _describe_seeds(request: requests.Request,
+                    runs: Sequence[trials_lib.Decisions]) -> dict[str, Any]:
+  """The score of each meta-seed, and their standard deviation."""
   values = [score.main_figure(score.score(
-      d, request.target, request.settings_M, 20, brief=True))[0] for d in runs]
+      d, request.target, request.settings_M, 20, brief=True)).value
+            for d in runs]
   return {'values': values, 'deviation': float(np.std(values, ddof=1))}
 
 
-def fit_temperatures(tested, valid):
-  """{fold: temperature} of `asking.Decisions`.
+def fit_temperatures(tested: trials_lib.Decisions,
+                     valid: trials_lib.Decisions) -> dict[int, float]:
+  """{fold: temperature}.
 
   A fold's temperature is fitted to the validation networks of all folds that
   this fold does not test.
@@ -78,8 +94,10 @@ def fit_temperatures(tested, valid):
   return found
 
 
-def _calibrate(outcomes):
-  """(probabilities of every network and seed, what result.json says)."""
+def _calibrate(
+    outcomes: Sequence[trials_lib.Outcome],
+) -> tuple[list[np.ndarray], dict[str, Any]]:
+  """(probabilities [T, K] of each meta-seed, their part of result.json)."""
   raw, soft, temperatures = [], [], []
   for tested, valid in ((o.tested[0], o.valid) for o in outcomes):
     pooled_TxK, found = score.pool(tested), fit_temperatures(tested, valid)
@@ -94,33 +112,35 @@ def _calibrate(outcomes):
       'uncalibrated': calibration.describe(np.concatenate(raw), true_T)}
 
 
-def write_predictions(request, runs, shares):
+def write_predictions(request: requests.Request,
+                      runs: Sequence[trials_lib.Decisions],
+                      shares: Sequence[np.ndarray] | None) -> str:
   """predictions.csv: a row a tested network, in the order of the zoo.
 
   Args:
     request: `Request`.
-    runs: `asking.Decisions` of each meta-seed.
+    runs: the decisions of each meta-seed.
     shares: calibrated probabilities [T, K] of each, or None.
   """
-  target, out = request.target, io.StringIO()
-  writer = csv.writer(out, lineterminator='\n')
-  more = [c for c in ('other', 'epoch') if c in request.members]
-  writer.writerow(['id', *more, 'setting', 'fold', 'seed', 'true', 'predicted',
-                   *(f'p_{c}' for c in target.classes)])
-  for n, said in enumerate(runs):
-    pooled_TxO = score.pool(said)
+  target, rows = request.target, []
+  keys = ['id', *(c for c in ('other', 'epoch') if c in request.members),
+          'setting']
+  columns = [*keys, 'fold', 'seed', 'true', 'predicted',
+             *(f'p_{c}' for c in target.classes)]
+  for n, decisions in enumerate(runs):
+    pooled_TxO = score.pool(decisions)
     if target.classes:
       true, predicted = ([target.classes[i] for i in x]
-                         for x in (said.true_T, pooled_TxO.argmax(1)))
-      share_TxK = shares[n]
+                         for x in (decisions.true_T, pooled_TxO.argmax(1)))
     else:
       true, predicted = (target.natural(v).tolist()
-                         for v in (said.true_T, pooled_TxO[:, 0]))
-      share_TxK = np.zeros((len(true), 0))
-    rows = request.members.iloc[said.rows_T]
-    for row, fold, *told, share in zip(
-        rows[['id', *more, 'setting']].to_numpy().tolist(), said.folds_T,
-        true, predicted, share_TxK.tolist()):
-      writer.writerow([*row, fold, request.settings.seed + n, *told,
-                       *(f'{x:.6g}' for x in share)])
-  return out.getvalue()
+                         for v in (decisions.true_T, pooled_TxO[:, 0]))
+    share_TxK = np.zeros((len(true), 0)) if shares is None else shares[n]
+    members = request.members.iloc[decisions.rows_T][keys]
+    rows += [
+        dict(zip(columns, (*key, fold, request.settings.seed + n, label,
+                           prediction, *(f'{x:.6g}' for x in share))))
+        for key, fold, label, prediction, share in zip(
+            members.to_numpy().tolist(), decisions.folds_T, true, predicted,
+            share_TxK.tolist())]
+  return tables.format_rows(rows, columns)

@@ -5,9 +5,7 @@ what the weights of each class look like (`prototypes`), and a map of the weight
 space with the ways through it (`landscape`).
 """
 
-import csv
 import dataclasses
-import io
 from typing import NamedTuple
 
 import numpy as np
@@ -162,12 +160,3 @@ def _draw_map(request, names, group_M, progress):
       'explained_variance': list(found.explained), 'columns': found.columns,
       'networks': len(set(found.ids_N.tolist())),
       'snapshots': len(rows), 'umap': found.umap_Nx2 is not None}, tables
-
-
-def write(rows):
-  """CSV text of rows with equal keys."""
-  out = io.StringIO()
-  writer = csv.DictWriter(out, list(rows[0]), lineterminator='\n')
-  writer.writeheader()
-  writer.writerows(rows)
-  return out.getvalue()

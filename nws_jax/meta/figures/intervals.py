@@ -7,7 +7,7 @@ figures have percentile intervals of a bootstrap over settings.
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,20 @@ class Estimate(NamedTuple):
   value: float
   low: float
   high: float
+
+  def exceeds(self, chance: float) -> bool:
+    """Whether it is above chance: its whole interval is."""
+    return self.low > chance
+
+  def to_json(self, name: str = 'value') -> dict[str, Any]:
+    """As records of results hold it."""
+    return {name: self.value, 'interval': [self.low, self.high]}
+
+  @classmethod
+  def from_json(cls, part: dict[str, Any]) -> 'Estimate':
+    """Inverse of `to_json`; its name is `accuracy` or `value`."""
+    value = part['accuracy'] if 'accuracy' in part else part['value']
+    return cls(value, *part['interval'])
 
 
 def wilson(share: float, n: float, z: float = _Z) -> tuple[float, float]:
