@@ -11,7 +11,6 @@ from jax.sharding import PartitionSpec
 
 from benchmarks.contest import Contestant
 from nws_jax import space
-from nws_jax.store import vectors
 from nws_jax.zoo import (
   augment,
   cnn,
@@ -23,6 +22,7 @@ from nws_jax.zoo import (
   price,
   train,
 )
+from nws_jax.zoo.families.cnn import shapes
 
 RATE = 1e-3
 
@@ -42,7 +42,7 @@ def start(arch, networks, batch_size, augmentation=False):
       initialization=0 * n + 2, active=same(True), sizes=None)
   vector = train.init(static, jax.random.key(0), jax.tree.map(
       lambda x: jnp.asarray(x[0]), made)).vector_P
-  return vectors.to_variables(vector, arch), static, made
+  return shapes.layout(arch).to_variables(vector), static, made
 
 
 def measure_losses(arch, batch_size, image_set):
@@ -56,7 +56,7 @@ def measure_losses(arch, batch_size, image_set):
         logits, labels).mean())
 
   def ours(form):
-    parts = vectors.split(vectors.to_vector(variables, arch), arch)
+    parts = shapes.layout(arch).split(shapes.layout(arch).to_vector(variables))
     return mean(jax.jit(lambda parts: cnn.apply(
         parts, augment.scale(x), cnn.Style(0, 0.0), arch, ('relu',),
         batch_statistics=True, form=conv.FORMS[form])[0])(parts))

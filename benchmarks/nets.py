@@ -4,8 +4,8 @@ PyTorch's are written as one would there, with two gifts: pooling before
 activation, and the optimizer's fastest form.
 """
 
-from nws_jax import space
-from nws_jax.store import vectors
+from nws_jax import published
+from nws_jax.zoo.families.cnn import shapes
 
 # (filter size, conv depth, fc depth, conv width, fc width, batch size)
 _SPREAD = (
@@ -20,9 +20,9 @@ POINTS = {
 
 
 def point(name):
-  """(`space.Architecture`, batch size) of a point of the contest."""
+  """(`published.Architecture`, batch size) of a point of the contest."""
   *sizes, batch_size = POINTS[name]
-  return space.Architecture(*sizes), batch_size
+  return published.Architecture(*sizes), batch_size
 
 
 def module(arch, activation='relu', dropout=0.5):
@@ -37,7 +37,7 @@ def module(arch, activation='relu', dropout=0.5):
     def __init__(self):
       super().__init__()
       self.layers, self.norms = nn.ModuleDict(), nn.ModuleDict()
-      for layer in vectors.layers(arch):
+      for layer in shapes.layers(arch):
         *window, into, out = layer.kernel
         self.layers[layer.name] = (
             nn.Conv2d(into, out, window[0], padding=window[0] // 2)
@@ -47,7 +47,7 @@ def module(arch, activation='relu', dropout=0.5):
           self.norms[layer.name] = norm(out)
 
     def forward(self, x):
-      for layer in vectors.layers(arch):
+      for layer in shapes.layers(arch):
         name = layer.name
         if len(layer.kernel) == 4:
           x = self.norms[name](self.layers[name](x))

@@ -16,7 +16,8 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks import contest, nets
-from nws_jax.store import snapshots, vectors
+from nws_jax.store import snapshots
+from nws_jax.zoo.families.cnn import shapes
 
 _NETWORKS = flags.DEFINE_integer('networks', 1000, 'networks written')
 _EPOCHS = flags.DEFINE_integer('epochs', 5, 'snapshots of each')
@@ -41,20 +42,20 @@ def measure(arch, folder):
   total, epochs, each = _NETWORKS.value, _EPOCHS.value, _AT_ONCE.value
   counts = [min(each, total - n) for n in range(0, total, each)]
   rng, writer = np.random.default_rng(0), snapshots.Writer()
-  p = vectors.num_weights(arch)
+  p = shapes.layout(arch).num_weights
   written = 0.0
   for unit, count in enumerate(counts):
     for epoch in range(epochs):
-      tree = vectors.to_variables(
-          rng.standard_normal((count, p), np.float32), arch)
+      tree = shapes.layout(arch).to_variables(
+          rng.standard_normal((count, p), np.float32))
       begin = time.perf_counter()
       writer.save(_path(folder, unit, epoch), tree)
       writer.wait()  # durable
       written += time.perf_counter() - begin
 
   def read(units, networks, snapshot_numbers, *window):
-    return [snapshots.read_vectors(_path(folder, u, e), arch, networks(u),
-                                   *window)
+    return [snapshots.read_vectors(_path(folder, u, e), shapes.layout(arch),
+                                   networks(u), snapshots.Window(*window))
             for u in units for e in snapshot_numbers]
 
   every, one, size = range(len(counts)), range(1), 4 * p * epochs * total / 1e6

@@ -9,8 +9,17 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from nws_jax import errors, paths
-from nws_jax.store import extent, forks, kept, moment, tables, vectors
+from nws_jax import errors, paths, published
+from nws_jax.layout import Layout
+from nws_jax.store import (
+  extent,
+  forks,
+  kept,
+  layers,
+  moment,
+  snapshots,
+  tables,
+)
 
 
 class Zoo:
@@ -77,9 +86,15 @@ class Zoo:
     return {epoch: unit.find((row['id'], epoch))[-1]
             for epoch in self.epochs(id)}
 
-  def architecture(self, id):
-    """A network's `space.Architecture`; `vectors.Flat` if it is not known."""
-    return self._archs[self._member(id)['id']]
+  def architecture(self, id: int) -> published.Architecture | None:
+    """What fixes a network's shapes; None if it is not known."""
+    row = self._member(id)
+    return (None if self._layouts[row['architecture']].is_flat
+            else published.architecture(row))
+
+  def layout(self, id: int) -> Layout:
+    """Where the tensors lie in a network's vector."""
+    return self._layouts[self._member(id)['architecture']]
 
   def vector(self, id, epoch):
     """A network's weights after an epoch, float32 [P], digest checked."""
@@ -114,8 +129,8 @@ class Zoo:
 
   def variables(self, id, epoch):
     """A network as Flax variables: {'params': ..., 'batch_stats': ...}."""
-    arch = self._check_layers(id)
-    return vectors.to_variables(self.vector(id, epoch), arch)
+    self._check_layers(id)
+    return self.layout(id).to_variables(self.vector(id, epoch))
 
   def apply(self, id, epoch, images_uint8):
     """Logits float32 [N, 20] of images uint8 [N, 32, 32, 3].
@@ -187,8 +202,8 @@ class Zoo:
     return {row['id']: row for row in self.members.to_dict('records')}
 
   @functools.cached_property
-  def _archs(self):
-    return {id: vectors.architecture(row) for id, row in self._rows.items()}
+  def _layouts(self) -> dict[str, Layout]:
+    return layers.read(self.layers, os.path.join(self.path, 'layers.csv'))
 
   @functools.cached_property
   def _units(self):
@@ -214,8 +229,11 @@ class Zoo:
   def _read(self, unit, pairs, start=0, stop=None):
     """[values of each (network, epoch)] in one unit."""
     self._moment.record(unit)
-    return kept.read(self.path, unit, self._units[unit], self._archs, pairs,
-                     start, stop)
+    ids = {id for number in self._units[unit].stacks.values() for id in number}
+    return kept.read(
+        self.path, unit, self._units[unit],
+        {id: self.layout(id) for id in ids}, pairs,
+        snapshots.Window(start, stop))
 
   def _check_window(self, ids, start, stop):
     """(start, stop), which must lie in all of the networks' vectors."""
@@ -245,7 +263,7 @@ class Zoo:
   def _check_layers(self, id):
     """Returns the network's architecture, which must be known."""
     arch = self.architecture(id)
-    if isinstance(arch, vectors.Flat):
+    if arch is None:
       raise errors.Wrong(f'the architecture of network {id} is not known: it '
                          'is a vector and no more. Use vector or vectors.')
     return arch

@@ -121,7 +121,6 @@ def from_nws(place, out, stack_bytes=None):
     errors.Damaged: names the file that is missing, short or out of place.
   """
   from nws_jax.formats import nws_read, nws_zoo
-  from nws_jax.store import vectors
   paths.check_saving(out, '--to')
   runs = nws_read.list_runs(place)
   if not runs:
@@ -143,13 +142,13 @@ def from_nws(place, out, stack_bytes=None):
     sizes = {u.name: sum(len(runs[i].snapshots) for i in u.ids) for u in units}
     total, todo = sum(sizes.values()), sum(sizes[u.name] for u in left)
     _check_room(out, sum(
-        4 * vectors.num_weights(u.arch) * sizes[u.name] for u in left))
+        4 * u.layout.num_weights * sizes[u.name] for u in left))
     with bars.make(total, initial=total - todo, desc='convert',
                    unit=' snapshots') as bar:
       for unit in left:
         nws_zoo.write_unit(out, unit, runs, sides, bar.update)
     whole.rebuild(out)
-  flat = sum(len(u.ids) for u in units if isinstance(u.arch, vectors.Flat))
+  flat = sum(len(u.ids) for u in units if u.layout.is_flat)
   print(f'{out}: {len(runs)} networks, {total:,} snapshots')
   print("published networks' running statistics were fed by evaluation, too "
         '(docs/recipe.md, 17); to read without them: --exclude=mean,variance')

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nws_jax import checks, errors, space
+from nws_jax import checks, errors, published
 
 
 def replay(zoo, id, data_dir=None):
@@ -78,7 +78,7 @@ def train_alone(recipe, sets, made, unit, id, evaluations, done):
   networks_M = inputs.networks(recipe, [row], unit.width, unit.arch)
   program = population.build(
       inputs.static_of(recipe, unit, made.form), stage, networks_M)
-  place = unit.place(space.architecture(row))
+  place = unit.place(published.architecture(row))
   placed, state = stage.place((networks_M, program.blank()))
   state = program.reset(placed, state, stage.place(networks_M.active))
   for epoch in range(evaluations):

@@ -71,29 +71,6 @@ SETS = BY_NAME['dataset'].words
 ACTIVATIONS = BY_NAME['activation'].words
 
 
-@dataclasses.dataclass(frozen=True, order=True)
-class Architecture:
-  """What fixes the shapes of a network's arrays: static and hashable."""
-  filter_size: int
-  depth_conv: int
-  depth_fc: int
-  width_conv: int
-  width_fc: int
-  batch_norm: bool = True
-
-  @property
-  def name(self):
-    return (f'k{self.filter_size}-c{self.depth_conv}x{self.width_conv}'
-            f'-f{self.depth_fc}x{self.width_fc}'
-            + ('' if self.batch_norm else '-plain'))
-
-
-def architecture(row):
-  """The architecture of a population's row (a mapping or a pandas row)."""
-  return Architecture(*(
-      f.type(row[f.name]) for f in dataclasses.fields(Architecture)))
-
-
 def check(name, values):
   """Raises `Wrong` unless `values` can be choices of the property `name`."""
   p = BY_NAME[name]
@@ -231,11 +208,6 @@ def side(seed, setting):
   slot = setting % n
   split = _SPLITS[rng.permutation(n)[slot]]
   return split, int(rng.permutation(n)[slot] % _FOLDS)
-
-
-def group(row):
-  """What networks must share to be trained by one compiled program."""
-  return architecture(row), int(row['batch_size'])
 
 
 def varying(rows):

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 import nws_jax
-from nws_jax import errors, space
-from nws_jax.store import folder, snapshots, stacks, tables, vectors, whole
+from nws_jax import errors, published, space
+from nws_jax.store import folder, snapshots, stacks, tables, whole
 
-ARCHS = {'u0': space.Architecture(3, 3, 2, 4, 16),
-         'u1': space.Architecture(5, 4, 1, 2, 8)}
+ARCHS = {'u0': published.Architecture(3, 3, 2, 4, 16),
+         'u1': published.Architecture(5, 4, 1, 2, 8)}
 IDS = {'u0': (0, 3, 7), 'u1': (1, 2)}  # 4, 5, 6 are yet to be trained
 EPOCHS = {'u0': (0, 1, 2), 'u1': (0, 2)}  # of which weights are kept
 
 
 def weights_of(unit, epoch):
   rng = np.random.default_rng([len(IDS[unit]), epoch])
-  size = len(IDS[unit]), vectors.num_weights(ARCHS[unit])
+  size = len(IDS[unit]), published.layout(ARCHS[unit]).num_weights
   return rng.normal(size=size).astype(np.float32)
 
 
@@ -36,7 +36,8 @@ def write_unit(path, unit, done=True, only=None):
   last = max(2, *EPOCHS[unit]) if done else max(EPOCHS[unit])
   for epoch in EPOCHS[unit] if only is None else (only,):
     stacks.save(writer, folder.snapshot_path(path, unit, epoch),
-                weights_of(unit, epoch), [arch] * len(IDS[unit]))
+                weights_of(unit, epoch),
+                [published.layout(arch)] * len(IDS[unit]))
   writer.wait()
   words = {tables.WORD: 'word', tables.WHOLE: 0, tables.FLAG: True,
            tables.MAYBE: None, tables.REAL: 0.5}
@@ -45,14 +46,16 @@ def write_unit(path, unit, done=True, only=None):
       | dataclasses.asdict(arch) | {
           'id': id, 'unit': unit, 'architecture': arch.name,
           'activation': space.ACTIVATIONS[id % 4],
-          'num_weights': vectors.num_weights(arch)} for id in IDS[unit]]
+          'num_weights': published.layout(arch).num_weights}
+      for id in IDS[unit]]
   metrics = [
       {name: 0.5 for name in tables.METRICS} | {
           'id': id, 'epoch': epoch,
           'snapshot': epoch if epoch in EPOCHS[unit] else None}
       for id in IDS[unit] for epoch in range(last + 1)]
-  folder.commit(path, unit, last, done, members, metrics, {
-      e: snapshots.digests(weights_of(unit, e)) for e in EPOCHS[unit]})
+  folder.commit(path, unit, folder.Entry(
+      last, done, members, metrics, [published.layout(arch)],
+      {e: snapshots.digests(weights_of(unit, e)) for e in EPOCHS[unit]}))
 
 
 @pytest.fixture(scope='module')
@@ -91,7 +94,7 @@ def test_variables_are_the_inverse(path):
     variables = zoo.variables(id, 2)
     assert set(variables) == {'params', 'batch_stats'}
     np.testing.assert_array_equal(
-        vectors.to_vector(variables, ARCHS[unit]), zoo.vector(id, 2))
+        published.layout(ARCHS[unit]).to_vector(variables), zoo.vector(id, 2))
 
 
 def test_windows_of_networks_of_several_units(path):
@@ -171,7 +174,7 @@ def test_changed_weights_are_named(copy):
   weights_MxP.view(np.uint32)[1, 1000] ^= 1
   writer = snapshots.Writer()
   stacks.save(writer, copy / 'snapshots' / 'u0' / '1', weights_MxP,
-              [ARCHS['u0']] * 3)
+              [published.layout(ARCHS['u0'])] * 3)
   writer.wait()
   zoo = nws_jax.open_zoo(copy)
   for read in (lambda: zoo.vector(3, 1), zoo.verify,

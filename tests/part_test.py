@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import nws_jax
-from nws_jax import convert, report, space
-from nws_jax.store import extent, folder, snapshots, vectors, whole
+from nws_jax import convert, published, report, space
+from nws_jax.store import extent, folder, snapshots, whole
 from nws_jax.zoo import coverage
 
 COUNT = 80
@@ -32,20 +32,20 @@ def _draw():
 
 def _make(path, rows, status='finished'):
   """A zoo of which these networks were trained, in one unit."""
-  arch, writer = space.architecture(rows[0]), snapshots.Writer()
+  arch, writer = published.architecture(rows[0]), snapshots.Writer()
   path.mkdir()
   values_MxP = np.random.default_rng(0).normal(
-      size=(len(rows), vectors.num_weights(arch))).astype(np.float32)
+      size=(len(rows), published.layout(arch).num_weights)).astype(np.float32)
   for e in range(2):
     writer.save(folder.snapshot_path(path, 'u0', e),
-                vectors.to_variables(values_MxP, arch))
+                published.layout(arch).to_variables(values_MxP))
   writer.wait()
   members = [{
       **row, 'unit': 'u0', 'replicate': 0, 'seed': 0, 'status': status,
       'architecture': arch.name, 'lr_decay': 1.0, 'epochs': 1,
       'evaluations': 2, 'last_step': 10, 'seconds': 1.0, 'diverged_epoch': None,
-      'num_weights': vectors.num_weights(arch),
-      'num_weights_conv': vectors.num_weights_conv(arch),
+      'num_weights': published.layout(arch).num_weights,
+      'num_weights_conv': published.layout(arch).num_weights_conv,
       'train_accuracy': 0.5, 'valid_accuracy': 0.5, 'test_accuracy': 0.5}
              for row in rows]
   metrics = [{
@@ -53,8 +53,9 @@ def _make(path, rows, status='finished'):
       'train_loss': 1.0, 'train_accuracy': 0.5, 'valid_loss': 1.0,
       'valid_accuracy': 0.5, 'test_loss': 1.0, 'test_accuracy': 0.5}
              for row in rows for e in range(2)]
-  folder.commit(path, 'u0', 1, True, members, metrics, {
-      e: snapshots.digests(values_MxP) for e in range(2)})
+  folder.commit(path, 'u0', folder.Entry(
+      1, True, members, metrics, [published.layout(arch)],
+      {e: snapshots.digests(values_MxP) for e in range(2)}))
   whole.rebuild(path)
   (path / 'config.json').write_text(json.dumps(
       {'networks': COUNT, 'dataset_source': 'embedded'}))

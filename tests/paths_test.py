@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import nws_jax
-from nws_jax import errors, paths, space
-from nws_jax.store import snapshots, stacks, vectors
+from nws_jax import errors, paths, published
+from nws_jax.store import snapshots, stacks
 from nws_jax.zoo import prepared
 
 ME = pwd.getpwuid(os.getuid())
@@ -80,8 +80,8 @@ ODD = ('z[1]', 'a*[b]', 'a\\b', '**', 'q?', 'gs:', 'sp ace', 'ünï', '%41', '#h
     st.sampled_from('ab1é ~!@#$%^&*()[]{}<>?|;:,.\'"`\\\n\t\u2028\U0001f600'),
     min_size=1, max_size=8).filter(lambda name: name not in ('.', '..')))
 def test_weights_are_kept_under_any_name_or_it_is_refused(tmp_path, name):
-  arch = space.Architecture(1, 3, 1, 2, 8)
-  own = [np.full(vectors.num_weights(arch), len(name), np.float32)]
+  layout = published.layout(published.Architecture(1, 3, 1, 2, 8))
+  own = [np.full(layout.num_weights, len(name), np.float32)]
   shutil.rmtree(tmp_path / 'zoos', ignore_errors=True)
   path = tmp_path / 'zoos' / name
   path.mkdir(parents=True)
@@ -94,9 +94,9 @@ def test_weights_are_kept_under_any_name_or_it_is_refused(tmp_path, name):
   paths.check_reading(path, 'the path')
   writer, place = snapshots.Writer(), path / 'snapshots' / 'u' / '7'
   for _ in range(2):  # it may be saved again
-    digests = stacks.save(writer, place, own, [arch])
+    digests = stacks.save(writer, place, own, [layout])
     writer.wait()
-  found = stacks.read(stacks.Stack(place, [0], [arch], digests, True), [0])
+  found = stacks.read(stacks.Stack(place, [0], [layout], digests, True), [0])
   np.testing.assert_array_equal(found, own)
   tree = {'a': np.arange(6.0).reshape(2, 3)}
   writer.save(path / 'state', tree)

@@ -16,8 +16,8 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from nws_jax import errors, report, space
-from nws_jax.store import folder, moment, vectors, whole
+from nws_jax import errors, published, report, space
+from nws_jax.store import folder, moment, whole
 from nws_jax.zoo import recipe
 
 _ROOT = pathlib.Path(__file__).parents[1]
@@ -35,7 +35,7 @@ def zoo(tmp_path_factory):
   members, metrics = [], []
   for i, row in enumerate(space.sample(0, range(24), choices)):
     split, fold = space.side(0, i)
-    arch = space.architecture(row)
+    arch = published.architecture(row)
     diverged = i == 7
     accuracy = None if diverged else float(rng.uniform(0.08, 0.95))
     members.append({
@@ -45,8 +45,8 @@ def zoo(tmp_path_factory):
         'architecture': arch.name, 'lr_decay': 1.0, 'epochs': 2,
         'evaluations': 3, 'last_step': 20, 'seconds': 1.0,
         'diverged_epoch': 2 if diverged else None,
-        'num_weights': vectors.num_weights(arch),
-        'num_weights_conv': vectors.num_weights_conv(arch),
+        'num_weights': published.layout(arch).num_weights,
+        'num_weights_conv': published.layout(arch).num_weights_conv,
         'train_accuracy': accuracy, 'valid_accuracy': accuracy,
         'test_accuracy': accuracy})
     metrics += [{
@@ -54,7 +54,8 @@ def zoo(tmp_path_factory):
         'train_accuracy': None, 'valid_loss': 1.0, 'valid_accuracy': 0.5,
         'test_loss': 1.0, 'test_accuracy': float(rng.uniform(0.1, 0.9))}
                 for e in range(3)]
-  folder.commit(path, 'u0', 2, True, members, metrics, {})
+  folder.commit(path, 'u0', folder.Entry(
+      2, True, members, metrics, [published.layout(arch)], {}))
   whole.rebuild(path)
   (path / 'config.json').write_text(json.dumps(
       {'seed': 0, 'dataset_source': '<b>embedded</b>'}))

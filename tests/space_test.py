@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from nws_jax import errors, space
+from nws_jax import errors, published, space
 from nws_jax.zoo import coverage
 
 PUBLISHED = {p.name: p.choices for p in space.ALL}
@@ -229,7 +229,7 @@ def test_a_list_is_refused_in_one_line_or_can_be_drawn_from(p, values):
 def test_published_choices_are_possible():
   for name, values in (PUBLISHED | WIDE).items():
     space.check(name, values)
-  assert len({space.architecture(row).name
+  assert len({published.architecture(row).name
               for row in space.sample(0, range(4000), PUBLISHED)}) == 243
   assert space.ACTIVATIONS == (
       'relu', 'elu', 'sigmoid', 'tanh', 'leaky_relu', 'selu', 'softplus',

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import nws_jax
-from nws_jax import checks, errors, replay, verify
-from nws_jax.store import folder, snapshots, tables, vectors, whole
+from nws_jax import checks, errors, published, replay, verify
+from nws_jax.store import folder, snapshots, tables, whole
 from nws_jax.zoo import driver, recipe
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -56,10 +56,12 @@ def rewrite(path, change_members=None, change_metrics=None, digests=None):
     for change, frame in ((change_members, members), (change_metrics, metrics)):
       if change is not None:
         change(frame)
-    folder.commit(path, unit, record['round'], True,
-                  members.to_dict('records'), metrics.to_dict('records'),
-                  digests(unit, record['digests']) if digests
-                  else record['digests'])
+    folder.commit(path, unit, folder.Entry(
+        record['round'], True, members.to_dict('records'),
+        metrics.to_dict('records'),
+        [published.layout(published.architecture(row))
+         for row in members.to_dict('records')],
+        digests(unit, record['digests']) if digests else record['digests']))
   whole.rebuild(path)
   return nws_jax.open_zoo(path)
 
@@ -140,11 +142,11 @@ def test_a_wrong_accuracy_is_named(copy):
 def test_other_weights_with_right_digests_are_noticed(copy):
   """Whole digests, other network: only measuring can tell."""
   def swap(unit, digests):
-    arch = nws_jax.open_zoo(copy).architecture(0)
+    layout = nws_jax.open_zoo(copy).layout(0)
     path = folder.snapshot_path(copy, unit, 2)
-    weights_MxP = snapshots.read_vectors(path, arch, range(3))[::-1]
+    weights_MxP = snapshots.read_vectors(path, layout, range(3))[::-1]
     writer = snapshots.Writer()
-    writer.save(path, vectors.to_variables(weights_MxP, arch))
+    writer.save(path, layout.to_variables(weights_MxP))
     writer.wait()
     return {**digests, 2: digests[2][::-1]}
   zoo = rewrite(copy, digests=swap)

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nws_jax import errors, space
+from nws_jax import errors, layout, published, space
 from nws_jax.formats import nws
-from nws_jax.store import tables, vectors
+from nws_jax.store import tables
 
 _TABLE = re.compile(rf'(.*[_-])?({"|".join(nws.SIDES)})\.csv')
 _SHAPES = ('filter_size', 'depth_conv', 'depth_fc', 'width_conv', 'width_fc')
@@ -112,18 +112,18 @@ def read_vector(run, number):
     return np.fromfile(path, nws.FLOAT).astype(np.float32)
 
 
-def architecture(run):
-  """A network's architecture, `vectors.Flat` where its vector has another."""
+def find_layout(run: Run) -> layout.Layout:
+  """The layout of a network's vector; flat where its table says another."""
   try:
     for name in _SHAPES:
       space.check(name, (run.row[name],))
-    arch = space.architecture(run.row)
-    if (vectors.num_weights_conv(arch), vectors.num_weights(arch)) == (
+    known = published.layout(published.architecture(run.row))
+    if (known.num_weights_conv, known.num_weights) == (
         run.num_conv, run.num_weights):
-      return arch
+      return known
   except errors.Wrong:
     pass
-  return vectors.Flat(run.num_conv, run.num_weights)
+  return layout.flat(run.num_conv, run.num_weights)
 
 
 def _read_table(path):

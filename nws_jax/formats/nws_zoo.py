@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nws_jax import space
+from nws_jax import layout, space
 from nws_jax.formats import nws_read
-from nws_jax.store import folder, snapshots, stacks, vectors
+from nws_jax.store import folder, snapshots, stacks
 
 STACK_BYTES = 64 * 2 ** 20  # of one snapshot of a unit: what bounds the memory
 
@@ -14,7 +14,7 @@ STACK_BYTES = 64 * 2 ** 20  # of one snapshot of a unit: what bounds the memory
 class Unit(NamedTuple):
   """Networks of one architecture and as many snapshots, stored together."""
   name: str
-  arch: space.Architecture  # or `vectors.Flat`
+  layout: layout.Layout
   ids: tuple  # positions in the list of runs, which are the networks' ids
 
 
@@ -22,13 +22,13 @@ def plan(runs, stack_bytes=STACK_BYTES):
   """`Unit`s for a list of `nws_read.Run`, all networks in one of them."""
   groups = {}
   for id, run in enumerate(runs):
-    key = nws_read.architecture(run), len(run.snapshots)
+    key = nws_read.find_layout(run), len(run.snapshots)
     groups.setdefault(key, []).append(id)
   units = []
-  for (arch, count), ids in groups.items():
-    most = max(1, stack_bytes // (4 * vectors.num_weights(arch)))
+  for (of, count), ids in groups.items():
+    most = max(1, stack_bytes // (4 * of.num_weights))
     for n, start in enumerate(range(0, len(ids), most)):
-      units.append(Unit(f'{arch.name}-s{count}-{n:03d}', arch,
+      units.append(Unit(f'{of.name}-s{count}-{n:03d}', of,
                         tuple(ids[start:start + most])))
   return units
 
@@ -68,7 +68,7 @@ def write_unit(zoo, unit, runs, sides, advance):
   Raises:
     Damaged: a file is not what it was, or there is no room.
   """
-  mine, size = [runs[id] for id in unit.ids], vectors.num_weights(unit.arch)
+  mine, size = [runs[id] for id in unit.ids], unit.layout.num_weights
   vectors_MxP = np.empty((len(mine), size), np.float32)
   writer, digests = snapshots.Writer(), {}
   for number in range(1, len(mine[0].snapshots) + 1):
@@ -78,15 +78,16 @@ def write_unit(zoo, unit, runs, sides, advance):
     writer.wait()  # for the one before, which was written meanwhile
     digests[number] = stacks.save(
         writer, folder.snapshot_path(zoo, unit.name, number), vectors_MxP,
-        [unit.arch] * len(mine))
+        [unit.layout] * len(mine))
   members, metrics = [], []
   for id, run in zip(unit.ids, mine):
     figures = [{'id': id, **f} for f in nws_read.read_figures(run)]
     members.append(_member(id, unit, run, sides[id], figures[-1]))
     metrics += figures
   writer.wait()
-  folder.commit(zoo, unit.name, max(f['epoch'] for f in metrics), True,
-                members, metrics, digests)
+  folder.commit(zoo, unit.name, folder.Entry(
+      max(f['epoch'] for f in metrics), True, members, metrics,
+      [unit.layout], digests))
 
 
 def _member(id, unit, run, side, last):
@@ -95,7 +96,7 @@ def _member(id, unit, run, side, last):
   return {
       'id': id, 'unit': unit.name, 'setting': setting, 'replicate': replicate,
       'seed': -1, 'split': split, 'fold': fold, 'status': 'finished',
-      'architecture': unit.arch.name, **run.row,
+      'architecture': unit.layout.name, **run.row,
       **{p.name: p.choices[0] for p in space.EXTRA}, 'lr_decay': None,
       'epochs': run.evaluations - 1, 'evaluations': run.evaluations,
       'last_step': run.last_step, 'seconds': run.seconds,

@@ -15,13 +15,20 @@ import contextlib
 import os
 import re
 import shutil
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nws_jax import errors
-from nws_jax.store import locks, tables
+from nws_jax.layout import Layout
+from nws_jax.store import layers, locks, tables
 
-UNIT_TABLES = {
-    'members.csv': tables.MEMBERS, 'metrics.csv': tables.METRICS}
+if TYPE_CHECKING:
+  import pandas as pd
+
+UNIT_TABLES = ('members.csv', 'metrics.csv', 'layers.csv')
+Row = dict[str, Any]  # of a table
+Record = dict[str, Any]  # what a unit committed; see `progress`
 CHECKSUMS = 'checksums.u64'  # in a snapshot's folder
 _NAME = re.compile(r'[A-Za-z0-9_-][A-Za-z0-9._-]*')
 
@@ -71,40 +78,58 @@ def list_held(path):
                 if name != 'lock' and not tables.is_aside(name))
 
 
-def commit(zoo, unit, round, done, members, metrics, digests, slots=(),
-           seconds=0.0, state=None):
-  """Makes a unit's state after `round` the one to go on from.
+class Entry(NamedTuple):
+  """What a unit commits after a round."""
+  round: int  # the last one that counts
+  done: bool  # whether nothing will follow
+  members: Iterable[Row]  # of its networks (`tables.MEMBERS`), by id
+  metrics: Iterable[Row]  # of all its evaluations so far (`tables.METRICS`),
+  #   those of a network in the order of epochs
+  layouts: Iterable[Layout]  # of its architectures
+  digests: Mapping[int, Sequence[str]]  # {snapshot: digests of its networks, by
+  #   id}, of every one that is kept
+  slots: Sequence[int] = ()  # the network in each slot; -1 is empty
+  seconds: float = 0.0  # that the unit has taken so far
+  state: Mapping[str, str] = MappingProxyType({})  # {leaf: digest} of the
+  #   trainer's state after the round
+
+
+def commit(zoo: str, unit: str, entry: Entry) -> None:
+  """Makes a unit's state after a round the one to resume from.
 
   Its snapshot and state must be durable already.
-
-  Args:
-    zoo: the zoo's folder.
-    unit: the unit's name.
-    round: the last round of the unit that counts.
-    done: nothing will follow.
-    members: rows of its networks (`tables.MEMBERS`), in ascending id.
-    metrics: rows of all its evaluations so far (`tables.METRICS`), those of a
-      network in the order of epochs.
-    digests: {snapshot: digests of its networks, in ascending id}, of every
-      one kept.
-    slots: the network in each slot of the program; -1 is empty.
-    seconds: that the unit has taken so far.
-    state: {leaf: digest} of the trainer's state after that round.
   """
   os.makedirs(unit_path(zoo, unit), exist_ok=True)
   _settle(zoo, unit)
-  texts = {'members.csv': tables.to_csv(members, tables.MEMBERS),
-           'metrics.csv': tables.to_csv(metrics, tables.METRICS)}
+  _write(zoo, unit, {
+      'members.csv': tables.to_csv(entry.members, tables.MEMBERS),
+      'metrics.csv': tables.to_csv(entry.metrics, tables.METRICS),
+      'layers.csv': layers.to_csv(entry.layouts)}, {
+          'round': int(entry.round), 'done': bool(entry.done),
+          'digests': {str(int(n)): list(d) for n, d in entry.digests.items()},
+          'checked': [int(n) for n in entry.digests if os.path.exists(
+              os.path.join(snapshot_path(zoo, unit, n), CHECKSUMS))],
+          'slots': [int(id) for id in entry.slots],
+          'seconds': float(entry.seconds), 'state': dict(entry.state)})
+
+
+def complete(zoo: str, unit: str, layouts: Iterable[Layout]) -> None:
+  """Adds layers.csv to a unit that an older version committed without."""
+  record = progress(zoo, unit)
+  if record is not None and 'layers.csv' not in record['tables']:
+    _write(zoo, unit, {**committed(zoo, unit).texts,
+                       'layers.csv': layers.to_csv(layouts)}, record)
+
+
+def _write(zoo: str, unit: str, texts: dict[str, str], record: Record) -> None:
+  """Writes a unit's tables, and then the record that names them."""
+  before = (progress(zoo, unit) or {'tables': {}})['tables']
+  hashes = {name: tables.hash_text(text) for name, text in texts.items()}
   for name, text in texts.items():
-    tables.write_text(unit_path(zoo, unit, name + _NEW), text)
-  tables.write_json(unit_path(zoo, unit, 'progress.json'), {
-      'round': int(round), 'done': bool(done),
-      'tables': {k: tables.hash_text(t) for k, t in texts.items()},
-      'digests': {str(int(n)): list(d) for n, d in digests.items()},
-      'checked': [int(n) for n in digests if os.path.exists(
-          os.path.join(snapshot_path(zoo, unit, n), CHECKSUMS))],
-      'slots': [int(id) for id in slots], 'seconds': float(seconds),
-      'state': dict(state or {})})
+    if hashes[name] != before.get(name):
+      tables.write_text(unit_path(zoo, unit, name + _NEW), text)
+  tables.write_json(unit_path(zoo, unit, 'progress.json'),
+                    {**record, 'tables': hashes})
   _settle(zoo, unit)
 
 
@@ -233,8 +258,8 @@ def progress(zoo, unit):
 
 class Commit(NamedTuple):
   """What a unit committed at once."""
-  record: dict  # see `progress`
-  texts: dict  # {name: text} of its tables
+  record: Record
+  texts: dict[str, str]  # {name: text} of its tables
 
 
 def committed(zoo, unit):
@@ -251,7 +276,8 @@ def committed(zoo, unit):
     try:
       return Commit(record, {
           name: _read_table(zoo, unit, name, record['tables'].get(name))
-          for name in UNIT_TABLES})
+          for name in UNIT_TABLES if name != 'layers.csv'
+          or name in record['tables']})  # older versions had none
     except errors.Damaged:
       before, record = record, progress(zoo, unit)
       if record == before:
@@ -269,14 +295,16 @@ def _read_table(zoo, unit, name, sha256):
   raise tables.damaged(path, 'its checksum is wrong')
 
 
-def read_unit(zoo, unit):
-  """A unit's (members, metrics) as last committed: two DataFrames."""
+def read_unit(zoo: str, unit: str) -> 'tuple[pd.DataFrame, pd.DataFrame]':
+  """A unit's (members, metrics) as last committed."""
   return parse(zoo, unit, committed(zoo, unit))
 
 
-def parse(zoo, unit, commit):
-  """The (members, metrics) of a unit's `Commit`: two DataFrames."""
-  return tuple(
-      tables.parse_csv(
-          commit.texts[name], columns, unit_path(zoo, unit, name))
-      for name, columns in UNIT_TABLES.items())
+def parse(zoo: str, unit: str, commit: Commit
+          ) -> 'tuple[pd.DataFrame, pd.DataFrame]':
+  """The (members, metrics) of a unit's `Commit`."""
+  members, metrics = (
+      tables.parse_csv(commit.texts[name], tables.COLUMNS[name],
+                       unit_path(zoo, unit, name))
+      for name in ('members.csv', 'metrics.csv'))
+  return members, metrics

@@ -5,36 +5,54 @@ kept may be stacked anew, and the others removed (zoo/ledger.py).
 """
 
 import bisect
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from nws_jax import errors
-from nws_jax.store import folder, stacks
+from nws_jax.layout import Layout
+from nws_jax.store import folder, snapshots, stacks
+
+if TYPE_CHECKING:
+  import pandas as pd
+
+Pair = tuple[int, int]  # (network, epoch)
+
+
+class Place(NamedTuple):
+  """Where the weights of a network after an epoch are kept."""
+  snapshot: int
+  row: int
+  digest: str  # empty if the record has none
 
 
 class Kept(NamedTuple):
   """The weights of a unit's networks after their epochs."""
-  places: dict  # {(id, epoch): snapshot}
-  stacks: dict  # {snapshot: its networks, ascending}
-  digests: dict  # {snapshot: digest of each}
-  checked: frozenset = frozenset()  # snapshots with checksums of tensors
+  places: dict[Pair, int]  # {(id, epoch): snapshot}
+  stacks: dict[int, list[int]]  # {snapshot: its networks, ascending}
+  digests: dict[int, list[str]]  # {snapshot: digest of each}
+  checked: frozenset[int] = frozenset()  # snapshots with checksums of tensors
 
   @classmethod
-  def of(cls, record):
+  def of(cls, record: folder.Record | errors.Damaged) -> 'Kept':
     """Of a commit record, yet without places; of a damaged one, nothing."""
     if isinstance(record, errors.Damaged):
       return cls({}, {}, {})
     return cls({}, {}, record['digests'], frozenset(record['checked']))
 
-  def find(self, pair):
-    """(snapshot, row, digest) of a network after an epoch; None: not kept."""
+  def find(self, pair: Pair) -> Place | None:
+    """The place of a network after an epoch; None if it is not kept."""
     number = self.places.get(pair)
     if number is None:
       return None
     row = bisect.bisect_left(self.stacks[number], pair[0])
-    return number, row, ''.join(self.digests.get(number, [])[row:row + 1])
+    return Place(
+        number, row, ''.join(self.digests.get(number, [])[row:row + 1]))
 
 
-def list_units(metrics, units, records):
+def list_units(metrics: 'pd.DataFrame', units: dict[int, str],
+               records: dict[str, folder.Record | errors.Damaged]
+               ) -> dict[str, Kept]:
   """What is kept of every unit: {unit: Kept}.
 
   Args:
@@ -52,7 +70,7 @@ def list_units(metrics, units, records):
   return result
 
 
-def look(zoo, unit):
+def look(zoo: str, unit: str) -> Kept:
   """What a unit keeps now: `Kept`; nothing, if it has no commit any more.
 
   Raises:
@@ -66,8 +84,10 @@ def look(zoo, unit):
                     {unit: commit.record})[unit]
 
 
-def read(zoo, unit, kept, archs, pairs, start=0, stop=None):
-  """Values start to stop - 1 of networks of a unit.
+def read(zoo: str, unit: str, kept: Kept, layouts: dict[int, Layout],
+         pairs: list[Pair], window: snapshots.Window = snapshots.Window()
+         ) -> list[np.ndarray]:
+  """A window of the vectors of networks of a unit.
 
   If a run has moved them since `kept` was found out, they are read where they
   are now.
@@ -76,10 +96,9 @@ def read(zoo, unit, kept, archs, pairs, start=0, stop=None):
     zoo: the zoo's folder.
     unit: the unit's name.
     kept: what it keeps.
-    archs: {id: architecture} of its networks.
+    layouts: {id: layout} of its networks.
     pairs: [(id, epoch)], all of them kept.
-    start: first value.
-    stop: one behind the last; None is the end of each vector.
+    window: which values.
 
   Returns:
     [vector of each pair].
@@ -91,7 +110,7 @@ def read(zoo, unit, kept, archs, pairs, start=0, stop=None):
   now = kept
   while True:
     try:
-      return _read(zoo, unit, now, archs, pairs, start, stop)
+      return _read(zoo, unit, now, layouts, pairs, window)
     except errors.Damaged:
       before, now = now, look(zoo, unit)
       found = [now.find(pair) for pair in pairs]
@@ -101,8 +120,9 @@ def read(zoo, unit, kept, archs, pairs, start=0, stop=None):
         _check_kept(zoo, pair, kept.find(pair), place)
 
 
-def _check_kept(zoo, pair, before, now):
-  if now is None or now[-1] != before[-1]:
+def _check_kept(zoo: str, pair: Pair, before: Place, now: Place | None
+                ) -> None:
+  if now is None or now.digest != before.digest:
     id, epoch = pair
     raise errors.Wrong(
         f'the weights of network {id} after epoch {epoch} were '
@@ -110,16 +130,18 @@ def _check_kept(zoo, pair, before, now):
         'opened, by a run that goes on: open the zoo again.')
 
 
-def _read(zoo, unit, kept, archs, pairs, start, stop):
-  found, places = {}, {}  # snapshot -> [(pair, row)]
+def _read(zoo: str, unit: str, kept: Kept, layouts: dict[int, Layout],
+          pairs: list[Pair], window: snapshots.Window) -> list[np.ndarray]:
+  found: dict[Pair, np.ndarray] = {}
+  places: dict[int, list[tuple[Pair, int]]] = {}  # snapshot -> [(pair, row)]
   for pair in pairs:
-    number, row, _ = kept.find(pair)
-    places.setdefault(number, []).append((pair, row))
-  for number, some in places.items():
-    some, rows = map(list, zip(*some))
+    place = kept.find(pair)
+    assert place is not None, f'{pair} is not kept'
+    places.setdefault(place.snapshot, []).append((pair, place.row))
+  for number, asked in places.items():
     ids = kept.stacks[number]
-    found.update(zip(some, stacks.read(stacks.Stack(
-        folder.snapshot_path(zoo, unit, number), ids, [archs[i] for i in ids],
-        kept.digests.get(number, []), number in kept.checked),
-        rows, start, stop)))
+    found.update(zip([pair for pair, _ in asked], stacks.read(stacks.Stack(
+        folder.snapshot_path(zoo, unit, number), ids,
+        [layouts[i] for i in ids], kept.digests.get(number, []),
+        number in kept.checked), [row for _, row in asked], window)))
   return [found[pair] for pair in pairs]

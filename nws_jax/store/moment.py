@@ -8,7 +8,7 @@ import dataclasses
 import os
 
 from nws_jax import errors
-from nws_jax.store import agreement, folder, tables, whole
+from nws_jax.store import agreement, folder, layers, tables, whole
 
 _FILES = ('config.json', 'checksums.json', *tables.COLUMNS)
 _TRIES = 20  # looks at a zoo that changes during each
@@ -25,8 +25,10 @@ class Moment:
 
   def table(self, name):
     """members.csv, metrics.csv or layers.csv as a DataFrame."""
-    return tables.parse_csv(self.texts[name], tables.COLUMNS[name],
-                            os.path.join(self.path, name))
+    path = os.path.join(self.path, name)
+    if name == 'layers.csv':
+      return layers.parse(self.texts[name], path)
+    return tables.parse_csv(self.texts[name], tables.COLUMNS[name], path)
 
   def record(self, unit):
     """A unit's commit record; raises `Damaged` if it is."""

@@ -12,13 +12,14 @@ import math
 import os
 import shutil
 import sys
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorstore as ts
 
-from nws_jax import errors, say
-from nws_jax.store import disks, folder, forks, tables, vectors
+from nws_jax import errors, layout, say
+from nws_jax.store import disks, folder, forks, tables
 
 # Weights compress by 8 % at most, and compressing takes a third of the speed.
 _FORMAT = {'use_ocdbt': True, 'use_zarr3': True, 'use_compression': False}
@@ -115,21 +116,28 @@ def restore(path, like):
   return jax.tree.unflatten(structure, tree)
 
 
-def read_vectors(path, arch, rows, start=0, stop=None, within='',
-                 look=lambda tensor, leaf: None):
-  """Reads values start to stop - 1 of some networks' vectors.
+class Window(NamedTuple):
+  """Values `start` to `stop` (exclusive) of vectors; None is their end."""
+  start: int = 0
+  stop: int | None = None
+
+
+def read_vectors(
+    path: str, of: layout.Layout, rows: Sequence[int],
+    window: Window = Window(), within: str = '',
+    check: Callable[[int, np.ndarray], None] | None = None) -> np.ndarray:
+  """Reads a window of some networks' vectors.
 
   Only the leaves that overlap the window are read, and of them only the rows
   asked for.
 
   Args:
     path: folder of a snapshot of Flax variables of one architecture.
-    arch: its `Architecture`.
+    of: the architecture's layout.
     rows: which networks, in any order.
-    start: first value, in the published order.
-    stop: one behind the last value; the vector's end if None.
+    window: which values, in the order of the vector.
     within: name of the tree in the snapshot, if it holds several.
-    look: called with the number of each tensor that is read, and its leaf.
+    check: called with the number of each tensor that is read, and its leaf.
 
   Returns:
     float32 [len(rows), stop - start].
@@ -137,25 +145,26 @@ def read_vectors(path, arch, rows, start=0, stop=None, within='',
   Raises:
     Damaged: the snapshot is not there, or not readable.
   """
-  stop = vectors.num_weights(arch) if stop is None else stop
-  rows = np.asarray(rows, np.int64)
-  spans = {t: s for t, s in enumerate(vectors.spans(arch))
+  start = window.start
+  stop = of.num_weights if window.stop is None else window.stop
+  row_R = np.asarray(rows, np.int64)
+  spans = {t: s for t, s in enumerate(of.spans)
            if s.start < stop and s.stop > start}
-  window_RxL = np.empty((len(rows), stop - start), np.float32)
+  window_RxL = np.empty((len(row_R), stop - start), np.float32)
   try:
-    stores = _open(path, ['.'.join((within,) * bool(within)
-                                   + vectors.leaf_name(s))
+    stores = _open(path, ['.'.join((within,) * bool(within) + s.leaf)
                           for s in spans.values()])
-    reads = [store[rows].read() for store in stores]
+    reads = [store[row_R].read() for store in stores]
     for (t, s), read in zip(spans.items(), reads):
       leaf = read.result()
       if leaf.shape[1:] != s.shape or leaf.dtype != np.float32:
         raise ValueError(f'{s.layer} {s.tensor} is {leaf.dtype}'
                          f'{leaf.shape[1:]}, not float32{s.shape}')
-      look(t, leaf)
+      if check is not None:
+        check(t, leaf)
       a, b = max(s.start, start), min(s.stop, stop)
-      window_RxL[:, a - start:b - start] = vectors.flatten(
-          leaf, s)[:, a - s.start:b - s.start]
+      window_RxL[:, a - start:b - start] = s.flatten(
+          leaf)[:, a - s.start:b - s.start]
   except (ValueError, OSError, IndexError) as e:
     raise tables.damaged(path, e) from e
   return window_RxL

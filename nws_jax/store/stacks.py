@@ -11,57 +11,60 @@ and epoch, and to be as it was written.
 """
 
 import os
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from nws_jax.store import folder, snapshots, tables, vectors
+from nws_jax import errors
+from nws_jax.layout import Layout
+from nws_jax.store import folder, snapshots, tables
 
 
 class Stack(NamedTuple):
   """A snapshot, and what its unit's record tells of it."""
   path: str
-  ids_M: list  # ascending
-  archs_M: list
-  digests_M: list
+  ids_M: list[int]  # ascending
+  layouts_M: list[Layout]
+  digests_M: list[str]
   checked: bool = False  # False: written by an older version, as it may be
 
 
-def save(writer, path, vectors_M, archs_M):
+def save(writer: snapshots.Writer, path: str, vectors_M: Sequence[np.ndarray],
+         layouts_M: Sequence[Layout]) -> list[str]:
   """Starts to save a snapshot with its checksums; see `snapshots.Writer`.
 
   Args:
     writer: `snapshots.Writer`.
     path: the snapshot's folder.
     vectors_M: a vector [P] of each network, of its own length.
-    archs_M: the architecture of each.
+    layouts_M: the layout of each.
 
   Returns:
     The digest of each.
   """
-  trees, digests = {}, snapshots.digests(vectors_M)
+  trees: dict[str, Any] = {}
+  digests = snapshots.digests(vectors_M)
   checksums = [[np.uint64(int(d, 16))] for d in digests]
-  for arch, rows in _group(archs_M).items():
-    tree = vectors.to_variables(np.stack([vectors_M[m] for m in rows]), arch)
-    trees[arch.name] = tree
-    for span in vectors.spans(arch):
-      collection, module, name = vectors.leaf_name(span)
-      for m, value in zip(rows, snapshots.checksum(
-          tree[collection][module][name])):
+  for layout, rows in _group(layouts_M).items():
+    tree = layout.to_variables(np.stack([vectors_M[m] for m in rows]))
+    trees[layout.name] = tree
+    for span in layout.spans:
+      for m, value in zip(rows, snapshots.checksum(span.find(tree))):
         checksums[m].append(value)
   writer.save(path, trees if len(trees) > 1 else tree,
               np.concatenate(checksums))
   return digests
 
 
-def read(stack, rows, start=0, stop=None):
-  """Values start to stop - 1 of some networks of a snapshot.
+def read(stack: Stack, rows: Sequence[int],
+         window: snapshots.Window = snapshots.Window()) -> list[np.ndarray]:
+  """A window of the vectors of some networks of a snapshot.
 
   Args:
     stack: the `Stack`.
     rows: which networks are read, in any order.
-    start: first value.
-    stop: one behind the last; None is the end of each vector.
+    window: which values.
 
   Returns:
     [vector of each network].
@@ -69,25 +72,27 @@ def read(stack, rows, start=0, stop=None):
   Raises:
     Damaged: it is not there, not readable, or not what was written.
   """
-  found, groups, asked = {}, _group(stack.archs_M), set(rows)
+  found: dict[int, np.ndarray] = {}
+  groups, asked = _group(stack.layouts_M), set(rows)
   compare = _compare(stack, groups, sorted(asked))
-  for arch, mine in groups.items():
+  for layout, mine in groups.items():
     wanted = [m for m in mine if m in asked]
     if wanted:
       place = {m: r for r, m in enumerate(mine)}
       values = snapshots.read_vectors(
-          stack.path, arch, [place[m] for m in wanted], start, stop,
-          within=arch.name if len(groups) > 1 else '',
-          look=compare(wanted))
+          stack.path, layout, [place[m] for m in wanted], window,
+          within=layout.name if len(groups) > 1 else '',
+          check=compare(wanted))
       found.update(zip(wanted, values))
-      if values.shape[1] == vectors.num_weights(arch):
+      if values.shape[1] == layout.num_weights:
         for m, vector_P in zip(wanted, values):
           if stack.digests_M[m:m + 1] != [snapshots.digest(vector_P)]:
             raise _other(stack, m, 'wrong digest')
   return [found[m] for m in rows]
 
 
-def _compare(stack, groups, rows):
+def _compare(stack: Stack, groups: dict[Layout, list[int]], rows: list[int]
+             ) -> Callable[[list[int]], Callable[[int, np.ndarray], None]]:
   """(some of `rows`) -> what compares their tensors' checksums, one by one.
 
   Raises:
@@ -97,9 +102,9 @@ def _compare(stack, groups, rows):
   if not (os.path.exists(path)
           or stack.checked and os.path.isdir(stack.path)):
     return lambda rows: lambda tensor, leaf: None
-  counts_M = np.empty(len(stack.archs_M), int)
-  for arch, mine in groups.items():
-    counts_M[mine] = 1 + len(vectors.spans(arch))
+  counts_M = np.empty(len(stack.layouts_M), int)
+  for layout, mine in groups.items():
+    counts_M[mine] = 1 + len(layout.spans)
   begins_M = np.cumsum(counts_M) - counts_M
   try:
     written = np.fromfile(path, '<u8')
@@ -111,27 +116,27 @@ def _compare(stack, groups, rows):
     if stack.digests_M[m:m + 1] != [f'{digest:016x}']:
       raise _other(stack, m, 'another digest in its checksums')
 
-  def compare(rows):
+  def compare(rows: list[int]) -> Callable[[int, np.ndarray], None]:
     at = begins_M[rows] + 1
-    def look(tensor, leaf):
+    def check(tensor: int, leaf: np.ndarray) -> None:
       right = snapshots.checksum(leaf) == written[at + tensor]
       if not right.all():
         m = rows[right.argmin()]
-        span = vectors.spans(stack.archs_M[m])[tensor]
+        span = stack.layouts_M[m].spans[tensor]
         raise _other(stack, m, f'wrong checksum of {span.layer} {span.tensor}')
-    return look
+    return check
   return compare
 
 
-def _other(stack, row, reason):
+def _other(stack: Stack, row: int, reason: str) -> errors.Damaged:
   return tables.damaged(
       stack.path, f'the weights of network {stack.ids_M[row]} are not those '
       f'that were written ({reason})')
 
 
-def _group(archs_M):
-  """{architecture: its rows}, in the order of first occurrence."""
-  groups = {}
-  for m, arch in enumerate(archs_M):
-    groups.setdefault(arch, []).append(m)
+def _group(layouts_M: Sequence[Layout]) -> dict[Layout, list[int]]:
+  """{layout: its rows}, in the order of first occurrence."""
+  groups: dict[Layout, list[int]] = {}
+  for m, layout in enumerate(layouts_M):
+    groups.setdefault(layout, []).append(m)
   return groups

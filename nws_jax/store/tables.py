@@ -41,7 +41,7 @@ METRICS = {
 }
 LAYERS = {
     'architecture': WORD, 'layer': WORD, 'tensor': WORD, 'start': WHOLE,
-    'stop': WHOLE, 'shape': WORD,
+    'stop': WHOLE, 'shape': WORD, 'leaf': WORD, 'axes': WORD, 'part': WORD,
 }
 COLUMNS = {'members.csv': MEMBERS, 'metrics.csv': METRICS, 'layers.csv': LAYERS}
 TIMES = ('seconds',)  # columns in which equal zoos may differ

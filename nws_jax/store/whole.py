@@ -3,14 +3,16 @@
   members.csv  metrics.csv  layers.csv  checksums.json
 """
 
+import functools
 import json
 import os
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from nws_jax.store import folder, tables, vectors
+from nws_jax.store import folder, layers, tables
 
 
-def rebuild(zoo, without=None):
+def rebuild(zoo: str, without: str | None = None) -> None:
   """Writes the tables of the whole zoo, and checksums.json, from its units.
 
   What is as the units say stays untouched.
@@ -30,12 +32,12 @@ def rebuild(zoo, without=None):
 
 class Gathered(NamedTuple):
   """What the units' last commits make together."""
-  texts: dict  # {name: text} of the tables on top
-  checksums: dict  # as checksums.json has them
-  records: dict  # {unit: its commit record}
+  texts: dict[str, str]  # {name: text} of the tables on top
+  checksums: dict[str, Any]  # as checksums.json has them
+  records: dict[str, folder.Record]  # {unit: its commit record}
 
 
-def gather(zoo, without=None):
+def gather(zoo: str, without: str | None = None) -> Gathered:
   """Reads the last commits of the units but `without`, each of them whole.
 
   Raises:
@@ -43,7 +45,10 @@ def gather(zoo, without=None):
   """
   commits = {unit: folder.committed(zoo, unit) for unit in folder.units(zoo)
              if unit != without}
-  texts = _merge(zoo, commits.values())
+  texts = _merge(commits.values())
+  texts['layers.csv'] = layers.merge(
+      commit.texts.get('layers.csv') or _read_old_layers(zoo)
+      for commit in commits.values())
   records = {unit: commit.record for unit, commit in commits.items()}
   snapshots = {unit: hash_digests(r) for unit, r in records.items()}
   return Gathered(texts, {
@@ -52,43 +57,47 @@ def gather(zoo, without=None):
       'snapshots': snapshots}, records)
 
 
-def _merge(zoo, commits):
-  """The texts of the whole zoo's tables, from its units': {name: text}."""
-  rows = {name: [] for name in folder.UNIT_TABLES}
-  for commit in commits:
-    for name, text in commit.texts.items():
-      rows[name] += text.splitlines(keepends=True)[1:]
+def _merge(commits: Iterable[folder.Commit]) -> dict[str, str]:
+  """{name: text} of the tables of networks and evaluations of all units."""
   texts = {}
-  for name, columns in folder.UNIT_TABLES.items():
+  for name in ('members.csv', 'metrics.csv'):
+    rows: list[str] = []
+    for commit in commits:
+      rows += commit.texts[name].splitlines(keepends=True)[1:]
     # By id; epochs are in order in every unit, and stay so.
-    rows[name].sort(key=lambda r: int(r[:r.index(',')]))
-    texts[name] = ','.join(columns) + '\n' + ''.join(rows[name])
-  texts['layers.csv'] = _layers(tables.parse_csv(
-      texts['members.csv'], tables.MEMBERS, os.path.join(zoo, 'members.csv')))
+    rows.sort(key=lambda r: int(r[:r.index(',')]))
+    texts[name] = ','.join(tables.COLUMNS[name]) + '\n' + ''.join(rows)
   return texts
 
 
-def _layers(members):
-  """Text of layers.csv: every tensor of every architecture."""
-  archs = {row['architecture']: vectors.architecture(row) for row in
-           members.drop_duplicates('architecture').to_dict('records')}
-  return tables.to_csv(
-      ({'architecture': name, 'layer': s.layer, 'tensor': s.tensor,
-        'start': s.start, 'stop': s.stop, 'shape': 'x'.join(map(str, s.shape))}
-       for name in sorted(archs) for s in vectors.spans(archs[name])),
-      tables.LAYERS)
+@functools.lru_cache(maxsize=1)
+def _upgrade(text: str, path: str) -> str:
+  return layers.to_csv(layers.read(layers.parse(text, path), path).values())
 
 
-def _digest(texts, snapshots):
+def _read_old_layers(zoo: str) -> str:
+  """layers.csv of a zoo whose units, of an older version, have none."""
+  path = os.path.join(zoo, 'layers.csv')
+  text = tables.read_text(path)
+  if os.path.exists(os.path.join(zoo, 'checksums.json')):
+    written = read_checksums(zoo)['tables'].get('layers.csv')
+    # A run that adds columns may have been killed before it wrote checksums.
+    if written not in map(tables.hash_text, (text, layers.cut(text))):
+      raise tables.damaged(path, 'its checksum is wrong')
+  return _upgrade(text, path)
+
+
+def _digest(texts: dict[str, str], snapshots: dict[str, dict[str, str]]) -> str:
   """One digest of a zoo; equal zoos, times aside, have equal ones."""
   rows = [r.split(',') for r in texts['members.csv'].splitlines()]
   keep = [i for i, name in enumerate(rows[0]) if name not in tables.TIMES]
   members = [[r[i] for i in keep] for r in rows]
   return tables.hash_text(json.dumps(
-      [members, texts['metrics.csv'], texts['layers.csv'], snapshots]))
+      [members, texts['metrics.csv'], layers.cut(texts['layers.csv']),
+       snapshots]))
 
 
-def hash_digests(record):
+def hash_digests(record: folder.Record) -> dict[str, str]:
   """{snapshot: one digest of a unit's networks}, as checksums.json has it."""
   return {str(n): tables.hash_text(' '.join(digests))
           for n, digests in sorted(record['digests'].items())}

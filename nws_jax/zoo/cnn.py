@@ -13,9 +13,9 @@ import jax.extend
 import jax.numpy as jnp
 import numpy as np
 
-from nws_jax import space
-from nws_jax.store import vectors
+from nws_jax import layout, published, space
 from nws_jax.zoo import activations, conv, initializers
+from nws_jax.zoo.families.cnn import shapes
 
 EPSILON, MOMENTUM = 1e-5, 0.9  # of batch norm (TensorLayer's defaults)
 
@@ -30,8 +30,8 @@ def init(key, initialization, arch, sizes=None):
   Args:
     key: key of the draws.
     initialization: index of the initialiser in `initializers.INITIALIZERS`.
-    arch: `space.Architecture`, or `vectors.Envelope`.
-    sizes: `vectors.Sizes` of the network in an envelope, whose other values
+    arch: `published.Architecture`, or `shapes.Envelope`.
+    sizes: `shapes.Sizes` of the network in an envelope, whose other values
       are 0.
   """
   where_2xP, fan_sum_P, own_P = (
@@ -46,7 +46,7 @@ def init(key, initialization, arch, sizes=None):
       initialization, initializers.Draws(u, normal, fan_sum_P))
 
   def of(tensor):
-    return vectors.tensor_mask(arch, (tensor,))
+    return shapes.layout(arch).mask(tensor)
 
   values = jnp.where(of('kernel'), kernel, jnp.where(
       of('scale'), 1 + 0.002 * normal, jnp.where(of('variance'), 1.0, 0.0)))
@@ -63,7 +63,7 @@ _TENSORS = ('kernel', 'bias', 'offset', 'scale', 'mean', 'variance')
 
 @functools.lru_cache(maxsize=None)
 def _plan(arch):
-  return _coordinates(arch, vectors.sizes(arch, arch), np)
+  return _coordinates(arch, shapes.sizes(arch, arch), np)
 
 
 def _coordinates(arch, sizes, xp):
@@ -74,21 +74,21 @@ def _coordinates(arch, sizes, xp):
     network's own bool [P].
   """
   places, fans, own = [], [], []
-  layers = [layer.name for layer in vectors.layers(arch)]
-  for s in vectors.spans(arch):
+  layers = [layer.name for layer in shapes.layers(arch)]
+  for s in shapes.layout(arch).spans:
     number, taps, into, out = (x[layers.index(s.layer)] for x in sizes)
     # Not a constant of P numbers for each of these: an iota.
-    o, *rest = (x.reshape(-1) for x in xp.indices(s.published))
+    o, *rest = (x.reshape(-1) for x in xp.indices(s.vector_shape))
     i, tap, inside = (rest[0] if rest else xp.zeros_like(o)), 0, o < out
     if s.layer == 'fc1' and rest:  # positions, each with its channels
-      channels = s.published[1] // vectors.FLAT_POSITIONS
-      each = into // vectors.FLAT_POSITIONS
+      channels = s.vector_shape[1] // published.FLAT_POSITIONS
+      each = into // published.FLAT_POSITIONS
       inside &= i % channels < each
       i = i // channels * each + i % channels
     elif rest:
       inside &= i < into
     if len(rest) == 3:
-      r = s.published[-1] // 2
+      r = s.vector_shape[-1] // 2
       tap = (rest[1] - r + 128) << 8 | (rest[2] - r + 128)
       inside &= xp.maximum(abs(rest[1] - r), abs(rest[2] - r)) <= taps // 2
     layer = (number * 16 + _TENSORS.index(s.tensor)).astype(np.uint32)
@@ -107,7 +107,7 @@ class Style(NamedTuple):
   """How one network runs, beside its weights."""
   activation: jnp.ndarray  # index into `names` of `apply`
   dropout: jnp.ndarray  # rate
-  sizes: Any = None  # `vectors.Sizes` in an envelope
+  sizes: Any = None  # `shapes.Sizes` in an envelope
 
 
 def apply(parts, x_BxHxWC, style, arch, names=space.ACTIVATIONS,
@@ -115,11 +115,11 @@ def apply(parts, x_BxHxWC, style, arch, names=space.ACTIVATIONS,
   """Runs the network.
 
   Args:
-    parts: the network, as `vectors.split` gives it. (Not the vector itself: the
+    parts: the network, as `Layout.split` gives it. (Not the vector itself: the
       gradient of a slice is a vector of zeros with a few values in it.)
     x_BxHxWC: images in [0, 1], [B, 32, 96].
     style: `Style`.
-    arch: `space.Architecture`, or `vectors.Envelope`.
+    arch: `published.Architecture`, or `shapes.Envelope`.
     names: activations that `style.activation` chooses from.
     dropout_key: dropout is on if given; consumed.
     batch_statistics: normalise by the batch, not by the running statistics.
@@ -142,7 +142,7 @@ def apply(parts, x_BxHxWC, style, arch, names=space.ACTIVATIONS,
     own = jnp.arange(x.shape[-1] // repeats) < style.sizes.out[n]
     return jnp.where(_rows(jnp.tile(own, repeats), x.ndim), x, 0)
 
-  for n, layer in enumerate(vectors.layers(arch)):
+  for n, layer in enumerate(shapes.layers(arch)):
     part = parts[layer.name]
     if len(layer.kernel) == 4:
       # Every activation is monotone, so pooling first gives the same values at
@@ -219,18 +219,18 @@ def update_running(parts, batch):
   """{layer: {tensor: array}} of the running statistics, moved to the batch's.
 
   Args:
-    parts: the network, as `vectors.split` gives it.
+    parts: the network, as `Layout.split` gives it.
     batch: {layer: (mean, variance)} that `apply` returned.
   """
   return {name: {tensor: MOMENTUM * parts[name][tensor] + (1 - MOMENTUM) * new
-                 for tensor, new in zip(vectors.RUNNING, statistics)}
+                 for tensor, new in zip(layout.RUNNING, statistics)}
           for name, statistics in batch.items()}
 
 
 @functools.partial(jax.jit, static_argnames=('activation', 'arch'))
 def _predict(vector_P, images, activation, arch):
   x = images.astype(jnp.float32).reshape(images.shape[0], 32, 96) / 255
-  return apply(vectors.split(vector_P, arch), x, Style(0, 0.0), arch,
+  return apply(shapes.layout(arch).split(vector_P), x, Style(0, 0.0), arch,
                (activation,))[0]
 
 

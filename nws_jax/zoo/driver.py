@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nws_jax import errors, interrupts, paths, space
+from nws_jax import errors, interrupts, paths, published
 from nws_jax.store import folder, tables, whole
 from nws_jax.zoo import (
   coverage,
@@ -27,6 +27,7 @@ from nws_jax.zoo import (
 )
 from nws_jax.zoo import quote as quotes
 from nws_jax.zoo import recipe as recipes
+from nws_jax.zoo.families.cnn import shapes
 
 
 def run(recipe, workdir, bar):
@@ -53,6 +54,8 @@ def run(recipe, workdir, bar):
     opening.settle(workdir, recipe, asked.sets, made, left)
     tables.keep_text(os.path.join(workdir, 'coverage.csv'),
                      coverage.to_csv(asked.rows))
+    for unit in made.units:
+      folder.complete(workdir, unit.name, map(shapes.layout, unit.archs))
     _sweep(workdir, made)
     while left:
       try:
@@ -267,7 +270,7 @@ def _measure(program, stage, recipe, unit, rows, ids, own, epochs):
   state = program.blank()
   state.stopped[:] = 0  # frozen: it is evaluated and no more
   for m, (id, vector_P, epoch) in enumerate(zip(ids, own, epochs)):
-    state.vector_P[m, unit.place(space.architecture(rows[id]))] = vector_P
+    state.vector_P[m, unit.place(published.architecture(rows[id]))] = vector_P
     state.epoch[m] = epoch
   metrics = ledger.wait(program.epoch(*stage.place((
       inputs.networks(recipe, [rows[id] for id in ids], unit.width, unit.arch),

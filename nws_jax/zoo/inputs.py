@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from nws_jax import space
-from nws_jax.store import vectors
+from nws_jax import published
 from nws_jax.zoo import conv, initializers, optimizers, train
+from nws_jax.zoo.families.cnn import shapes
 
 
 def static_of(recipe, unit, form):
@@ -44,9 +44,9 @@ def networks(recipe, rows, width, arch):
                        for r in rows], dtype)
 
   sizes = None
-  if isinstance(arch, vectors.Envelope):
-    sizes = vectors.Sizes(*map(np.stack, zip(*(
-        vectors.sizes(space.architecture(r), arch) for r in rows))))
+  if isinstance(arch, shapes.Envelope):
+    sizes = shapes.Sizes(*map(np.stack, zip(*(
+        shapes.sizes(published.architecture(r), arch) for r in rows))))
   return train.Network(
       id=column('id'),
       dataset=column('dataset', choices['dataset']),

@@ -12,8 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nws_jax.store import folder, snapshots, stacks, tables, vectors
+from nws_jax import published
+from nws_jax.store import folder, snapshots, stacks, tables
 from nws_jax.zoo import slots
+from nws_jax.zoo.families.cnn import shapes
 
 _FIGURES = ('train_loss', 'train_accuracy', 'valid_loss', 'valid_accuracy',
             'test_loss', 'test_accuracy')
@@ -37,8 +39,10 @@ class Ledger:
     self._workdir, self._unit = workdir, unit
     self._epochs, self._keep = epochs, keep
     self._rows = {row['id']: row for row in rows}
-    self._archs = {id: vectors.architecture(row)
+    self._archs = {id: published.architecture(row)
                    for id, row in self._rows.items()}
+    self._layouts = {id: shapes.layout(arch)
+                     for id, arch in self._archs.items()}
     self._round, self._metrics, self._digests, self._ends = -1, [], {}, {}
     self._turns = {id: n for n, id in enumerate(unit.ids)}
     self._begun = 0  # networks that have a slot or had one, the first ones
@@ -114,7 +118,7 @@ class Ledger:
     own = [state.vector_P[m][unit.place(self._archs[ids_M[m]])] for m in at]
     self._digests[number] = stacks.save(
         self._writer, folder.snapshot_path(zoo, unit.name, number), own,
-        [self._archs[id] for id in ids_M[at]])
+        [self._layouts[id] for id in ids_M[at]])
     own_state = jax.tree.map(lambda x: x[busy], state)
     self._writer.save(folder.state_path(zoo, unit.name, round), own_state)
     for m in at:
@@ -175,7 +179,7 @@ class Ledger:
       digests[number] = stacks.save(
           self._writer,
           folder.snapshot_path(self._workdir, self._unit.name, number), own,
-          [self._archs[m['id']] for m in some])
+          [self._layouts[m['id']] for m in some])
     self._writer.wait()
     numbers = {(m['id'], m['epoch']): number
                for number, some in kept.items() for m in some}
@@ -191,7 +195,7 @@ class Ledger:
       rows = [ids.index(m['id']) for m in some if m['snapshot'] == number]
       found.update(zip((ids[row] for row in rows), stacks.read(stacks.Stack(
           folder.snapshot_path(self._workdir, self._unit.name, number), ids,
-          [self._archs[id] for id in ids], self._digests[number]), rows)))
+          [self._layouts[id] for id in ids], self._digests[number]), rows)))
     return [found[m['id']] for m in some]
 
   def _number(self, round):
@@ -212,9 +216,10 @@ class Ledger:
   def _commit(self, done, ids_M, state=None):
     now = time.monotonic()
     self._seconds, self._clock = self._seconds + now - self._clock, now
-    folder.commit(self._workdir, self._unit.name, self._round, done,
-                  self._members(done), self._metrics, self._digests, ids_M,
-                  self._seconds, state)
+    folder.commit(self._workdir, self._unit.name, folder.Entry(
+        self._round, done, self._members(done), self._metrics,
+        self._layouts.values(), self._digests, ids_M, self._seconds,
+        state or {}))
 
   def _members(self, done):
     last = {m['id']: m for m in self._metrics}

@@ -5,10 +5,8 @@ groups are joined where that costs less than the compilation it saves, the best
 pair first, until none is worth it.
 """
 
-import dataclasses
-
-from nws_jax import space
 from nws_jax.zoo import price
+from nws_jax.zoo.families.cnn.shapes import cover
 
 
 def merge(counts, batch_size, machine, work):
@@ -58,8 +56,3 @@ def merge(counts, batch_size, machine, work):
     for other in sorted(members.keys() - {joined}):
       weigh(*sorted((joined, other)))
   return sorted(tuple(sorted(group)) for group in members.values())
-
-
-def cover(archs):
-  """The architecture of the largest sizes of some."""
-  return space.Architecture(*map(max, zip(*map(dataclasses.astuple, archs))))

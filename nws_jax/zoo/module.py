@@ -9,14 +9,14 @@ the two together.
 import flax.linen as nn
 import jax
 
-from nws_jax import space
-from nws_jax.store import vectors
+from nws_jax import published
 from nws_jax.zoo import activations, cnn
+from nws_jax.zoo.families.cnn import shapes
 
 
 class Cnn(nn.Module):
   """[B, 32, 32, 3] in [0, 1] -> logits [B, 20] (recipe, section 3)."""
-  arch: space.Architecture
+  arch: published.Architecture
   activation: str
   dropout: float = 0.5  # rate, as published
 
@@ -29,7 +29,7 @@ class Cnn(nn.Module):
                           epsilon=cnn.EPSILON, use_fast_variance=False,
                           name=f'{name}_bn')(x)
 
-    for layer in vectors.layers(self.arch):
+    for layer in shapes.layers(self.arch):
       out = layer.kernel[-1]
       if len(layer.kernel) == 4:
         x = nn.Conv(out, layer.kernel[:2], name=layer.name,

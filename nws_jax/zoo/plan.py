@@ -10,9 +10,10 @@ import os
 import re
 from typing import Any, NamedTuple
 
-from nws_jax import errors, space
-from nws_jax.store import folder, tables, vectors
+from nws_jax import errors, published, space
+from nws_jax.store import folder, tables
 from nws_jax.zoo import merging, price
+from nws_jax.zoo.families.cnn import shapes
 
 
 class Unit(NamedTuple):
@@ -27,12 +28,17 @@ class Unit(NamedTuple):
   @property
   def arch(self):
     """What its program is compiled for."""
-    return vectors.envelop(self.archs)
+    return shapes.envelop(self.archs)
 
   def place(self, arch):
     """Where a network's values lie in the vectors of its program."""
     return (slice(None) if self.archs == (arch,)
-            else vectors.places(arch, self.arch))
+            else shapes.places(arch, self.arch))
+
+
+def group(row: dict[str, Any]) -> tuple[published.Architecture, int]:
+  """What networks must share to be trained by one program without masks."""
+  return published.architecture(row), int(row['batch_size'])
 
 
 class Plan(NamedTuple):
@@ -69,14 +75,14 @@ def extend(plan, rows, machine, work, width=0, merge=True, queue=1,
   groups = {}
   for row in rows:
     if row['id'] not in known:
-      groups.setdefault(space.group(row), []).append(row['id'])
+      groups.setdefault(group(row), []).append(row['id'])
   units, last = list(plan.units), {}
   for u in plan.units:
     label, number = u.name.rsplit('-', 1)
     last[label] = max(last.get(label, -1), int(number))
   for archs, batch_size in _share(groups, machine, work, merge):
     ids = sorted(id for a in archs for id in groups[a, batch_size])
-    arch = vectors.envelop(archs)
+    arch = shapes.envelop(archs)
     most = width or price.choose_width(machine, arch, batch_size)
     long = most * queue if not thins else price.choose_queue(
         arch, most, queue, machine, work)
@@ -121,9 +127,9 @@ def _cut(ids, most):
 
 def _label(arch):
   """Of an envelope: that of its largest sizes."""
-  if not isinstance(arch, vectors.Envelope):
+  if not isinstance(arch, shapes.Envelope):
     return arch.name
-  return f'upto-{merging.cover(arch.members).name}'
+  return f'upto-{shapes.cover(arch.members).name}'
 
 
 def save(zoo: str, plan: Plan, identity: str) -> None:
@@ -203,7 +209,8 @@ def _parse(path: str, record: dict[str, Any]) -> Plan:
   """A plan from what JSON keeps of it, in the file `path`."""
   try:
     units = tuple(
-        Unit(str(u['name']), tuple(space.Architecture(**a) for a in u['archs']),
+        Unit(str(u['name']),
+             tuple(published.Architecture(**a) for a in u['archs']),
              int(u['batch_size']), int(u['width']), tuple(map(int, u['ids'])))
         for u in record['units'])
     plan = Plan(str(record['platform']), str(record['form']),
@@ -248,8 +255,8 @@ def check_rows(path, plan, rows):
     for id in u.ids:
       if not 0 <= id < len(rows):
         raise tables.damaged(path, f'it names network {id}, of {len(rows)}')
-      if space.group(rows[id]) not in groups:
+      if group(rows[id]) not in groups:
         raise tables.damaged(
             path, f'{u.name} cannot hold network {id}, which is a '
-            f'{space.architecture(rows[id]).name} of '
+            f'{published.architecture(rows[id]).name} of '
             f'batch_size={rows[id]["batch_size"]}')

@@ -8,8 +8,8 @@ share a program.
 import functools
 from typing import NamedTuple
 
-from nws_jax.store import vectors
 from nws_jax.zoo import conv, optimizers, tiles
+from nws_jax.zoo.families.cnn import shapes
 
 IMAGES_A_STEP = 16384  # where `probe` has not measured it
 
@@ -59,7 +59,7 @@ def walk(arch):
   Of dense layers the side is of no account.
   """
   side = 32
-  for layer in vectors.layers(arch):
+  for layer in shapes.layers(arch):
     yield layer, side
     side = side // 2 if layer.pool else side
 
@@ -116,7 +116,7 @@ def estimate_seconds(arch, batch_size, networks, machine, work):
   each = batch_size * (
       rates.flop * count_flops(arch) + rates.image
       + rates.activation * count_activations(arch)) + (
-          rates.value * vectors.num_weights(arch))
+          rates.value * shapes.layout(arch).num_weights)
   rounds = -(-networks // choose_width(machine, arch, batch_size))
   return steps * (networks * each / machine.devices + rounds * rates.step)
 
@@ -139,7 +139,7 @@ def count_bytes(arch, batch_size, platform):
   networks are there at once; of the published fixed net at batch 64 in float32
   XLA's own count is 20 MB (H200), and this one 26; less precise dots take less.
   """
-  state = 4 * _COPIES * vectors.num_weights(arch)
+  state = 4 * _COPIES * shapes.layout(arch).num_weights
   if platform == 'cpu':
     return 4 * state
   return 3 * state + 4 * batch_size * count_held(arch)
@@ -156,7 +156,7 @@ def choose_width(machine, arch, batch_size):
 def choose_queue(arch, width, queue, machine, work):
   """Networks of a unit: `queue` widths, if their snapshots before thinning
   take no more than a quarter of the disk."""
-  rounds = 4 * vectors.num_weights(arch) * (work.epochs + 1)
+  rounds = 4 * shapes.layout(arch).num_weights * (work.epochs + 1)
   return int(max(1, min(width * queue, machine.disk / 4 / rounds)))
 
 
@@ -171,10 +171,10 @@ def count_disk(units, archs, epochs, keep):
   """
   kept, peak = 0, 0
   for unit in units:
-    values = sum(vectors.num_weights(archs[id]) for id in unit.ids)
+    values = sum(shapes.layout(archs[id]).num_weights for id in unit.ids)
     kept += 4 * values * min(keep or epochs + 1, epochs + 1)
     # The state of two rounds is there for a moment.
     rounds = 4 * values * (epochs + 1) if keep else 0
     peak = max(peak, rounds + 2 * 4 * _COPIES * unit.width * (
-        vectors.num_weights(unit.arch)))
+        shapes.layout(unit.arch).num_weights))
   return kept, peak

@@ -32,7 +32,7 @@ def measure(recipe, rows, machine, form='vmap'):
     machine: `price.Machine`.
     form: how networks are mapped.
   """
-  groups = [space.group(row) for row in rows]
+  groups = [plan.group(row) for row in rows]
   arch, batch_size = group = max(dict.fromkeys(groups), key=groups.count)
   row = rows[groups.index(group)]
   widths = list_widths(machine, arch, batch_size, groups.count(group))

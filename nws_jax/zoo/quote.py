@@ -1,6 +1,6 @@
 """What a population will take, for who decides whether to train it."""
 
-from nws_jax import say, space
+from nws_jax import published, say
 from nws_jax.zoo import conv, opening, price
 
 _SHOWN = 24  # programs; the longest ones
@@ -33,7 +33,7 @@ def text(recipe, rows, left, machine, images_each, disk):
         unit.width, _count(images), say.time(time))))
     total_images, seconds = total_images + images, seconds + time
   programs, compile = len(lines), price.compile_seconds(machine)
-  archs = {row['id']: space.architecture(row) for row in rows}
+  archs = {row['id']: published.architecture(row) for row in rows}
   kept, peak = price.count_disk(left, archs, epochs, recipe.keep)
   memory = max((u.width * price.count_bytes(u.arch, u.batch_size,
                                             machine.platform)

@@ -4,9 +4,9 @@ import dataclasses
 import math
 import re
 
-from nws_jax import errors, keys, paths, space
-from nws_jax.store import vectors
+from nws_jax import errors, keys, paths, published, space
 from nws_jax.zoo import images
+from nws_jax.zoo.families.cnn import shapes
 
 EVAL_BN = ('running', 'batch')
 # Of the dots: see conv.DOTS.
@@ -194,11 +194,12 @@ def rows(recipe):
   for id in range(recipe.networks):
     setting, replicate = divmod(id, recipe.replicates)
     row, (split, fold) = drawn[setting], sides[setting]
-    arch = space.architecture(row)
+    arch = published.architecture(row)
+    layout = shapes.layout(arch)
     result.append({
         'id': id, 'setting': setting, 'replicate': replicate,
         'seed': recipe.seed, 'split': split, 'fold': fold,
         'architecture': arch.name, **row, 'lr_decay': recipe.lr_decay,
-        'epochs': recipe.epochs, 'num_weights': vectors.num_weights(arch),
-        'num_weights_conv': vectors.num_weights_conv(arch)})
+        'epochs': recipe.epochs, 'num_weights': layout.num_weights,
+        'num_weights_conv': layout.num_weights_conv})
   return result

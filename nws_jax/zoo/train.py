@@ -6,16 +6,16 @@ import jax
 import jax.numpy as jnp
 
 from nws_jax import space
-from nws_jax.store import vectors
 from nws_jax.zoo import (
-    augment,
-    cnn,
-    conv,
-    dataset,
-    draws,
-    optimizers,
-    stopping,
+  augment,
+  cnn,
+  conv,
+  dataset,
+  draws,
+  optimizers,
+  stopping,
 )
+from nws_jax.zoo.families.cnn import shapes
 
 EVAL_BATCH = 250  # images measured at once
 EVAL_FEW = 50  # the same where one network has a core: less is filled up
@@ -23,7 +23,7 @@ EVAL_FEW = 50  # the same where one network has a core: less is filled up
 
 class Static(NamedTuple):
   """What a program is compiled for."""
-  arch: Any  # `space.Architecture`, or a `vectors.Envelope` of several
+  arch: Any  # `published.Architecture`, or a `shapes.Envelope` of several
   batch_size: int
   lr_decay: float  # factor an epoch
   eval_bn: str  # 'running' or 'batch'
@@ -49,7 +49,7 @@ class Network(NamedTuple):
   activation: jnp.ndarray  # index into the program's activations
   initialization: jnp.ndarray  # index into `initializers.INITIALIZERS`
   active: jnp.ndarray  # False: an empty slot, which is never trained
-  sizes: Any  # `vectors.Sizes` in an envelope, else None
+  sizes: Any  # `shapes.Sizes` in an envelope, else None
 
 
 class State(NamedTuple):
@@ -164,14 +164,15 @@ def update(static, seed_key, network, state, pixels, labels, rate, own_P):
     loss = _cross_entropy(logits, labels).mean()
     return loss, (batch, (logits.argmax(-1) == labels).mean())
 
-  parts = vectors.split(state.vector_P, arch)
+  layout = shapes.layout(arch)
+  parts = layout.split(state.vector_P)
   (loss, (batch, accuracy)), gradient = jax.value_and_grad(
       loss_fn, has_aux=True)(parts)
   # Running statistics have no gradient: their places take new values.
   for name, new in cnn.update_running(parts, batch).items():
     gradient[name] |= new
-  new_P = vectors.join(gradient, arch)
-  running_P = vectors.tensor_mask(arch, vectors.RUNNING)
+  new_P = layout.join(gradient)
+  running_P = layout.running
   fixed_P = running_P if own_P is None else running_P | ~own_P
   delta, slots = optimizers.update(
       jnp.where(fixed_P, 0, new_P), state.slots, network.optimizer, rate,
@@ -179,7 +180,7 @@ def update(static, seed_key, network, state, pixels, labels, rate, own_P):
   # Decoupled from the gradient (Loshchilov and Hutter, arXiv 1711.05101), so
   # that it means the same to all optimizers.
   delta -= rate * network.weight_decay * jnp.where(
-      vectors.tensor_mask(arch, ('kernel',)), state.vector_P, 0)
+      layout.mask('kernel'), state.vector_P, 0)
   vector = jnp.where(running_P, new_P, state.vector_P + delta)
   return state._replace(
       vector_P=vector, slots=slots, step=state.step + 1), loss, accuracy
@@ -201,7 +202,7 @@ def _evaluate(static, longest, seed_key, network, vector_P, epoch, full, data):
       full, data.test_count_S[s], data.test_part_S[s])])
   key = jax.random.fold_in(
       draws.stream(seed_key, network, draws.EVALUATE), epoch)
-  parts = vectors.split(vector_P, static.arch)
+  parts = shapes.layout(static.arch).split(vector_P)
 
   def measure(side):
     def body(i, sums):

@@ -5,9 +5,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from nws_jax import errors, space
+from nws_jax import errors, layout, published, space
 from nws_jax.formats import nws_read
-from nws_jax.store import vectors
 
 
 def test_runs_are_those_published(publish, tmp_path):
@@ -21,8 +20,8 @@ def test_runs_are_those_published(publish, tmp_path):
     assert run.row['learning_rate'] == network['values'][1]
     assert run.row['optimizer'] == space.BY_NAME['optimizer'].choices[
         network['values'][5]]
-    assert nws_read.architecture(run) == space.Architecture(
-        *network['values'][8:])
+    assert nws_read.find_layout(run) == published.layout(
+        published.Architecture(*network['values'][8:]))
     assert len(run.snapshots) == len(network['weights']) == 4
     for n, vector_P in enumerate(network['weights'], 1):
       found = nws_read.read_vector(run, n)
@@ -52,10 +51,10 @@ def test_other_lengths_are_vectors_alone(publish, tmp_path):
   text = table.read_text()
   table.write_text(text.replace(',48,732,', ',50,730,'))
   run, = nws_read.list_runs(str(tmp_path))
-  assert nws_read.architecture(run) == vectors.Flat(50, 780)
+  assert nws_read.find_layout(run) == layout.flat(50, 780)
   table.write_text(text.replace(',1,3,1,1,8,', ',2,9,1,1,8,'))
   run, = nws_read.list_runs(str(tmp_path))
-  assert nws_read.architecture(run) == vectors.Flat(48, 780)
+  assert nws_read.find_layout(run) == layout.flat(48, 780)
 
 
 @pytest.mark.parametrize('path, found', [

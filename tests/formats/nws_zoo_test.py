@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import nws_jax
+from nws_jax import layout
 from nws_jax.formats import nws_read, nws_zoo
-from nws_jax.store import folder, vectors, whole
+from nws_jax.store import folder, whole
 
 
 @pytest.fixture
@@ -20,8 +21,8 @@ def test_units_hold_every_network_once_and_no_more_bytes(runs, stack_bytes):
   assert sorted(i for u in units for i in u.ids) == list(range(30))
   assert len({u.name for u in units}) == len(units)
   for unit in units:
-    assert {nws_read.architecture(runs[i]) for i in unit.ids} == {unit.arch}
-    size = 4 * vectors.num_weights(unit.arch) * len(unit.ids)
+    assert {nws_read.find_layout(runs[i]) for i in unit.ids} == {unit.layout}
+    size = 4 * unit.layout.num_weights * len(unit.ids)
     assert size <= stack_bytes or len(unit.ids) == 1
   assert len(units) == {1: 30, 10_000: 13, 10**9: 2}[stack_bytes]
 
@@ -118,7 +119,8 @@ def test_vectors_alone(runs, tmp_path):
         nws_read.read_vector(runs[id], 2)[conv - 5:conv + 7])
   kernel = zoo.variables(0, 2)['params']['conv1_1']['kernel']
   assert kernel.shape == (1, 1, 3, 1)
-  assert zoo.architecture(1) == vectors.Flat(151, 856)
+  assert zoo.layout(1) == layout.flat(151, 856)
+  assert zoo.architecture(1) is None
   layers = zoo.layers[zoo.layers['architecture'] == 'flat-151-856']
   assert layers[['layer', 'start', 'stop']].values.tolist() == [
       ['conv', 0, 151], ['fc', 151, 856]]

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nws_jax import errors
+from nws_jax import errors, published
 from nws_jax.meta.classifiers import sklearn_models as sk
 from nws_jax.meta.data import layouts, statistics
-from nws_jax.store import vectors
 from tests.meta import real
 
 
@@ -54,7 +53,7 @@ def test_spectra_are_those_of_the_kernels_as_matrices():
       np.array([9999, 9999, 9999, 20])).reshape(4, -1, 2)
   assert np.isnan(got[3, -1]).all()  # not within its window
   for m in range(3):
-    parts = vectors.split(zoo.weights_MxP[m], real.ARCH)
+    parts = published.layout(real.ARCH).split(zoo.weights_MxP[m])
     for (layer, part), found in zip(parts.items(), got[m]):
       values = np.linalg.svd(part['kernel'].reshape(
           len(part['kernel']), -1), compute_uv=False)

@@ -6,22 +6,22 @@ import jax
 import numpy as np
 import pytest
 
-from nws_jax import errors, space
-from nws_jax.meta.classifiers import equivariant, published
+from nws_jax import errors, published
+from nws_jax.meta.classifiers import equivariant
+from nws_jax.meta.classifiers import published as classifiers
 from nws_jax.meta.data import layouts
-from nws_jax.store import vectors
 
-ARCH = space.Architecture(3, 3, 2, 2, 8, True)
+ARCH = published.Architecture(3, 3, 2, 2, 8, True)
 
 
 def _tensors(arch=ARCH):
-  return tuple(layouts.Tensor(*s) for s in vectors.spans(arch))
+  return tuple(layouts.Tensor(*s[:5]) for s in published.layout(arch).spans)
 
 
 def _permute(vector_P, rng):
   """The same network with its hidden neurons renumbered, layer by layer."""
   parts = {layer: dict(tensors) for layer, tensors
-           in vectors.split(vector_P, ARCH).items()}
+           in published.layout(ARCH).split(vector_P).items()}
   names = list(parts)
   for here, there in zip(names, names[1:]):
     order = rng.permutation(len(parts[here]['bias']))
@@ -36,16 +36,16 @@ def _permute(vector_P, rng):
       parts[there]['kernel'] = kernel[:, columns]
     else:
       parts[there]['kernel'] = kernel[:, order]
-  return vectors.join(parts, ARCH)
+  return published.layout(ARCH).join(parts)
 
 
 @functools.cache
 def _apply():
   layers = equivariant.plan(_tensors())
   rng = np.random.default_rng(0)
-  vectors_NxP = rng.normal(size=(6, vectors.num_weights(ARCH))).astype(
+  vectors_NxP = rng.normal(size=(6, published.layout(ARCH).num_weights)).astype(
       np.float32) * np.exp(rng.normal(size=(6, 1))).astype(np.float32)
-  pair = published.make('equivariant', 3, (layers,))
+  pair = classifiers.make('equivariant', 3, (layers,))
 
   @jax.jit
   def see(vectors_NxP):
@@ -83,7 +83,7 @@ def test_the_permuted_network_does_the_same():
 def test_other_orders_are_noticed(break_it):
   vectors_NxP, apply = _apply()
   moved = vectors_NxP.copy()
-  spans = {(s.layer, s.tensor): s for s in vectors.spans(ARCH)}
+  spans = {(s.layer, s.tensor): s for s in published.layout(ARCH).spans}
   if break_it == 'flatten':  # positions are not neurons
     s = spans['fc1', 'kernel']
     kernel = moved[:, s.start:s.stop].reshape(-1, s.shape[1], 16, 8)

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import optax
 
-from nws_jax.store import vectors
+from nws_jax import published
 
 
 def flatten(variables):
@@ -49,11 +49,11 @@ def to_torch(variables, arch, name):
 
   Args:
     variables: Flax variables.
-    arch: its `space.Architecture`.
+    arch: its `published.Architecture`.
     name: (layer, whether its norm, its place among all modules) -> module.
   """
   state, number = {}, 0
-  for layer in vectors.layers(arch):
+  for layer in published.layers(arch):
     tensors = variables['params'][layer.name]
     kernel = tensors['kernel']
     if kernel.ndim == 4:
@@ -113,7 +113,7 @@ def write_all(path, vector_P, arch):
   import orbax.checkpoint as ocp
   from flax import serialization
   from orbax.checkpoint.experimental import v1
-  variables = vectors.to_variables(vector_P, arch)
+  variables = published.layout(arch).to_variables(vector_P)
   state, flat = make_state(variables), flatten(variables)
   vector_P.astype('<f8').tofile(path / 'double.bin')
   vector_P.astype('<f4').tofile(path / 'single.bin')
@@ -135,7 +135,7 @@ def write_all(path, vector_P, arch):
   with ocp.CheckpointManager(path / 'manager') as manager:
     for step, values in ((9, 0 * vector_P), (10, vector_P)):
       manager.save(step, args=ocp.args.StandardSave(make_state(
-          vectors.to_variables(values, arch))))
+          published.layout(arch).to_variables(values))))
   with ocp.CheckpointManager(
       path / 'apart', item_names=('params', 'batch_stats', 'more')) as manager:
     manager.save(1, args=ocp.args.Composite(

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from nws_jax import space
-from nws_jax.store import snapshots, vectors
+from nws_jax import published, space
+from nws_jax.store import snapshots
 
-ARCH = space.Architecture(1, 3, 1, 1, 8, True)
-SPANS = vectors.spans(ARCH)
+ARCH = published.Architecture(1, 3, 1, 1, 8, True)
+SPANS = published.layout(ARCH).spans
 CLASSES = ('adam', 'rmsprop', 'momentum')
 
 
@@ -20,7 +20,7 @@ class RealZoo:
     rng = np.random.default_rng(3)
     label_M = rng.permutation(np.arange(networks) % 3)
     self.weights_MxP = rng.normal(
-        size=(networks, vectors.num_weights(ARCH))).astype(np.float32)
+        size=(networks, published.layout(ARCH).num_weights)).astype(np.float32)
     for n, s in enumerate(SPANS):  # tensors differ in size, as real ones do
       self.weights_MxP[:, s.start:s.stop] *= 4.0 ** (n % 5)
       if s.layer == 'fc1':
@@ -34,7 +34,7 @@ class RealZoo:
         'id': np.arange(networks), 'setting': np.arange(networks),
         'split': [s for s, _ in sides], 'fold': [f for _, f in sides],
         'status': 'finished', 'architecture': ARCH.name,
-        'num_weights': vectors.num_weights(ARCH),
+        'num_weights': published.layout(ARCH).num_weights,
         'optimizer': [CLASSES[i] for i in label_M], 'dataset': 'digits',
         'batch_size': 32, 'augmentation': False, 'activation': 'relu',
         'initialization': 'normal', 'batch_norm': True, 'filter_size': 1,

@@ -17,14 +17,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nws_jax import errors, space
+from nws_jax import errors, published
 from nws_jax.meta.data import layouts
 from nws_jax.meta.identify import checkpoints, orbax_folders
-from nws_jax.store import vectors
 from tests.meta import foreign
 
 # Norms of 4, 8, 16, 16 and 8: their sizes alone do not tell whose they are.
-ARCH = space.Architecture(3, 3, 2, 4, 16, True)
+ARCH = published.Architecture(3, 3, 2, 4, 16, True)
 BARE = dataclasses.replace(ARCH, batch_norm=False)
 OTHER = dataclasses.replace(ARCH, width_conv=8)
 
@@ -33,7 +32,7 @@ def _layers(arch):
   return pd.DataFrame([dict(
       architecture=arch.name, layer=s.layer, tensor=s.tensor, start=s.start,
       stop=s.stop, shape='x'.join(map(str, s.shape)))
-      for s in vectors.spans(arch)])
+      for s in published.layout(arch).spans])
 
 
 def _know(*archs):
@@ -45,7 +44,7 @@ KNOWN = _know(ARCH)
 
 def _make(arch=ARCH, seed=0):
   return np.random.default_rng(seed).normal(
-      size=vectors.num_weights(arch)).astype(np.float32)
+      size=published.layout(arch).num_weights).astype(np.float32)
 
 
 def _read(path, known=None):
@@ -101,7 +100,7 @@ def test_damage_of_any_kind_is_one_message_or_another_vector(forms, data):
 @pytest.mark.parametrize('name', foreign.NAMES)
 def test_a_state_dict_is_known_by_its_modules(tmp_path, name):
   state = foreign.to_torch(
-      vectors.to_variables(_make(), ARCH), ARCH, foreign.NAMES[name])
+      published.layout(ARCH).to_variables(_make()), ARCH, foreign.NAMES[name])
   foreign.write_safetensors(tmp_path / 'a.safetensors', state)
   np.savez(tmp_path / 'a.npz', **state)
   for file in ('a.safetensors', 'a.npz'):
@@ -111,8 +110,8 @@ def test_a_state_dict_is_known_by_its_modules(tmp_path, name):
 
 
 def test_flax_modules_may_be_called_otherwise(tmp_path):
-  variables, flat, count = vectors.to_variables(_make(), ARCH), {}, {}
-  for layer in vectors.layers(ARCH):
+  variables, flat, count = published.layout(ARCH).to_variables(_make()), {}, {}
+  for layer in published.layers(ARCH):
     kind = 'Conv' if layer.name.startswith('conv') else 'Dense'
     for kind, module in ((kind, layer.name), ('BatchNorm', layer.name + '_bn')):
       number = count[kind] = count.get(kind, -1) + 1
@@ -126,7 +125,7 @@ def test_flax_modules_may_be_called_otherwise(tmp_path):
 @pytest.mark.parametrize('half', [ml_dtypes.bfloat16, np.float16])
 def test_half_precision_is_read_as_it_is_and_told(tmp_path, half):
   rounded = _make().astype(half)
-  variables = vectors.to_variables(rounded, ARCH)
+  variables = published.layout(ARCH).to_variables(rounded)
   np.savez(tmp_path / 'named.npz', **foreign.flatten(variables))
   np.savez(tmp_path / 'vector.npz', rounded)
   np.save(tmp_path / 'vector.npy', rounded)
@@ -138,12 +137,12 @@ def test_half_precision_is_read_as_it_is_and_told(tmp_path, half):
 
 
 def test_params_alone_are_enough_where_there_is_no_more(tmp_path):
-  known, params = _know(ARCH, BARE), vectors.to_variables(
-      _make(BARE), BARE)['params']
+  known = _know(ARCH, BARE)
+  params = published.layout(BARE).to_variables(_make(BARE))['params']
   orbax_folders.write(str(tmp_path / 'bare'), params)
   np.testing.assert_array_equal(
       _read(tmp_path / 'bare', known).vector_P, _make(BARE))
-  params = vectors.to_variables(_make(), ARCH)['params']
+  params = published.layout(ARCH).to_variables(_make())['params']
   for name, tree in (('normed', params), ('named', {'params': params})):
     orbax_folders.write(str(tmp_path / name), tree)
     with pytest.raises(errors.Wrong, match='running means and variances .* are '
@@ -152,7 +151,7 @@ def test_params_alone_are_enough_where_there_is_no_more(tmp_path):
 
 
 def _save_two(path):
-  variables = vectors.to_variables(_make(), ARCH)
+  variables = published.layout(ARCH).to_variables(_make())
   orbax_folders.write(str(path), {'ema': variables, 'model': variables})
 
 
@@ -166,13 +165,14 @@ def _save_flat(path):
 
 
 def _save_other(path):
-  np.savez(path, **foreign.flatten(vectors.to_variables(_make(OTHER), OTHER)))
+  np.savez(path, **foreign.flatten(
+      published.layout(OTHER).to_variables(_make(OTHER))))
 
 
 def _save_whole_numbers(path):
   np.savez(path, **{
       name: x.astype(int) for name, x in foreign.flatten(
-          vectors.to_variables(_make(), ARCH)).items()})
+          published.layout(ARCH).to_variables(_make())).items()})
 
 
 def _save_upwards(path):
@@ -221,8 +221,9 @@ _HEAD = json.dumps({'a': {'dtype': 'F32', 'shape': [10**12],
     ('a.bin', _write(b'\0' * 81), 'no whole number'),
     ('a.npz', _save_flat, 'unlike anything .* no layers'),
     ('a.npz', _save_other, 'has convolutions of 3x3x3x4, .*here are 3x3x3x8'),
-    ('a.npz', lambda p: np.savez(p, **foreign.to_torch(vectors.to_variables(
-        _make(OTHER), OTHER), OTHER, foreign.NAMES['flat'])),
+    ('a.npz', lambda p: np.savez(p, **foreign.to_torch(
+        published.layout(OTHER).to_variables(_make(OTHER)), OTHER,
+        foreign.NAMES['flat'])),
      'has convolutions of 3x3x3x4, .*here are 3x3x3x8'),
     ('a.npz', _save_whole_numbers, 'int64, not floating'),
     ('a.npy', lambda p: np.save(p, np.zeros((3, 2))), r'shape \(3, 2\)'),
@@ -235,11 +236,12 @@ _HEAD = json.dumps({'a': {'dtype': 'F32', 'shape': [10**12],
     ('a.msgpack', _write(b'\x81\xa1a' * 5000), 'cannot be read'),
     ('a.msgpack', _write(b'\x81\xa1a' + bytes(8 << 20)), 'bytes; a network'),
     ('a.npz', lambda p: np.savez(
-        p, w=np.full(vectors.num_weights(ARCH), np.nan)), 'NaN'),
+        p, w=np.full(published.layout(ARCH).num_weights, np.nan)), 'NaN'),
     ('a.npz', lambda p: np.savez(
-        p, w=np.zeros(vectors.num_weights(ARCH), int)), 'floating'),
+        p, w=np.zeros(published.layout(ARCH).num_weights, int)), 'floating'),
     ('a.npz', lambda p: np.savez(
-        p, w=np.zeros(vectors.num_weights(ARCH), np.uint8)), 'floating'),
+        p, w=np.zeros(published.layout(ARCH).num_weights, np.uint8)),
+     'floating'),
     ('a.npz', _long_header, r'version \(2, 0\)'),
     ('a.txt', _write(b'hello'), 'none of the kinds'),
     ('a.npz', _write(b'PK\3\4 broken'), 'cannot be read'),

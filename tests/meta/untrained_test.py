@@ -8,11 +8,10 @@ import pytest
 
 from configs import meta as meta_presets
 from configs import zoo as presets
-from nws_jax import space
+from nws_jax import published, space
 from nws_jax.meta import request as requests
 from nws_jax.meta import settings
 from nws_jax.meta.answers import answer
-from nws_jax.store import vectors
 from nws_jax.zoo import cnn, draws, initializers, recipe
 
 TARGETS, SEEDS = ('optimizer', 'batch_size', 'dataset'), 20
@@ -27,7 +26,7 @@ class UntrainedZoo:
     config = presets.get_config()
     config.seed, self.digest = seed, f'{seed:064d}'
     rows = recipe.rows(recipe.from_config(config))
-    self.arch = space.architecture(rows[0])
+    self.arch = published.architecture(rows[0])
     start = jax.jit(jax.vmap(lambda id, initialization: cnn.init(
         jax.random.fold_in(draws.stream(
             jax.random.key(seed), _Id(id), draws.INIT), 0),
@@ -39,13 +38,13 @@ class UntrainedZoo:
     self.members = pd.DataFrame(rows).assign(
         split=[s for s, _ in sides], fold=[f for _, f in sides],
         status='finished', architecture=self.arch.name,
-        num_weights=vectors.num_weights(self.arch), test_accuracy=0.1)
+        num_weights=published.layout(self.arch).num_weights, test_accuracy=0.1)
     self.metrics = pd.DataFrame(
         {'id': self.members['id'], 'epoch': 0, 'step': 0, 'snapshot': 1})
     self.layers = pd.DataFrame([dict(
         architecture=self.arch.name, layer=s.layer, tensor=s.tensor,
         start=s.start, stop=s.stop, shape='x'.join(map(str, s.shape)))
-        for s in vectors.spans(self.arch)])
+        for s in published.layout(self.arch).spans])
 
   def epochs(self, id):
     return (0,)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nws_jax import space
+from nws_jax import published, space
 
 
 @pytest.fixture
@@ -18,7 +18,8 @@ def members():
     rows.append({
         'id': i, 'setting': i, 'split': split, 'fold': fold, **row,
         'status': 'diverged' if i % 9 == 8 else 'finished',
-        'architecture': space.architecture(row).name, 'num_weights': 1000 + i,
+        'architecture': published.architecture(row).name,
+        'num_weights': 1000 + i,
         'test_accuracy': np.nan if i % 9 == 8 else rng.uniform(0.05, 0.95)})
   return pd.DataFrame(rows)
 

@@ -9,25 +9,24 @@ import numpy as np
 import pytest
 
 import nws_jax
-from nws_jax import errors, space
+from nws_jax import errors, published
 from nws_jax.store import (
   folder,
   moment,
   snapshots,
   stacks,
   tables,
-  vectors,
   whole,
 )
 
-ARCH = space.Architecture(3, 3, 1, 2, 4)
+ARCH = published.Architecture(3, 3, 1, 2, 4)
 UNIT, EPOCHS, KEEP = 3, 4, 2  # networks of a unit, evaluations, kept of them
 KEPT = {0: 1, EPOCHS - 1: 2}  # {epoch: its snapshot} once a unit has ended
 
 
 def weights_of(id, epoch, mark=0):
   rng = np.random.default_rng([id, epoch, mark])
-  return rng.normal(size=vectors.num_weights(ARCH)).astype(np.float32)
+  return rng.normal(size=published.layout(ARCH).num_weights).astype(np.float32)
 
 
 class Run:
@@ -45,7 +44,7 @@ class Run:
     own = [weights_of(id, epoch, self._mark) for id in self.ids(unit)]
     digests = stacks.save(
         self._writer, folder.snapshot_path(self._path, f'u{unit}', number), own,
-        [ARCH] * UNIT)
+        [published.layout(ARCH)] * UNIT)
     self._writer.wait()
     return digests
 
@@ -57,14 +56,14 @@ class Run:
         | dataclasses.asdict(ARCH) | {
             'id': id, 'unit': f'u{unit}', 'architecture': ARCH.name,
             'evaluations': epochs, 'seconds': float(epochs + done),
-            'num_weights': vectors.num_weights(ARCH)}
+            'num_weights': published.layout(ARCH).num_weights}
         for id in self.ids(unit)]
     metrics = [{name: 0.5 for name in tables.METRICS} | {
         'id': id, 'epoch': epoch, 'step': epoch,
         'snapshot': places.get(epoch)}
         for epoch in range(epochs) for id in self.ids(unit)]
-    folder.commit(self._path, f'u{unit}', epochs - 1, done, members, metrics,
-                  digests)
+    folder.commit(self._path, f'u{unit}', folder.Entry(
+        epochs - 1, done, members, metrics, [published.layout(ARCH)], digests))
 
   def train(self, unit, epochs=EPOCHS):
     digests = {}

@@ -7,11 +7,12 @@ import sys
 import numpy as np
 import pytest
 
-from nws_jax import errors, space
-from nws_jax.store import snapshots, vectors
+from nws_jax import errors, published
+from nws_jax.store import snapshots
 
-ARCH = space.Architecture(3, 3, 2, 4, 16)
-NUM_WEIGHTS = vectors.num_weights(ARCH)
+ARCH = published.Architecture(3, 3, 2, 4, 16)
+LAYOUT = published.layout(ARCH)
+NUM_WEIGHTS = LAYOUT.num_weights
 NUM_NETWORKS = 5
 
 
@@ -31,7 +32,7 @@ def snapshot(tmp_path_factory):
   """A snapshot that no test changes, and the vectors in it."""
   path = tmp_path_factory.mktemp('zoo') / 'snapshots' / 'u' / '0'
   weights_MxP = make_vectors()
-  save(path, vectors.to_variables(weights_MxP, ARCH))
+  save(path, LAYOUT.to_variables(weights_MxP))
   return path, weights_MxP
 
 
@@ -51,7 +52,7 @@ def test_rows_in_any_order_are_those_written(snapshot):
   path, weights_MxP = snapshot
   assert len(np.unique(weights_MxP[:, 0])) == NUM_NETWORKS
   for rows in ([0], [4, 0, 2], [3, 3, 1], range(NUM_NETWORKS), []):
-    found = snapshots.read_vectors(path, ARCH, rows)
+    found = snapshots.read_vectors(path, LAYOUT, rows)
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, weights_MxP[list(rows)])
 
@@ -59,22 +60,23 @@ def test_rows_in_any_order_are_those_written(snapshot):
 def test_window_is_the_slice_of_the_vector_it_names(snapshot):
   path, weights_MxP = snapshot
   rng = np.random.default_rng(1)
-  edges = [s.start for s in vectors.spans(ARCH)] + [NUM_WEIGHTS]
+  edges = [s.start for s in LAYOUT.spans] + [NUM_WEIGHTS]
   windows = [(0, 1), (NUM_WEIGHTS - 1, NUM_WEIGHTS), (0, NUM_WEIGHTS), (7, 7)]
   windows += [tuple(sorted(rng.choice(edges, 2))) for _ in range(5)]
   windows += [tuple(sorted(rng.choice(NUM_WEIGHTS, 2))) for _ in range(10)]
   for start, stop in windows:
-    found = snapshots.read_vectors(path, ARCH, [2, 0], start, stop)
+    found = snapshots.read_vectors(
+        path, LAYOUT, [2, 0], snapshots.Window(start, stop))
     np.testing.assert_array_equal(found, weights_MxP[[2, 0], start:stop])
 
 
 def test_leaves_on_disk_are_flax_variables(snapshot):
   """The other route: Orbax's own reader, and the tree by its own names."""
   path, weights_MxP = snapshot
-  variables = vectors.to_variables(weights_MxP, ARCH)
+  variables = LAYOUT.to_variables(weights_MxP)
   found = snapshots.restore(path, variables)
   assert type(found['params']['conv1_1']['kernel']) is np.ndarray
-  np.testing.assert_array_equal(vectors.to_vector(found, ARCH), weights_MxP)
+  np.testing.assert_array_equal(LAYOUT.to_vector(found), weights_MxP)
 
 
 def test_one_network_or_window_does_not_read_the_rest(copy, snapshot):
@@ -93,11 +95,12 @@ def test_one_network_or_window_does_not_read_the_rest(copy, snapshot):
   for key in kvstore.list().result():
     if b'conv1_1' not in key:
       kvstore.delete_range(ts.KvStore.KeyRange(key, key + b'\0')).result()
-  stop = next(s.start for s in vectors.spans(ARCH) if s.layer == 'conv2_1')
-  found = snapshots.read_vectors(copy, ARCH, [3, 1], 0, stop)
+  stop = next(s.start for s in LAYOUT.spans if s.layer == 'conv2_1')
+  found = snapshots.read_vectors(
+      copy, LAYOUT, [3, 1], snapshots.Window(0, stop))
   np.testing.assert_array_equal(found, weights_MxP[[3, 1], :stop])
   with pytest.raises(errors.Damaged):
-    snapshots.read_vectors(copy, ARCH, [3, 1], 0, stop + 1)
+    snapshots.read_vectors(copy, LAYOUT, [3, 1], snapshots.Window(0, stop + 1))
 
 
 def test_other_dtypes_and_structures_come_back(tmp_path):
@@ -130,12 +133,12 @@ def test_restore_of_another_shape_is_damaged(tmp_path):
 def test_arrays_may_change_after_save_returns(tmp_path):
   array = make_vectors()
   writer = snapshots.Writer()
-  variables = vectors.to_variables(array, ARCH)  # views of `array`
+  variables = LAYOUT.to_variables(array)  # views of `array`
   writer.save(tmp_path / '0', variables)
   array[:] = 7
   writer.wait()
   np.testing.assert_array_equal(
-      snapshots.read_vectors(tmp_path / '0', ARCH, range(NUM_NETWORKS)),
+      snapshots.read_vectors(tmp_path / '0', LAYOUT, range(NUM_NETWORKS)),
       make_vectors())
 
 
@@ -143,26 +146,26 @@ def test_several_saves_at_once(tmp_path):
   writer = snapshots.Writer()
   for seed in range(4):
     writer.save(tmp_path / str(seed),
-                vectors.to_variables(make_vectors(seed), ARCH))
+                LAYOUT.to_variables(make_vectors(seed)))
   writer.wait()
   for seed in range(4):
     np.testing.assert_array_equal(
-        snapshots.read_vectors(tmp_path / str(seed), ARCH, [1]),
+        snapshots.read_vectors(tmp_path / str(seed), LAYOUT, [1]),
         make_vectors(seed)[[1]])
 
 
 def test_folders_of_any_name(tmp_path):
   path = tmp_path / 'my zoo #1?50%20é' / '0'
-  save(path, vectors.to_variables(make_vectors(), ARCH))
+  save(path, LAYOUT.to_variables(make_vectors()))
   np.testing.assert_array_equal(
-      snapshots.read_vectors(path, ARCH, [1]), make_vectors()[[1]])
-  snapshots.restore(path, vectors.to_variables(make_vectors(), ARCH))
+      snapshots.read_vectors(path, LAYOUT, [1]), make_vectors()[[1]])
+  snapshots.restore(path, LAYOUT.to_variables(make_vectors()))
 
 
 def test_saved_again_replaces(tmp_path):
   for seed in (0, 1):
-    save(tmp_path / '0', vectors.to_variables(make_vectors(seed), ARCH))
-  found = snapshots.read_vectors(tmp_path / '0', ARCH, [2])
+    save(tmp_path / '0', LAYOUT.to_variables(make_vectors(seed)))
+  found = snapshots.read_vectors(tmp_path / '0', LAYOUT, [2])
   np.testing.assert_array_equal(found, make_vectors(1)[[2]])
 
 
@@ -181,20 +184,20 @@ def test_lost_data_is_damaged(copy, damage):
   else:
     (copy / 'manifest.ocdbt').unlink()
   with pytest.raises(errors.Damaged, match='copy is damaged.*run the com'):
-    snapshots.read_vectors(copy, ARCH, [4])
+    snapshots.read_vectors(copy, LAYOUT, [4])
 
 
 def test_missing_folder_is_damaged(tmp_path):
   with pytest.raises(errors.Damaged, match='it is not there'):
-    snapshots.read_vectors(tmp_path / '9', ARCH, [0])
+    snapshots.read_vectors(tmp_path / '9', LAYOUT, [0])
 
 
 def test_another_architecture_is_damaged(snapshot):
-  other = space.Architecture(3, 3, 2, 4, 32)
+  other = published.Architecture(3, 3, 2, 4, 32)
   with pytest.raises(errors.Damaged, match='fc1 kernel is float32'):
-    snapshots.read_vectors(snapshot[0], other, [0])
+    snapshots.read_vectors(snapshot[0], published.layout(other), [0])
   with pytest.raises(errors.Damaged, match='OUT_OF_RANGE|out of'):
-    snapshots.read_vectors(snapshot[0], ARCH, [NUM_NETWORKS])
+    snapshots.read_vectors(snapshot[0], LAYOUT, [NUM_NETWORKS])
 
 
 def test_digests_tell_networks_apart():
@@ -210,7 +213,7 @@ def test_digests_tell_networks_apart():
 
 
 def test_no_room_says_so_and_the_place_can_be_used_again(tmp_path, monkeypatch):
-  variables = vectors.to_variables(make_vectors(), ARCH)
+  variables = LAYOUT.to_variables(make_vectors())
   writer = snapshots.Writer()
   with monkeypatch.context() as m:
     m.setattr(shutil, 'disk_usage', lambda _: shutil._ntuple_diskusage(9, 9, 9))
@@ -219,7 +222,7 @@ def test_no_room_says_so_and_the_place_can_be_used_again(tmp_path, monkeypatch):
   assert os.listdir(tmp_path) == []
   writer.save(tmp_path / '0', variables)
   writer.wait()
-  assert snapshots.read_vectors(tmp_path / '0', ARCH, [0]).any()
+  assert snapshots.read_vectors(tmp_path / '0', LAYOUT, [0]).any()
 
 
 def test_what_fails_in_the_background_is_raised_by_wait(tmp_path, monkeypatch):
@@ -227,7 +230,7 @@ def test_what_fails_in_the_background_is_raised_by_wait(tmp_path, monkeypatch):
   def fail(self):
     raise ValueError('RESOURCE_EXHAUSTED: No space left on device')
   writer = snapshots.Writer()
-  writer.save(tmp_path / '0', vectors.to_variables(make_vectors(), ARCH))
+  writer.save(tmp_path / '0', LAYOUT.to_variables(make_vectors()))
   with monkeypatch.context() as m:
     m.setattr(ocp.AsyncCheckpointer, 'wait_until_finished', fail)
     with pytest.raises(errors.Damaged, match='0 could not be saved.*Make room'):

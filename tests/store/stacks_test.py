@@ -3,27 +3,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nws_jax import errors, space
-from nws_jax.store import folder, snapshots, stacks, vectors
+from nws_jax import errors, published
+from nws_jax.store import folder, snapshots, stacks
 
-ARCHS = (space.Architecture(3, 3, 2, 2, 16), space.Architecture(1, 4, 1, 3, 8),
-         space.Architecture(3, 3, 2, 2, 16))
+LAYOUTS = tuple(published.layout(published.Architecture(*sizes)) for sizes in (
+    (3, 3, 2, 2, 16), (1, 4, 1, 3, 8), (3, 3, 2, 2, 16)))
 
 
-@pytest.fixture(params=(ARCHS, ARCHS[::2]), ids=('several', 'one'))
+@pytest.fixture(params=(LAYOUTS, LAYOUTS[::2]), ids=('several', 'one'))
 def stack(request, tmp_path):
   return write(tmp_path / '7', request.param, seed=0)
 
 
-def write(path, archs, seed):
+def write(path, layouts, seed):
   """(the `Stack` of a snapshot, its vectors)."""
   rng, writer = np.random.default_rng(seed), snapshots.Writer()
-  own = [rng.normal(size=vectors.num_weights(a)).astype(np.float32)
-         for a in archs]
-  digests = stacks.save(writer, path, own, archs)
+  own = [rng.normal(size=of.num_weights).astype(np.float32)
+         for of in layouts]
+  digests = stacks.save(writer, path, own, layouts)
   writer.wait()
-  ids = list(range(30, 30 + len(archs)))
-  return stacks.Stack(path, ids, list(archs), digests, True), own
+  ids = list(range(30, 30 + len(layouts)))
+  return stacks.Stack(path, ids, list(layouts), digests, True), own
 
 
 def test_what_was_stacked_is_read_back(stack):
@@ -33,7 +33,8 @@ def test_what_was_stacked_is_read_back(stack):
     rows = list(rows)
     for found, row in zip(stacks.read(stack, rows), rows, strict=True):
       np.testing.assert_array_equal(found, own[row])
-    for found, row in zip(stacks.read(stack, rows, 3, 90), rows):
+    window = snapshots.Window(3, 90)
+    for found, row in zip(stacks.read(stack, rows, window), rows):
       np.testing.assert_array_equal(found, own[row][3:90])
 
 
@@ -41,7 +42,8 @@ def test_other_architectures_than_were_stacked_are_damage(stack):
   stack, own = stack
   for checked in (True, False):
     other = stack._replace(
-        archs_M=stack.archs_M + [space.Architecture(5, 3, 2, 2, 16)],
+        layouts_M=stack.layouts_M + [published.layout(
+            published.Architecture(5, 3, 2, 2, 16))],
         checked=checked)
     with pytest.raises(errors.Damaged):
       stacks.read(other, [len(own)])
@@ -54,21 +56,23 @@ def test_what_is_read_is_compared_with_the_digest_of_its_row(stack, window):
   for row in range(len(own)):
     for others in (digests[1:] + digests[:1], digests[:row]):
       with pytest.raises(errors.Damaged, match=f'7 is .*network {30 + row} '):
-        stacks.read(stack._replace(digests_M=others), [row], *window)
+        stacks.read(stack._replace(digests_M=others), [row],
+                    snapshots.Window(*window))
 
 
 def test_each_tensor_of_a_window_is_compared_with_its_checksum(stack, tmp_path):
   """The weights of another snapshot beside the checksums of this one."""
   stack, own = stack
-  other, _ = write(tmp_path / '8', stack.archs_M, seed=1)
+  other, _ = write(tmp_path / '8', stack.layouts_M, seed=1)
   (other.path / folder.CHECKSUMS).write_bytes(
       (stack.path / folder.CHECKSUMS).read_bytes())
   mixed = stack._replace(path=other.path)
-  for row, arch in enumerate(stack.archs_M):
-    for span in vectors.spans(arch):
+  for row, layout in enumerate(stack.layouts_M):
+    for span in layout.spans:
       with pytest.raises(errors.Damaged, match=(
           f'8 is .*network {30 + row} .*of {span.layer} {span.tensor}\\)')):
-        stacks.read(mixed, [row], span.start, span.start + 1)
+        stacks.read(mixed, [row],
+                    snapshots.Window(span.start, span.start + 1))
 
 
 def test_damaged_checksums_are_named(stack):
@@ -78,12 +82,13 @@ def test_damaged_checksums_are_named(stack):
   for bad in (good[:-1], good[:8], b'', good[8:], good[8:] + good[:8]):
     path.write_bytes(bad)
     with pytest.raises(errors.Damaged, match='7 is damaged: .*checksums'):
-      stacks.read(stack, [0], 5, 9)
+      stacks.read(stack, [0], snapshots.Window(5, 9))
   path.unlink()
   with pytest.raises(errors.Damaged, match='7 is damaged: checksums.u64: '):
-    stacks.read(stack, [0], 5, 9)
+    stacks.read(stack, [0], snapshots.Window(5, 9))
   np.testing.assert_array_equal(  # of an older version
-      stacks.read(stack._replace(checked=False), [0], 5, 9)[0], own[0][5:9])
+      stacks.read(stack._replace(checked=False), [0],
+                  snapshots.Window(5, 9))[0], own[0][5:9])
 
 
 @settings(deadline=None)

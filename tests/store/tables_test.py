@@ -80,7 +80,7 @@ def test_columns_are_those_of_the_contract():
       'id, epoch, step, snapshot, train_loss, train_accuracy, valid_loss, '
       'valid_accuracy, test_loss, test_accuracy')
   assert ', '.join(tables.LAYERS) == (
-      'architecture, layer, tensor, start, stop, shape')
+      'architecture, layer, tensor, start, stop, shape, leaf, axes, part')
 
 
 GOOD = 'id,unit,loss,batch_norm,snapshot\n1,u,0.5,True,\n2,u,,False,3\n'

@@ -4,11 +4,11 @@ import dataclasses
 
 import numpy as np
 
-from nws_jax import space
+from nws_jax import published
 from nws_jax.store import folder, tables
 
-ARCHS = {'u0': space.Architecture(3, 3, 2, 4, 16),
-         'u1': space.Architecture(5, 4, 1, 2, 8, batch_norm=False)}
+ARCHS = {'u0': published.Architecture(3, 3, 2, 4, 16),
+         'u1': published.Architecture(5, 4, 1, 2, 8, batch_norm=False)}
 IDS = {'u0': (0, 3, 4), 'u1': (1, 2)}
 
 
@@ -31,10 +31,11 @@ def metric(id, epoch):
 
 
 def commit(zoo, unit, epoch, done=False, mark='', of_members=(), of_metrics=()):
-  folder.commit(
-      zoo, unit, epoch, done,
+  folder.commit(zoo, unit, folder.Entry(
+      epoch, done,
       [member(i, unit, epoch) | dict(of_members) for i in IDS[unit]],
       [metric(i, e) | dict(of_metrics)
        for i in IDS[unit] for e in range(epoch + 1)],
+      [published.layout(ARCHS[unit])],
       {e: [f'{i}-{e}{mark}' for i in IDS[unit]]
-       for e in range(0, epoch + 1, 2)}, [3, -1], 1.5)
+       for e in range(0, epoch + 1, 2)}, [3, -1], 1.5))

@@ -4,8 +4,8 @@ import os
 import pandas as pd
 import pytest
 
-from nws_jax import errors
-from nws_jax.store import folder, moment, tables, vectors, whole
+from nws_jax import errors, published
+from nws_jax.store import folder, layers, moment, tables, whole
 from tests.store import units
 
 
@@ -31,19 +31,59 @@ def test_rebuilding_again_changes_nothing(zoo):
   assert [(zoo / name).read_bytes() for name in names] == before
 
 
-def test_layers_are_the_spans(zoo):
-  layers = moment.read(zoo).table('layers.csv')
-  for arch in units.ARCHS.values():
-    found = layers[layers['architecture'] == arch.name]
-    assert [tuple(r) for r in found.iloc[:, 1:].itertuples(index=False)] == [
-        (s.layer, s.tensor, s.start, s.stop, 'x'.join(map(str, s.shape)))
-        for s in vectors.spans(arch)]
-  assert '5x5x3x2' in set(layers['shape'])
+LAYOUTS = {arch.name: published.layout(arch) for arch in units.ARCHS.values()}
+
+
+def test_layers_are_those_of_the_layouts(zoo):
+  table = moment.read(zoo).table('layers.csv')
+  assert layers.read(table, 'x') == LAYOUTS
+  kernel = table[table['shape'] == '5x5x3x2'].to_dict('records')[0]
+  assert kernel['axes'] == '3x2x0x1' and kernel['part'] == 'convolution'
+  table.loc[3, 'stop'] += 1
+  with pytest.raises(errors.Damaged, match='x is damaged.* has a shape or'):
+    layers.read(table, 'x')
+
+
+def make_old(zoo):
+  """What older versions wrote: six columns of layers, and on top alone."""
+  for unit in units.ARCHS:
+    path = zoo / 'units' / unit / 'progress.json'
+    record = tables.read_json(path)
+    record['tables'].pop('layers.csv', None)
+    tables.write_json(path, record)
+    (zoo / 'units' / unit / 'layers.csv').unlink(missing_ok=True)
+  text = layers.cut((zoo / 'layers.csv').read_text())
+  (zoo / 'layers.csv').write_text(text)
+  checksums = whole.read_checksums(zoo)
+  checksums['tables']['layers.csv'] = tables.hash_text(text)
+  tables.write_json(zoo / 'checksums.json', checksums)
+
+
+def test_layers_of_older_zoos_are_read_and_completed(zoo):
+  digest = moment.read(zoo).checksums['zoo']
+  make_old(zoo)
+  found = moment.read(zoo)
+  assert layers.read(found.table('layers.csv'), 'x') == LAYOUTS
+  units.commit(zoo, 'u0', 4)  # a run goes on: the units are read
+  make_old(zoo)
+  assert layers.read(moment.read(zoo).table('layers.csv'), 'x') == LAYOUTS
+  text = (zoo / 'layers.csv').read_text()
+  (zoo / 'layers.csv').write_text(text.replace('3x3', '9x1'))
+  with pytest.raises(errors.Damaged, match='layers.csv is damaged'):
+    moment.read(zoo)
+  for unit, arch in units.ARCHS.items():
+    folder.complete(zoo, unit, [published.layout(arch)])
+  (zoo / 'layers.csv').unlink()
+  whole.rebuild(zoo)
+  assert layers.read(moment.read(zoo).table('layers.csv'), 'x') == LAYOUTS
+  units.commit(zoo, 'u0', 3)
+  whole.rebuild(zoo)
+  assert moment.read(zoo).checksums['zoo'] == digest
 
 
 @pytest.mark.parametrize('unit, name', [
     ('u0', 'metrics.csv'), ('u0', 'members.csv'), ('u1', 'metrics.csv'),
-    ('u1', 'members.csv')])
+    ('u1', 'members.csv'), ('u1', 'layers.csv')])
 def test_changed_unit_tables_are_damaged(zoo, unit, name):
   path = zoo / 'units' / unit / name
   path.write_text(path.read_text().replace('7', '8'))

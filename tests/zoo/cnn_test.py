@@ -5,13 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nws_jax import space
-from nws_jax.store import vectors
+from nws_jax import published, space
 from nws_jax.zoo import activations, cnn, module
+from nws_jax.zoo.families.cnn import shapes
 
-SMALL = space.Architecture(3, 3, 2, 4, 64)
-ARCHS = (SMALL, space.Architecture(5, 4, 3, 8, 64),
-         space.Architecture(7, 5, 4, 4, 128),
+SMALL = published.Architecture(3, 3, 2, 4, 64)
+ARCHS = (SMALL, published.Architecture(5, 4, 3, 8, 64),
+         published.Architecture(7, 5, 4, 4, 128),
          dataclasses.replace(SMALL, batch_norm=False))
 
 
@@ -21,7 +21,7 @@ def make_network(arch, seed=0, initialization=2):
   noise = 0.1 * jax.random.uniform(
       jax.random.key(seed + 1), vector.shape, minval=-1)
   variance = np.zeros(vector.shape, bool)
-  for s in vectors.spans(arch):
+  for s in shapes.layout(arch).spans:
     variance[s.start:s.stop] = s.tensor == 'variance'
   return jnp.where(variance, vector + jnp.abs(noise), vector + noise)
 
@@ -48,19 +48,19 @@ def test_same_as_the_flax_module(arch, activation):
   @jax.jit
   def ours(vector, x):
     rows = x.reshape(len(x), 32, 96)
-    parts = vectors.split(vector, arch)
+    parts = shapes.layout(arch).split(vector)
     by_running, none = cnn.apply(parts, rows, style, arch)
     assert not none
     by_batch, batch = cnn.apply(
         parts, rows, style, arch, batch_statistics=True)
     for name, new in cnn.update_running(parts, batch).items():
       parts[name] |= new
-    new = vectors.join(parts, arch)
-    return by_running, by_batch, vectors.to_variables(new, arch)
+    new = shapes.layout(arch).join(parts)
+    return by_running, by_batch, shapes.layout(arch).to_variables(new)
 
   @jax.jit
   def theirs(vector, x):
-    variables = vectors.to_variables(vector, arch)
+    variables = shapes.layout(arch).to_variables(vector)
     by_batch, new = flax.apply(
         variables, x, train=True, mutable=['batch_stats'])
     return flax.apply(variables, x), by_batch, {
@@ -80,13 +80,13 @@ def test_gradients_are_those_of_the_flax_module(arch, activation):
 
   def ours(vector):
     rows = jnp.asarray(x.reshape(len(x), 32, 96))
-    logits, _ = cnn.apply(vectors.split(vector, arch), rows, style, arch,
+    logits, _ = cnn.apply(shapes.layout(arch).split(vector), rows, style, arch,
                           batch_statistics=True)
     return jax.nn.log_softmax(logits)[jnp.arange(len(x)), labels].sum()
 
   def theirs(vector):
     logits, _ = flax.apply(
-        vectors.to_variables(vector, arch), x, train=True,
+        shapes.layout(arch).to_variables(vector), x, train=True,
         mutable=['batch_stats'])
     return jax.nn.log_softmax(logits)[jnp.arange(len(x)), labels].sum()
 
@@ -96,7 +96,7 @@ def test_gradients_are_those_of_the_flax_module(arch, activation):
     got = np.array(jax.jit(jax.grad(ours))(vector))
     want = np.array(jax.jit(jax.grad(theirs))(vector))
   assert got.dtype == np.float64
-  for s in vectors.spans(arch):
+  for s in shapes.layout(arch).spans:
     a, b = got[s.start:s.stop], want[s.start:s.stop]
     if s.layer.startswith('conv') and s.tensor == 'bias' and arch.batch_norm:
       # Batch norm takes it off: exactly 0 here, rounding noise there.
@@ -119,8 +119,8 @@ def test_activations_and_their_derivatives_are_those_of_flax(name):
 
 
 def test_initialisers_have_their_moments():
-  arch = space.Architecture(5, 3, 2, 8, 128)
-  span = next(s for s in vectors.spans(arch) if s.layer == 'fc1')
+  arch = published.Architecture(5, 3, 2, 8, 128)
+  span = next(s for s in shapes.layout(arch).spans if s.layer == 'fc1')
   draws = [np.asarray(cnn.init(jax.random.key(1), n, arch))
            [span.start:span.stop] for n in range(4)]
   fans = 512 + 128
@@ -138,8 +138,8 @@ def test_initialisers_have_their_moments():
     ('conv1_1', 5 * 5 * (3 + 24)), ('conv3_1', 5 * 5 * (48 + 96)),
     ('output', 512 + 20)])
 def test_fans_and_rules_are_those_of_section_4_in_every_layer(layer, fans):
-  arch = space.Architecture(5, 3, 1, 24, 512)
-  span = next(s for s in vectors.spans(arch) if s.layer == layer)
+  arch = published.Architecture(5, 3, 1, 24, 512)
+  span = next(s for s in shapes.layout(arch).spans if s.layer == layer)
   assert span.tensor == 'kernel'
   for index, (std, most) in enumerate((
       (0, 0.1), (1, np.inf), (np.sqrt(2 / fans), np.sqrt(6 / fans)),
@@ -157,9 +157,9 @@ def test_fans_and_rules_are_those_of_section_4_in_every_layer(layer, fans):
 
 def test_scales_of_batch_norm_start_around_one():
   """Normal, mean 1, deviation 0.002 (section 5); others in the next test."""
-  arch = space.Architecture(1, 3, 1, 128, 128)
+  arch = published.Architecture(1, 3, 1, 128, 128)
   scale = np.asarray(cnn.init(jax.random.key(3), 2, arch))[
-      vectors.tensor_mask(arch, ('scale',))]
+      shapes.layout(arch).mask('scale')]
   assert scale.size == 7 * 128 + 128
   assert abs(scale.mean() - 1) < 4 * 0.002 / np.sqrt(scale.size)
   assert abs(scale.std() / 0.002 - 1) < 4 / np.sqrt(2 * scale.size)
@@ -169,7 +169,7 @@ def test_scales_of_batch_norm_start_around_one():
 
 def test_other_tensors_start_as_published():
   vector = np.asarray(cnn.init(jax.random.key(1), 3, SMALL))
-  for s in vectors.spans(SMALL):
+  for s in shapes.layout(SMALL).spans:
     part = vector[s.start:s.stop]
     if s.tensor in ('bias', 'offset', 'mean'):
       assert (part == 0).all()
@@ -180,10 +180,10 @@ def test_other_tensors_start_as_published():
 
 
 def test_a_narrow_net_is_a_part_of_a_wide_one():
-  wide = space.Architecture(7, 5, 3, 8, 128)
-  narrow = space.Architecture(3, 5, 2, 4, 64)
+  wide = published.Architecture(7, 5, 3, 8, 128)
+  narrow = published.Architecture(3, 5, 2, 4, 64)
   key = jax.random.key(5)
-  parts = {a: vectors.split(np.asarray(cnn.init(key, 1, a)), a)
+  parts = {a: shapes.layout(a).split(np.asarray(cnn.init(key, 1, a)))
            for a in (wide, narrow)}
   for name in ('conv1_1', 'conv2_2'):
     big, small = (parts[a][name]['kernel'] for a in (wide, narrow))
@@ -193,15 +193,15 @@ def test_a_narrow_net_is_a_part_of_a_wide_one():
 
 
 def test_a_network_in_an_envelope_is_itself_and_zeros():
-  members = (space.Architecture(3, 4, 2, 3, 16),
-             space.Architecture(7, 4, 1, 2, 32),
-             space.Architecture(5, 4, 4, 1, 8))
-  envelope, key = vectors.envelop(members), jax.random.key(5)
+  members = (published.Architecture(3, 4, 2, 3, 16),
+             published.Architecture(7, 4, 1, 2, 32),
+             published.Architecture(5, 4, 4, 1, 8))
+  envelope, key = shapes.envelop(members), jax.random.key(5)
   draw = jax.jit(lambda sizes, i: cnn.init(key, i, envelope, sizes))
   for arch in members:
-    sizes = vectors.sizes(arch, envelope)
-    places = vectors.places(arch, envelope)
-    own_P = np.zeros(vectors.num_weights(envelope), bool)
+    sizes = shapes.sizes(arch, envelope)
+    places = shapes.places(arch, envelope)
+    own_P = np.zeros(shapes.layout(envelope).num_weights, bool)
     own_P[places] = True
     np.testing.assert_array_equal(cnn.own_mask(envelope, sizes), own_P)
     for initialization in range(4):

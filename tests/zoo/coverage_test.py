@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 from scipy.stats import contingency
 
-from nws_jax import space
+from nws_jax import published, space
 from nws_jax.zoo import coverage
 
 CHOICES = {p.name: p.words for p in space.ALL} | {
@@ -21,7 +21,8 @@ def draw(seed, count, choices=CHOICES, sampling='independent'):
   rows = space.sample(seed, range(count), choices, sampling)
   for n, row in enumerate(rows):
     row['split'] = space.side(seed, n)[0]
-    row |= {'id': n, 'setting': n, 'architecture': space.architecture(row).name}
+    row |= {'id': n, 'setting': n,
+            'architecture': published.architecture(row).name}
   return rows
 
 

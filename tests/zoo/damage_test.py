@@ -8,8 +8,8 @@ import sys
 import pytest
 
 import nws_jax
-from nws_jax import errors, verify
-from nws_jax.store import folder, snapshots, tables, vectors, whole
+from nws_jax import errors, published, verify
+from nws_jax.store import folder, snapshots, tables, whole
 from nws_jax.zoo import driver, opening, recipe
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
@@ -117,7 +117,8 @@ def flip_state(zoo):
   last = max(folder.progress(zoo, unit)['digests'])
   row = folder.read_unit(zoo, unit)[0].to_dict('records')[0]
   weights, = snapshots.read_vectors(
-      folder.snapshot_path(zoo, unit, last), vectors.architecture(row), [0])
+      folder.snapshot_path(zoo, unit, last),
+      published.layout(published.architecture(row)), [0])
   flipped = 0
   for path in zoo.glob(f'state/{unit}/**/d/*'):
     data, place = bytearray(path.read_bytes()), 0

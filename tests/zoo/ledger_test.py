@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nws_jax import space
+from nws_jax import published, space
 from nws_jax.zoo import ledger, plan, slots, train
 
-ARCH = space.Architecture(1, 3, 1, 1, 8)
+ARCH = published.Architecture(1, 3, 1, 1, 8)
 EPOCHS = 6
 
 

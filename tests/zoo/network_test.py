@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nws_jax import space
-from nws_jax.store import vectors
+from nws_jax import published
 from nws_jax.zoo import cnn
+from nws_jax.zoo.families.cnn import shapes
 
 BLOCKS = {3: (1, 1, 1), 4: (1, 1, 2), 5: (1, 2, 2)}
 ACTIVATIONS = {
@@ -68,12 +68,13 @@ def run(arch, activation, vector, x, batch, masks=None):
 
 
 @pytest.mark.parametrize('arch', (
-    space.Architecture(3, 4, 2, 2, 16), space.Architecture(5, 5, 3, 1, 16)),
+    published.Architecture(3, 4, 2, 2, 16),
+    published.Architecture(5, 5, 3, 1, 16)),
                          ids=lambda arch: arch.name)
 def test_the_network_is_that_of_sections_3_and_5(monkeypatch, arch):
   rng = np.random.default_rng(0)
-  vector = 0.3 * rng.standard_normal(vectors.num_weights(arch))
-  variance_P = vectors.tensor_mask(arch, ('variance',))
+  vector = 0.3 * rng.standard_normal(shapes.layout(arch).num_weights)
+  variance_P = shapes.layout(arch).mask('variance')
   vector = np.where(variance_P, 0.5 + np.abs(vector), vector)
   x = rng.random((4, 32, 32, 3))
   seen, real = [], cnn._dropout
@@ -87,7 +88,7 @@ def test_the_network_is_that_of_sections_3_and_5(monkeypatch, arch):
 
   @jax.jit
   def ours(vector, x, activation):
-    parts = vectors.split(vector, arch)
+    parts = shapes.layout(arch).split(vector)
     rows, style = x.reshape(4, 32, 96), cnn.Style(activation, 0.5)
     plain, none = cnn.apply(parts, rows, style, arch)
     assert not none and not seen  # neither where it is not asked for
@@ -96,7 +97,7 @@ def test_the_network_is_that_of_sections_3_and_5(monkeypatch, arch):
     moved = cnn.update_running(parts, batch)
     return plain, trained, [
         (moved[layer.name]['mean'], moved[layer.name]['variance'])
-        for layer in vectors.layers(arch)[:-1]], list(zip(*seen))
+        for layer in shapes.layers(arch)[:-1]], list(zip(*seen))
 
   for n, activation in enumerate(ACTIVATIONS):
     with jax.enable_x64(True):

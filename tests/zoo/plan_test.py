@@ -2,9 +2,9 @@ import collections
 
 import pytest
 
-from nws_jax import space
-from nws_jax.store import vectors
+from nws_jax import published, space
 from nws_jax.zoo import merging, plan, price
+from nws_jax.zoo.families.cnn import shapes
 
 MAIN = {p.name: p.choices for p in space.PROPERTIES} | {
     'weight_decay': (0.0,), 'dropout': (0.5,)}
@@ -33,7 +33,7 @@ def test_a_plan_holds_every_network_once(
   for u in made.units:
     assert list(u.ids) == sorted(u.ids)
     assert u.width % devices == 0 and u.width >= min(width, 1)
-    assert {space.group(rows[i]) for i in u.ids} <= {
+    assert {plan.group(rows[i]) for i in u.ids} <= {
         (a, u.batch_size) for a in u.archs}
     assert merge or len(u.archs) == 1
   path = str(tmp_path / 'plan.json')
@@ -71,19 +71,19 @@ def test_few_programs_where_training_is_short_and_many_where_it_is_long():
   for images in (2_000, 40_000, 1e9):
     made = plan.make(rows, machine(), price.Work(images, 3))
     programs[images] = len({(u.archs, u.batch_size) for u in made.units})
-  groups = len({space.group(row) for row in rows})
+  groups = len({plan.group(row) for row in rows})
   assert 12 <= programs[2_000] < programs[40_000] < groups / 4
   assert 600 < 0.9 * groups < programs[1e9] <= groups
 
 
 def test_a_merge_costs_no_more_than_its_parts():
   archs = collections.Counter(
-      a for row in make_rows(900) for a, b in [space.group(row)]
+      a for row in make_rows(900) for a, b in [plan.group(row)]
       if b == 64 and a.depth_conv == 4)
   work = price.Work(20_000, 5)
   def cost(groups):
     return sum(price.estimate_program(
-        vectors.envelop(g), 64, sum(archs[a] for a in g), machine(), work)
+        shapes.envelop(g), 64, sum(archs[a] for a in g), machine(), work)
         for g in groups)
   merged = merging.merge(archs, 64, machine(), work)
   assert sorted(a for g in merged for a in g) == sorted(archs)
@@ -125,7 +125,7 @@ def test_half_of_the_slots():
 
 @pytest.mark.parametrize('platform', ('cpu', 'gpu'))
 def test_width_follows_memory(platform):
-  arch = space.Architecture(7, 5, 4, 12, 192)
+  arch = published.Architecture(7, 5, 4, 12, 192)
   each = price.count_bytes(arch, 64, platform)
   for slots in (1, 3, 40):
     assert price.choose_width(

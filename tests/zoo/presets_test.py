@@ -7,9 +7,9 @@ import re
 import pytest
 
 from configs import zoo as presets
+from nws_jax import published as networks
 from nws_jax import space
-from nws_jax.store import vectors
-from nws_jax.zoo import images, opening, recipe
+from nws_jax.zoo import images, opening, plan, recipe
 
 RECIPE = (pathlib.Path(__file__).parents[2] / 'docs' / 'recipe.md').read_text()
 # How the recipe writes what we call otherwise.
@@ -89,14 +89,14 @@ def test_sizes_are_those_of_section_1():
   assert '21,260' in rows['values per network'][1]
   assert '388,172' in rows['values per network'][1]
   assert len({r['architecture'] for r in main}) == 243
-  assert len({space.group(r) for r in main}) == 4 * 243
+  assert len({plan.group(r) for r in main}) == 4 * 243
   assert '243 possible' in rows['architecture'][1]
 
 
 def test_the_ends_of_the_space_are_those_of_section_1():
   for values, size in (((5, 3, 2, 8, 128), 92_868), ((3, 3, 2, 4, 64), 21_260),
                        ((7, 5, 4, 12, 192), 388_172)):
-    assert vectors.num_weights(space.Architecture(*values)) == size
+    assert networks.layout(networks.Architecture(*values)).num_weights == size
 
 
 @pytest.mark.parametrize('preset', ['fixed', 'main'])

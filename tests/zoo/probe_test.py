@@ -3,7 +3,7 @@
 import pytest
 
 from configs import zoo as presets
-from nws_jax import space
+from nws_jax import published
 from nws_jax.zoo import opening, plan, price, probe, recipe, runtime
 
 TINY = {'width_conv': (1,), 'width_fc': (8,), 'networks': 6, 'epochs': 1,
@@ -25,7 +25,7 @@ def test_the_knee_is_the_narrowest_that_is_nearly_best(rates, knee):
 
 
 def test_widths_are_tried_up_to_what_memory_and_the_population_hold():
-  arch = space.Architecture(3, 3, 2, 4, 64)
+  arch = published.Architecture(3, 3, 2, 4, 64)
   slot = price.count_bytes(arch, 64, 'gpu')
   machine = price.Machine('gpu', 1, 300 * slot, 1e9)
   assert probe.list_widths(machine, arch, 64, 9999) == [64, 128, 256, 300]

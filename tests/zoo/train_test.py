@@ -5,22 +5,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nws_jax import space
-from nws_jax.store import vectors
+from nws_jax import published, space
 from nws_jax.zoo import (
-    cnn,
-    conv,
-    dataset,
-    draws,
-    images,
-    module,
-    optimizers,
-    population,
-    stopping,
-    train,
+  cnn,
+  conv,
+  dataset,
+  draws,
+  images,
+  module,
+  optimizers,
+  population,
+  stopping,
+  train,
 )
+from nws_jax.zoo.families.cnn import shapes
 
-ARCH = space.Architecture(3, 3, 1, 2, 8)
+ARCH = published.Architecture(3, 3, 1, 2, 8)
 NAMES = ('digits', 'mnist')
 
 
@@ -66,7 +66,7 @@ def build(static, form='map', devices=2, a_class=None, m=4):
 @functools.lru_cache(maxsize=None)
 def _build(static, form, devices, a_class, m):
   networks = make_networks(m, np.dtype(static.dtype))
-  if isinstance(static.arch, vectors.Envelope):
+  if isinstance(static.arch, shapes.Envelope):
     networks = networks._replace(sizes=stack_sizes(static.arch, m))
   return population.build(static, set_stage(form, devices, a_class), networks)
 
@@ -148,20 +148,21 @@ def test_a_network_that_begins_later_has_the_same_bits():
 
 
 # Parts of one program; they differ in everything that it can hold.
-SHAPES = (space.Architecture(5, 3, 3, 1, 16),
-          space.Architecture(1, 3, 1, 3, 32), space.Architecture(3, 3, 4, 2, 8))
+SHAPES = (published.Architecture(5, 3, 3, 1, 16),
+          published.Architecture(1, 3, 1, 3, 32),
+          published.Architecture(3, 3, 4, 2, 8))
 
 
 def stack_sizes(envelope, m):
-  return vectors.Sizes(*map(np.stack, zip(*(
-      vectors.sizes(SHAPES[n % len(SHAPES)], envelope) for n in range(m)))))
+  return shapes.Sizes(*map(np.stack, zip(*(
+      shapes.sizes(SHAPES[n % len(SHAPES)], envelope) for n in range(m)))))
 
 
 def assert_close(a, b, arch, limit):
-  for s in vectors.spans(arch):
+  for s in shapes.layout(arch).spans:
     x, y = a[s.start:s.stop], b[s.start:s.stop]
     if s.layer.startswith('conv') and s.tensor == 'mean':  # knows the bias
-      bias = next(t for t in vectors.spans(arch)
+      bias = next(t for t in shapes.layout(arch).spans
                   if t[:2] == (s.layer, 'bias'))
       x, y = (v - w[bias.start:bias.stop] for v, w in ((x, a), (y, b)))
     assert np.linalg.norm(x - y) <= limit * np.linalg.norm(y) + 1e-9, s
@@ -183,7 +184,7 @@ def test_another_width_or_form_agrees_in_float64(form, devices, m):
 
 @pytest.mark.soak  # minutes of compilation, here and below
 def test_a_merge_by_masks_agrees_in_float64():
-  envelope = vectors.envelop(SHAPES)
+  envelope = shapes.envelop(SHAPES)
   with jax.enable_x64(True):
     networks = make_networks(4, np.float64)
     merged, _ = run(networks._replace(sizes=stack_sizes(envelope, 4)), 1,
@@ -191,7 +192,7 @@ def test_a_merge_by_masks_agrees_in_float64():
     for n, arch in enumerate(SHAPES):
       alone, _ = run(pick(networks, np.array([n])), 1, arch, 'map', 1)
       assert alone.step[0] == merged.step[n] > 5
-      places = vectors.places(arch, envelope)
+      places = shapes.places(arch, envelope)
       assert_close(merged.vector_P[n][places], alone.vector_P[0], arch, 1e-4)
       assert_close(merged.slots['m_P'][n][places], alone.slots['m_P'][0], arch,
                    1e-4)
@@ -199,7 +200,7 @@ def test_a_merge_by_masks_agrees_in_float64():
 
 @pytest.mark.soak
 def test_one_step_of_a_merge_agrees_in_float32():
-  envelope, networks = vectors.envelop(SHAPES), make_networks()
+  envelope, networks = shapes.envelop(SHAPES), make_networks()
   merged, figures = run(networks._replace(sizes=stack_sizes(envelope, 4)), 1,
                         envelope, a_class=2)
   for n, arch in enumerate(SHAPES[:2]):
@@ -208,12 +209,12 @@ def test_one_step_of_a_merge_agrees_in_float32():
     assert alone.step[0] == merged.step[n] == 1
     np.testing.assert_allclose(
         figures.train_loss[n], own.train_loss[0], rtol=1e-4)
-    assert_close(merged.slots['m_P'][n][vectors.places(arch, envelope)],
+    assert_close(merged.slots['m_P'][n][shapes.places(arch, envelope)],
                  alone.slots['m_P'][0], arch, 1e-4)
 
 
 def test_a_merged_network_keeps_its_bits_in_any_slot():
-  envelope = vectors.envelop(SHAPES)
+  envelope = shapes.envelop(SHAPES)
   networks = make_networks()._replace(sizes=stack_sizes(envelope, 4))
   order = np.array([3, 1, 2, 0])
   want = run(networks, 1, envelope)
@@ -226,7 +227,7 @@ def test_a_merged_network_keeps_its_bits_in_any_slot():
     ('float32', 1e-4, 1e-4), ('tf32', 5e-3, 1e-1), ('bfloat16', 5e-2, 3e-1)))
 def test_one_step_agrees(precision, limit, of_update):
   """From equal weights: mapped by map and polynomials, by vmap and bands."""
-  wide = space.Architecture(5, 3, 1, 8, 8)
+  wide = published.Architecture(5, 3, 1, 8, 8)
   by = [conv.choose(conv.FORMS[form], 5, 8, 16, True).tiling.toom_cook
         for form in ('map', 'vmap')]
   assert by == [True, False]
@@ -260,7 +261,7 @@ def test_weight_decay_takes_its_share_off_the_kernels():
   without, _ = run(networks._replace(weight_decay=np.zeros(4, np.float32)),
                    a_class=2)
   start, _ = run(networks, 0, a_class=2)
-  kernels_P = vectors.tensor_mask(ARCH, ('kernel',))
+  kernels_P = shapes.layout(ARCH).mask('kernel')
   for n in range(4):
     want = rate[n] * networks.weight_decay[n] * start.vector_P[n] * kernels_P
     np.testing.assert_allclose(
@@ -348,7 +349,7 @@ def test_before_the_first_update_a_network_is_as_initialised():
   state, metrics = run(networks, 0)
   assert np.isfinite(metrics.test_loss).all() and not state.step.any()
   mean_P, variance_P, bias_P = (
-      vectors.tensor_mask(ARCH, (t,)) for t in ('mean', 'variance', 'bias'))
+      shapes.layout(ARCH).mask(t) for t in ('mean', 'variance', 'bias'))
   for n, vector in enumerate(state.vector_P):
     key = jax.random.fold_in(draws.stream(
         jax.random.key(7), pick(networks, n), draws.INIT), 0)
@@ -375,7 +376,8 @@ def test_one_update_is_that_of_the_flax_module():
 
   def loss(vector):
     logits, new = net.apply(
-        vectors.to_variables(vector, ARCH), data.images_NxHxWxC[batch] / 255,
+        shapes.layout(ARCH).to_variables(vector),
+        data.images_NxHxWxC[batch] / 255,
         train=True, mutable=['batch_stats'])
     log_p = logits - jax.nn.logsumexp(logits, axis=-1, keepdims=True)
     return -log_p[np.arange(16), data.labels_N[batch]].mean(), new
@@ -385,26 +387,26 @@ def test_one_update_is_that_of_the_flax_module():
   np.testing.assert_allclose(metrics.train_loss[n], value, rtol=1e-5)
   found = state.slots['m_P'][n]
   # Batch norm takes these biases off: 0 here, by Flax what rounding leaves.
-  normed_P = vectors.tensor_mask(ARCH, ('bias',)) & (
-      np.arange(len(found)) < vectors.num_weights_conv(ARCH))
+  normed_P = shapes.layout(ARCH).mask('bias') & (
+      np.arange(len(found)) < shapes.layout(ARCH).num_weights_conv)
   assert normed_P.any() and not found[normed_P].any()
   np.testing.assert_allclose(gradient[normed_P], 0, atol=1e-5)
   np.testing.assert_allclose(
       found[~normed_P], gradient[~normed_P], rtol=1e-3, atol=2e-6)
   assert np.linalg.norm(found - gradient) < 1e-4 * np.linalg.norm(gradient)
-  running_P = vectors.tensor_mask(ARCH, vectors.RUNNING)
+  running_P = shapes.layout(ARCH).running
   np.testing.assert_allclose(
       (state.vector_P[n] - start.vector_P[n])[~running_P],
       -networks.learning_rate[n] * found[~running_P], rtol=1e-3, atol=1e-7)
-  want = vectors.to_vector(
-      {**vectors.to_variables(start.vector_P[n], ARCH), **new}, ARCH)
+  layout = shapes.layout(ARCH)
+  want = layout.to_vector({**layout.to_variables(start.vector_P[n]), **new})
   np.testing.assert_allclose(
       state.vector_P[n][running_P], want[running_P], rtol=1e-5, atol=1e-6)
 
 
 def test_a_bias_that_batch_norm_takes_off_stays_zero():
   state, _ = run(make_networks(), 2)
-  for s in vectors.spans(ARCH):
+  for s in shapes.layout(ARCH).spans:
     if s.tensor == 'bias':
       still = not state.vector_P[:, s.start:s.stop].any()
       assert still == s.layer.startswith('conv'), s

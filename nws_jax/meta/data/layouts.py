@@ -24,6 +24,11 @@ class Tensor(NamedTuple):
     h_w, (*into, out) = self.shape[:-2], self.shape[-2:]
     return (out, *into, *h_w)
 
+  def flatten(self, leaf):
+    """Flax leaf -> its values in the order of the vector."""
+    axes = range(leaf.ndim)
+    return leaf.transpose(*reversed(axes[-2:]), *axes[:-2]).reshape(-1)
+
 
 def read(layers, architectures):
   """Of each architecture its `Tensor`s, in the order of the vector.

@@ -3,14 +3,15 @@
 What belongs to no layer (an optimizer's state, a step) is passed by.
 """
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from nws_jax import layout
 from nws_jax.meta.identify.checkpoints import arrays, modules
-from nws_jax.store import vectors
 
 _UNLIKE = ('it is of an architecture unlike anything in the zoo that the '
            'classifiers know')
@@ -123,7 +124,7 @@ def _match(there: modules.Modules, convention: modules.Convention,
     return _Match(convention, architecture, names)
   missing = [(t.layer, t.tensor) for t in tensors
              if (t.layer, t.tensor) not in placed]
-  if problem is None and {t for _, t in missing} <= {*vectors.RUNNING}:
+  if problem is None and {t for _, t in missing} <= {*layout.RUNNING}:
     problem = _WITHOUT_STATISTICS
   return _Problem(
       (sum(tensor == 'kernel' for _, tensor in placed),
@@ -147,15 +148,17 @@ def _assemble(found: arrays.Arrays, match: _Match, tensors: tuple) -> Found:
   """Loads the network that is there."""
   convention = match.convention
   first = next(t for t in tensors if len(t.shape) == 2)  # after a flattening
+  channels = next((t.shape[-1] for t in reversed(tensors) if len(t.shape) == 4),
+                  first.shape[0])
+  side = math.isqrt(first.shape[0] // channels)  # of the images flattened
 
   def join(*loaded: np.ndarray) -> np.ndarray:
     parts = []
     for x, t in zip(loaded, tensors):
       x = x.transpose(convention.kernel_axes.get(x.ndim, range(x.ndim)))
       if convention.channels_first and t == first:
-        side = int(np.sqrt(vectors.FLAT_POSITIONS))
-        x = x.reshape(-1, side, side, x.shape[1]).transpose(1, 2, 0, 3)
-      parts.append(vectors.flatten(x.reshape(t.shape), t))
+        x = x.reshape(channels, side, side, x.shape[1]).transpose(1, 2, 0, 3)
+      parts.append(t.flatten(x.reshape(t.shape)))
     return np.concatenate(parts)
 
   others = [n for n in found.entries

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from nws_jax.store import vectors
+from nws_jax import layout
 
 _DEEPEST = 4  # levels of the tree under which a network is looked for
 _MOST_LISTS = 6  # of modules, whose orders are all tried
@@ -91,8 +91,8 @@ def group(entries: dict, prefix: str, convention: Convention) -> Modules:
     kernel = tensors.get('kernel', Leaf('', ()))
     if len(kernel.shape) in (2, 4):
       kind, of_it = kinds[len(kernel.shape) == 2], ('kernel', 'bias')
-    elif {'scale', *vectors.RUNNING} & tensors.keys():
-      kind, of_it = kinds.norm, ('offset', 'scale', *vectors.RUNNING)
+    elif {'scale', *layout.RUNNING} & tensors.keys():
+      kind, of_it = kinds.norm, ('offset', 'scale', *layout.RUNNING)
     else:
       continue
     kind[path] = {t: tensors[t] for t in of_it if t in tensors}

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from nws_jax import space
-from nws_jax.store import vectors
+from nws_jax import published
+from nws_jax.zoo.families.cnn import shapes
 
-FIXED = space.Architecture(
+FIXED = published.Architecture(
     filter_size=5, depth_conv=3, depth_fc=2, width_conv=8, width_fc=128)
 
 # docs/recipe.md, section 11, by hand: where kernel, bias, offset, scale, mean
@@ -24,7 +24,7 @@ OFFSETS = {
 TENSORS = ('kernel', 'bias', 'offset', 'scale', 'mean', 'variance')
 
 architectures = st.builds(
-    space.Architecture, filter_size=st.sampled_from((1, 3, 5)),
+    published.Architecture, filter_size=st.sampled_from((1, 3, 5)),
     depth_conv=st.integers(3, 5), depth_fc=st.integers(1, 4),
     width_conv=st.integers(1, 5), width_fc=st.sampled_from((8, 17, 64)),
     batch_norm=st.booleans())
@@ -32,29 +32,29 @@ architectures = st.builds(
 
 def test_offsets_are_those_of_the_recipe():
   found = {}
-  for s in vectors.spans(FIXED):
+  for s in shapes.layout(FIXED).spans:
     assert s.tensor == TENSORS[len(found.get(s.layer, ()))]
     found.setdefault(s.layer, []).append(s.start)
   for layer, starts in OFFSETS.items():
     assert tuple(found[layer]) == starts[:-1]
-  assert [s.start for s in vectors.spans(FIXED)][1:] == [
-      s.stop for s in vectors.spans(FIXED)][:-1]
-  assert vectors.num_weights_conv(FIXED) == 16880
-  assert vectors.tensor_mask(FIXED, vectors.RUNNING).sum() == 496
+  assert [s.start for s in shapes.layout(FIXED).spans][1:] == [
+      s.stop for s in shapes.layout(FIXED).spans][:-1]
+  assert shapes.layout(FIXED).num_weights_conv == 16880
+  assert shapes.layout(FIXED).running.sum() == 496
 
 
 @pytest.mark.parametrize('shape, length', [
     ((5, 3, 2, 8, 128), 92868), ((3, 3, 2, 4, 64), 21260),
     ((7, 5, 4, 12, 192), 388172)])
 def test_lengths_are_those_of_the_recipe(shape, length):
-  assert vectors.num_weights(space.Architecture(*shape)) == length
+  assert shapes.layout(published.Architecture(*shape)).num_weights == length
 
 
 def test_values_of_the_vector_are_those_flax_means():
   """Every tensor against its own transpose, written out once more."""
-  arch = space.Architecture(3, 4, 2, 4, 16)
-  vector_P = np.arange(vectors.num_weights(arch), dtype=np.float32)
-  variables = vectors.to_variables(vector_P, arch)
+  arch = published.Architecture(3, 4, 2, 4, 16)
+  vector_P = np.arange(shapes.layout(arch).num_weights, dtype=np.float32)
+  variables = shapes.layout(arch).to_variables(vector_P)
   params, stats = variables['params'], variables['batch_stats']
   assert list(params) == [
       'conv1_1', 'conv1_1_bn', 'conv2_1', 'conv2_1_bn', 'conv3_1',
@@ -94,15 +94,16 @@ def test_vector_and_variables_are_inverse_in_jax(arch, lead):
 
 
 def check_inverse(arch, lead, convert, wrap):
-  num_weights = vectors.num_weights(arch)
+  num_weights = shapes.layout(arch).num_weights
   size = int(np.prod(lead)) * num_weights
   values = convert(
       np.arange(size, dtype=np.float32).reshape(*lead, num_weights))
-  variables = wrap(lambda v: vectors.to_variables(v, arch))(values)
-  again = wrap(lambda v: vectors.to_vector(v, arch))(variables)
+  variables = wrap(lambda v: shapes.layout(arch).to_variables(v))(values)
+  again = wrap(lambda v: shapes.layout(arch).to_vector(v))(variables)
   assert type(again) is type(values)
   np.testing.assert_array_equal(again, values)
-  again = wrap(lambda v: vectors.join(vectors.split(v, arch), arch))(values)
+  layout = shapes.layout(arch)
+  again = wrap(lambda v: layout.join(layout.split(v)))(values)
   assert type(again) is type(values)
   np.testing.assert_array_equal(again, values)
   assert bool(variables['batch_stats']) == arch.batch_norm
@@ -112,21 +113,21 @@ def check_inverse(arch, lead, convert, wrap):
 @hypothesis.given(arch=architectures)
 def test_leading_axes_are_those_of_the_parts(arch):
   rng = np.random.default_rng(arch.width_fc)
-  values_MxP = rng.normal(size=(3, vectors.num_weights(arch)))
-  stacked = vectors.to_variables(values_MxP, arch)
+  values_MxP = rng.normal(size=(3, shapes.layout(arch).num_weights))
+  stacked = shapes.layout(arch).to_variables(values_MxP)
   for m, values_P in enumerate(values_MxP):
-    single = vectors.to_variables(values_P, arch)
-    for s in vectors.spans(arch):
-      collection, module, name = vectors.leaf_name(s)
+    single = shapes.layout(arch).to_variables(values_P)
+    for s in shapes.layout(arch).spans:
+      collection, module, name = s.leaf
       leaf = single[collection][module][name]
       assert leaf.shape == s.shape
       np.testing.assert_array_equal(stacked[collection][module][name][m], leaf)
       np.testing.assert_array_equal(
-          vectors.flatten(leaf, s), values_P[s.start:s.stop])
+          s.flatten(leaf), values_P[s.start:s.stop])
 
 
 def test_split_shows_tensors_in_the_vectors_own_order():
-  parts = vectors.split(np.arange(92868), FIXED)
+  parts = shapes.layout(FIXED).split(np.arange(92868))
   assert parts['conv2_1']['kernel'].shape == (16, 8, 5, 5)
   assert parts['conv2_1']['kernel'][3, 2, 1, 4] == (
       640 + ((3 * 8 + 2) * 5 + 1) * 5 + 4)
@@ -135,20 +136,21 @@ def test_split_shows_tensors_in_the_vectors_own_order():
 
 
 def test_running_mask_is_mean_and_variance():
-  mask_P = vectors.tensor_mask(FIXED, vectors.RUNNING)
+  mask_P = shapes.layout(FIXED).running
   for starts in list(OFFSETS.values())[:-1]:
     assert mask_P[starts[4]:starts[6]].all()
     assert not mask_P[starts[0]:starts[4]].any()
   assert not mask_P[91568:].any()
 
 
-ENVELOPE = vectors.envelop([
-    space.Architecture(3, 4, 1, 3, 16), space.Architecture(7, 4, 2, 2, 8),
-    space.Architecture(1, 4, 4, 1, 32)])
+ENVELOPE = shapes.envelop([
+    published.Architecture(3, 4, 1, 3, 16),
+    published.Architecture(7, 4, 2, 2, 8),
+    published.Architecture(1, 4, 4, 1, 32)])
 
 
 def test_an_envelope_has_the_largest_of_every_layer():
-  kernels = {layer.name: layer.kernel for layer in vectors.layers(ENVELOPE)}
+  kernels = {layer.name: layer.kernel for layer in shapes.layers(ENVELOPE)}
   assert kernels == {
       'conv1_1': (7, 7, 3, 3), 'conv2_1': (7, 7, 3, 6),
       'conv3_1': (7, 7, 6, 12), 'conv3_2': (7, 7, 12, 12),
@@ -157,26 +159,27 @@ def test_an_envelope_has_the_largest_of_every_layer():
 
 
 def test_an_envelope_of_one_is_that_one():
-  assert vectors.envelop([FIXED, FIXED]) == FIXED
+  assert shapes.envelop([FIXED, FIXED]) == FIXED
   np.testing.assert_array_equal(
-      vectors.places(FIXED, FIXED), np.arange(vectors.num_weights(FIXED)))
+      shapes.places(FIXED, FIXED),
+      np.arange(shapes.layout(FIXED).num_weights))
 
 
 @pytest.mark.parametrize('arch', ENVELOPE.members, ids=lambda a: a.name)
 def test_places_are_those_of_the_same_coordinates(arch):
   """Every value of the envelope is named by its layer and coordinates."""
   def name(arch):
-    channels = {layer.name: layer.kernel[2] for layer in vectors.layers(arch)
+    channels = {layer.name: layer.kernel[2] for layer in shapes.layers(arch)
                 if len(layer.kernel) == 4}
-    for s in vectors.spans(arch):
-      for at in np.ndindex(s.published):
+    for s in shapes.layout(arch).spans:
+      for at in np.ndindex(s.vector_shape):
         o, i, y, x = (*at, 0, 0, 0)[:4]
-        k = s.published[-1] // 2 if len(at) == 4 else 0
+        k = s.vector_shape[-1] // 2 if len(at) == 4 else 0
         if s.layer == 'fc1' and len(at) == 2:
-          last = vectors.layers(arch)[len(channels) - 1].kernel[-1]
+          last = shapes.layers(arch)[len(channels) - 1].kernel[-1]
           i = divmod(i, last)
         yield s.layer, s.tensor, o, i, y - k, x - k
   whole = {n: p for p, n in enumerate(name(ENVELOPE))}
   want = [whole[n] for n in name(arch)]
-  assert vectors.places(arch, ENVELOPE).tolist() == want
+  assert shapes.places(arch, ENVELOPE).tolist() == want
   assert len(set(want)) == len(want) < len(whole)

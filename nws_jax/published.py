@@ -1,0 +1,75 @@
+"""The published population (arXiv 2002.05688): what its networks are.
+
+Read by the published format, by the CNN family, and for zoos that do not say
+themselves which properties they have. See docs/recipe.md, sections 2 and 3.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from nws_jax import layout as layouts
+
+NUM_LOGITS = 20  # every published network has 20 output units
+FLAT_POSITIONS = 16  # 4 x 4 are left after three poolings of 32 x 32
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Architecture:
+  """What fixes the shapes of a network's arrays: static and hashable."""
+  filter_size: int
+  depth_conv: int
+  depth_fc: int
+  width_conv: int
+  width_fc: int
+  batch_norm: bool = True
+
+  @property
+  def name(self) -> str:
+    return (f'k{self.filter_size}-c{self.depth_conv}x{self.width_conv}'
+            f'-f{self.depth_fc}x{self.width_fc}'
+            + ('' if self.batch_norm else '-plain'))
+
+
+def architecture(row: Mapping[str, Any]) -> Architecture:
+  """The architecture of a population's row."""
+  return Architecture(**{
+      f.name: bool(row[f.name]) if f.name == 'batch_norm' else int(row[f.name])
+      for f in dataclasses.fields(Architecture)})
+
+
+class Layer(NamedTuple):
+  """A layer: its name and its kernel's shape in Flax's order."""
+  name: str
+  kernel: tuple[int, ...]  # (h, w, in, out) or (in, out)
+  norm: bool
+  pool: bool = False  # a pooling follows
+
+
+@functools.lru_cache(maxsize=None)
+def layers(arch: Architecture) -> tuple[Layer, ...]:
+  """The layers of an architecture, input to output (recipe, section 3)."""
+  k, out = arch.filter_size, 3
+  result = []
+  extra = arch.depth_conv - 3  # blocks that have two convolutions, from the end
+  for block in (1, 2, 3):
+    convs = 2 if block > 3 - extra else 1
+    for n in range(1, convs + 1):
+      into, out = out, arch.width_conv * 2 ** (block - 1)
+      result.append(Layer(f'conv{block}_{n}', (k, k, into, out),
+                          arch.batch_norm, pool=n == convs))
+  out *= FLAT_POSITIONS
+  for n in range(arch.depth_fc):
+    into, out = out, arch.width_fc // 2 ** n
+    result.append(Layer(f'fc{n + 1}', (into, out), arch.batch_norm))
+  result.append(Layer('output', (out, NUM_LOGITS), False))
+  return tuple(result)
+
+
+@functools.lru_cache(maxsize=None)
+def layout(arch: Architecture) -> layouts.Layout:
+  """Where the tensors lie in the vector (recipe, section 11)."""
+  return layouts.build(arch.name, [
+      s for layer in layers(arch)
+      for s in layouts.layer(layer.name, layer.kernel, layer.norm)])
