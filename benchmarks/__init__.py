@@ -1,1 +1,4 @@
-"""Contestants take turns in one process: python -m benchmarks.NAME --help."""
+"""Compares implementations that alternate in one process.
+
+See python -m benchmarks.NAME --help.
+"""

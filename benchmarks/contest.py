@@ -1,7 +1,7 @@
-"""Contestants that take turns, and the ratios of what they did side by side.
+"""Runs contestants in alternation and takes the ratios within rounds.
 
-A machine's speed drifts by more than contestants differ: every round times all
-of them, one after another, and what counts is the ratio within a round.
+A machine's speed drifts by more than contestants differ. Every round therefore
+times all of them, one after another, and only ratios within a round are used.
 """
 
 import datetime
@@ -18,13 +18,13 @@ RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'results')
 
 
 class Contestant(NamedTuple):
-  run: Callable  # does some work, to its end
-  work: float  # how much, in the unit of the benchmark
-  facts: dict = {}  # what is known of it
+  run: Callable  # does the work, and waits for its end
+  work: float  # amount of work, in the unit of the benchmark
+  facts: dict = {}  # further columns of the results
 
 
 def alternate(contestants, rounds=7, seconds=0.7):
-  """Rates: {name: work a second in each round}.
+  """Rates: {name: work per second in each round}.
 
   Args:
     contestants: {name: `Contestant`}.
@@ -33,7 +33,7 @@ def alternate(contestants, rounds=7, seconds=0.7):
     seconds: of a turn, at least one call.
   """
   for c in contestants.values():
-    c.run()  # compiled, and warm
+    c.run()  # compiles and warms up
   rates, order = {name: [] for name in contestants}, list(contestants)
   for _ in range(rounds):
     for name in order:
@@ -47,8 +47,8 @@ def alternate(contestants, rounds=7, seconds=0.7):
 
 
 def compare(rates, name, other):
-  """Ratio of two contestants: (median over rounds, low, high), the interval by
-  a bootstrap over rounds, 95 %."""
+  """Ratio of two contestants: (median over rounds, low, high), with a 95 %
+  interval by bootstrap over rounds."""
   ratios = np.asarray(rates[name]) / np.asarray(rates[other])
   drawn = np.random.default_rng(0).choice(ratios, (2000, len(ratios)))
   return (float(np.median(ratios)),
@@ -56,7 +56,7 @@ def compare(rates, name, other):
 
 
 def table(rates, base, unit):
-  """Lines: each contestant's median rate, and `base` against it."""
+  """Lines: each contestant's median rate, and the ratio of `base` to it."""
   lines = [f'  {"":24} {unit:>14}  {base} is so many times as fast']
   for name, r in rates.items():
     ratio = '' if name == base else '{:.2f} ({:.2f} to {:.2f})'.format(
@@ -66,7 +66,7 @@ def table(rates, base, unit):
 
 
 def write(name, results: Any):
-  """Keeps results, with where they came from, as JSON; says where.
+  """Writes results and their machine as JSON; prints the path.
 
   Each machine has a folder of its own: what is fast on one need not be so on
   another.
@@ -86,7 +86,7 @@ def write(name, results: Any):
 
 
 def machine():
-  """The machine in words."""
+  """A description of the machine."""
   import jax
   name = platform.processor() or platform.machine()
   if os.path.exists('/proc/cpuinfo'):
@@ -99,7 +99,7 @@ def machine():
 
 
 def mean(ratios):
-  """Geometric."""
+  """The geometric mean."""
   return float(np.exp(np.mean(np.log(ratios))))
 
 

@@ -1,12 +1,12 @@
-"""Ways to compute the training step of an accelerator, against each other.
+"""Compares ways to compute the training step on an accelerator.
 
   python -m benchmarks.forms
   python -m benchmarks.forms --cases="fixed tf32 8 256,fixed tf32 row 256"
 
-A case names a net, a precision, the columns of a tile (`+skew`: see
-nws_jax/zoo/tiles.py), and how many networks train at once;
-0 is the number that the program would take. This is what the choices of
-nws_jax/zoo/conv.py and price.py come from.
+A case names an architecture, a precision, the columns of a tile (`+skew`: see
+nws_jax/zoo/tiles.py), and the number of networks that train at once; 0 is the
+number that the program would choose. The choices in nws_jax/zoo/conv.py and
+price.py are based on these measurements.
 """
 
 import concurrent.futures
@@ -19,8 +19,8 @@ from nws_jax.zoo import conv, price, runtime
 _CASES = flags.DEFINE_list('cases', [
     f'fixed {precision} {tile} 0' for precision in conv.DOTS
     for tile in (2, 4, 8, 'row', 'row+skew')], 'net, precision, tile, networks')
-_ROUNDS = flags.DEFINE_integer('rounds', 3, 'in each, all take their turn')
-_SECONDS = flags.DEFINE_float('seconds', 0.3, 'of a turn')
+_ROUNDS = flags.DEFINE_integer('rounds', 3, 'rounds in which all alternate')
+_SECONDS = flags.DEFINE_float('seconds', 0.3, 'seconds per turn')
 
 
 def main(_):
@@ -42,7 +42,7 @@ def main(_):
 
 
 def make(case):
-  """The contestant of a case."""
+  """The contestant for a case."""
   from benchmarks import jax_nets
   from nws_jax.zoo import images
   *name, precision, tile, networks = case.split()

@@ -1,4 +1,4 @@
-"""The contestants of `train` that are written in JAX."""
+"""The contestants of `train` in JAX."""
 
 import concurrent.futures
 import functools
@@ -46,7 +46,7 @@ def start(arch, networks, batch_size, augmentation=False):
 
 
 def measure_losses(arch, batch_size, image_set):
-  """Of the first images, without dropout: {contestant: loss}."""
+  """{contestant: loss} on the first images, without dropout."""
   variables, static, _ = start(arch, 1, batch_size)
   x = image_set.train_images[:batch_size]
   labels = image_set.train_labels[:batch_size]
@@ -70,13 +70,13 @@ def measure_losses(arch, batch_size, image_set):
 
 
 def mapped():
-  """How networks are mapped on this device."""
+  """How networks are mapped on this device: 'map' or 'vmap'."""
   return price.choose_form(jax.default_backend())
 
 
 def compile_all(make, cases):
-  """[make(case)]: on an accelerator side by side, for to compile for one takes
-  long, and leaves cores free."""
+  """[make(case)], in parallel on an accelerator, for which compiling takes long
+  and leaves cores free."""
   if mapped() == 'map':
     return list(map(make, cases))
   with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -84,13 +84,13 @@ def compile_all(make, cases):
 
 
 def count_networks(batch_size):
-  """As many as fill an accelerator."""
+  """The number of networks that fills an accelerator."""
   return price.IMAGES_A_STEP // batch_size * len(jax.devices())
 
 
 def ours(arch, batch_size, image_set, augmentation, form=None, networks=0,
          precision='float32', **changes):
-  """Whole epochs; a network a core, or as many as fill an accelerator.
+  """Whole epochs; one network per core, or as many as fill an accelerator.
 
   Args:
     arch, batch_size, image_set, augmentation: what is trained on what.
@@ -166,8 +166,10 @@ def flax(arch, batch_size, image_set, networks=4):
 
 
 def count_step(arch, batch_size, precision='float32'):
-  """XLA's `cost_analysis` of one update of one network, without its loops: all
-  images at once, so that nothing is counted once that runs many times."""
+  """XLA's `cost_analysis` of one update of one network.
+
+  It runs all images at once: the body of a loop would be counted only once.
+  """
   _, static, made = start(arch, 1, batch_size)
   static = static._replace(form=conv.find_form(
       mapped(), 'auto', precision)._replace(cache=0))

@@ -1,13 +1,13 @@
-"""Windows a second of the meta-classifiers, against the same in PyTorch.
+"""Measures the meta-classifiers in windows per second, against PyTorch.
 
   python -m benchmarks.meta
   python -m benchmarks.meta --nets=fast --rounds=9
 
-Ours trains models as meta/training/lanes.py does, each core its own; PyTorch's
-eager loop steps the same models one after another, with its own threads. Both
-take several steps in a turn, each of a batch of its own. First they must say
-the same loss of the same weights and windows, in inference and in training
-without dropout. Then they take turns, and the ratio of each round is kept.
+Ours trains models as meta/training/lanes.py does, one on each core. PyTorch's
+eager loop steps through the same models, with its own threads. Both take
+several steps in a turn, each with its own batch. They must first compute the
+same loss from the same weights and windows, in inference and in training
+without dropout. Then they alternate, and the ratio of each round is recorded.
 Needs PyTorch: pip install torch. Writes benchmarks/results/meta.json.
 """
 
@@ -28,15 +28,15 @@ from nws_jax.meta.data import cores
 from nws_jax.meta.training import fit, lanes, many
 
 _NETS = flags.DEFINE_list('nets', [], 'fast, transformer, cnn; all if empty')
-_ROUNDS = flags.DEFINE_integer('rounds', 7, 'turns of each')
-LIMIT = 1e-4  # of the difference of losses
+_ROUNDS = flags.DEFINE_integer('rounds', 7, 'rounds in which both alternate')
+LIMIT = 1e-4  # largest difference of the losses
 CLASSES, PARTS, LENGTH, VECTOR = 3, 36, 5000, 21_260
 _RATE = 1e-3
 
 
 def _list_nets():
-  """name: (models, batch, steps a turn, inputs of so many windows, more,
-  torch's)."""
+  """{name: (models, batch, steps per turn, function from a number of windows to
+  inputs, further arguments, PyTorch's model)}."""
   return {
       'fast': (50, 64, 10, _draw_features, (), torch_readers.Fast),
       'transformer': (4, 64, 4, _draw_tokens, (PARTS,),
@@ -64,7 +64,7 @@ def _draw_tokens(rng, count):
 
 
 class Ours:
-  """Models of one net as the program trains them."""
+  """The models of one classifier, trained as the program does."""
 
   def __init__(self, name, models, batches, more):
     self._net = published.make(name, CLASSES, more)
@@ -74,8 +74,8 @@ class Ours:
     keys = jax.random.split(jax.random.key(0), models)
     self.variables = _shake(jax.jit(jax.vmap(
         self._net.init, in_axes=(0, None)))(keys, inputs))
-    # Each core has models of its own, and those of what sees weights train one
-    # after another, as meta/training/lanes.py has it.
+    # As in meta/training/lanes.py each core has its own models, and those that
+    # take weights train one after another.
     self._over = functools.partial(
         many.over, together=not lanes.train_alone(name != 'fast'))
     workers = min(cores.count(), models)
@@ -111,7 +111,7 @@ class Ours:
     return jax.lax.scan(step, (variables, moments, key), batches)[0]
 
   def lose(self, train):
-    """Losses of all models, [W]; in training without dropout."""
+    """Losses of all models, [W]; training is without dropout."""
     def one(inputs, labels_B, variables):
       said, _ = self._net.apply(
           variables, inputs, jax.random.key(0) if train else None)
@@ -138,7 +138,7 @@ def _skip_dropout(call, args, kwargs, context):
 
 
 def _shake(variables):
-  """Statistics that are not 0 and 1, so that they are compared too."""
+  """Gives running statistics other values than 0 and 1, to compare them too."""
   if 'batch_stats' not in variables:
     return variables
   return {**variables, 'batch_stats': jax.tree.map(
@@ -192,7 +192,7 @@ def _tensor(x):
 
 
 def _compare(name, rounds):
-  """Rates of one net, {infer, train}: and how far the losses are apart."""
+  """Rates of one classifier, {infer, train}, and the difference of losses."""
   models, batch, steps, draw, more, make = _list_nets()[name]
   rng = np.random.default_rng(0)
   batches = (jax.tree.map(lambda *x: np.stack(x), *(
@@ -217,7 +217,7 @@ def _compare(name, rounds):
 
 
 def _measure_dots():
-  """GFLOP/s of a large dot: what bounds a net that is all large dots."""
+  """GFLOP/s of a large matrix product, a bound for everything made of those."""
   n = 2048
   x, y = jnp.ones((n, n)), torch.ones((n, n))
   dot = jax.jit(jnp.matmul)

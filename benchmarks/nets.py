@@ -1,7 +1,7 @@
-"""The networks of the contest: which ones, and their plain forms in PyTorch.
+"""The architectures of the contest, and their plain forms in PyTorch.
 
-PyTorch's are written as one would there, with two gifts: pooling before
-activation, and the optimizer's fastest form.
+PyTorch's are written as is usual there, with two advantages: pooling before the
+activation, and the fastest form of the optimizer.
 """
 
 from nws_jax import published
@@ -26,7 +26,7 @@ def point(name):
 
 
 def module(arch, activation='relu', dropout=0.5):
-  """The network of the recipe as a `torch.nn.Module`, of NCHW images."""
+  """The network of the recipe as a `torch.nn.Module` of NCHW images."""
   import torch
   from torch import nn
   functional = nn.functional
@@ -64,7 +64,7 @@ def module(arch, activation='relu', dropout=0.5):
 
 
 def load(net, variables):
-  """Puts Flax variables of one network (`module.Cnn`) into a PyTorch one."""
+  """Copies Flax variables of one network (`module.Cnn`) into a PyTorch one."""
   import numpy as np
   import torch
   params, side = variables['params'], None

@@ -1,14 +1,14 @@
-"""What less precise dots do to a population: the same networks in each.
+"""Compares a population trained at lower precision with one in float32.
 
   python -m benchmarks.precision --networks=256 --epochs=8
   python -m benchmarks.precision --point="default zoo" \\
       --precisions=float32,bfloat16  # two CPU cores, where tf32 is float32
 
-All differ in their settings (configs/zoo.py, of one net). Accuracies
-on all test images are compared as distributions, by Kolmogorov and Smirnov's
-two-sample test, and network by network. Two right programs differ, too, since
-training is chaotic: the float32 population is also compared with one that
-differs in its seed alone.
+The networks have one architecture and differ in the other settings
+(configs/zoo.py). Their accuracies on all test images are compared as
+distributions, by the two-sample Kolmogorov-Smirnov test, and network by
+network. Since training is chaotic, two correct programs differ as well: the
+float32 population is also compared with one that differs only in its seed.
 """
 
 import dataclasses
@@ -22,11 +22,11 @@ from benchmarks import contest, nets
 from nws_jax.zoo import recipe as recipes
 from nws_jax.zoo import runtime
 
-_NETWORKS = flags.DEFINE_integer('networks', 256, 'of each population')
-_EPOCHS = flags.DEFINE_integer('epochs', 8, 'of training')
-_POINT = flags.DEFINE_enum('point', 'fixed', list(nets.POINTS), 'net')
+_NETWORKS = flags.DEFINE_integer('networks', 256, 'networks of each population')
+_EPOCHS = flags.DEFINE_integer('epochs', 8, 'epochs of training')
+_POINT = flags.DEFINE_enum('point', 'fixed', list(nets.POINTS), 'architecture')
 _PRECISIONS = flags.DEFINE_list(
-    'precisions', list(recipes.PRECISIONS), 'to compare, float32 among them')
+    'precisions', list(recipes.PRECISIONS), 'to compare; must contain float32')
 
 
 def main(_):
@@ -62,8 +62,7 @@ def compare(first, other):
 
 
 def prepare(precision, seed):
-  """What trains a population, compiled; gives (accuracies on all test images
-  [M], images/s)."""
+  """Trains a population: (accuracies on all test images [M], images/s)."""
   import jax
 
   from benchmarks import jax_nets
@@ -91,7 +90,7 @@ def prepare(precision, seed):
   def train():
     state = program.reset(networks, stage.place(program.blank()),
                           stage.place(np.ones(len(rows), bool)))
-    state, _ = program.epoch(networks, state)  # epoch 0: looked at, untrained
+    state, _ = program.epoch(networks, state)  # epoch 0: only an evaluation
     begin = time.perf_counter()
     for n in range(_EPOCHS.value):
       state, metrics = program.epoch(

@@ -1,4 +1,7 @@
-"""benchmarks/results/*/*.json -> RESULTS.md: python -m benchmarks.report"""
+"""Writes RESULTS.md from benchmarks/results/*/*.json.
+
+  python -m benchmarks.report
+"""
 
 import glob
 import json

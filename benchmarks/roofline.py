@@ -1,11 +1,11 @@
-"""How near a compiled training step comes to what the device can do.
+"""Compares a compiled training step with the peak rates of the device.
 
   python -m benchmarks.roofline --points=fixed,smallest,largest
 
-The device's rates are measured beside the step, in turns: of copying arrays too
-large for its caches, and of one large dot. Operations and bytes are XLA's own
-count (`cost_analysis`, whose bytes are those before the caches); `plain` is the
-network's multiplications and additions in a loop of convolutions.
+The peak rates are measured in alternation with the step: copying arrays that
+exceed the caches, and one large matrix product. Operations and bytes are XLA's
+own count (`cost_analysis`, whose bytes do not account for caches); `plain`
+counts the multiplications and additions of the network's convolutions.
 """
 
 from absl import app, flags
@@ -13,10 +13,11 @@ from absl import app, flags
 from benchmarks import contest, nets
 from nws_jax.zoo import recipe, runtime
 
-_POINTS = flags.DEFINE_list('points', ['fixed', 'smallest', 'largest'], 'nets')
+_POINTS = flags.DEFINE_list(
+    'points', ['fixed', 'smallest', 'largest'], 'architectures')
 _PRECISION = flags.DEFINE_enum(
-    'precision', 'float32', recipe.PRECISIONS, 'of dots')
-_ROUNDS = flags.DEFINE_integer('rounds', 5, 'in each, all take their turn')
+    'precision', 'float32', recipe.PRECISIONS, 'of matrix products')
+_ROUNDS = flags.DEFINE_integer('rounds', 5, 'rounds in which all alternate')
 
 
 def main(_):
@@ -62,7 +63,7 @@ def main(_):
 
 
 def _on_all(fn, *shape):
-  """`fn` of an array on every device at once."""
+  """Calls `fn` with an array on every device at once."""
   import jax
   xs = [jax.device_put(jax.random.normal(jax.random.key(0), shape), d)
         for d in jax.devices()]
@@ -95,7 +96,7 @@ def dot():
 
 
 def count_plain(arch):
-  """Operations of training on one image, by convolutions of plain sums."""
+  """Operations of training on one image, with direct convolutions."""
   from nws_jax.zoo import price
   total = 0
   for n, (layer, side) in enumerate(price.walk(arch)):

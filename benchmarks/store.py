@@ -1,10 +1,10 @@
-"""Snapshots: MB/s written, and how long a read takes.
+"""Measures how fast snapshots are written and read.
 
   python -m benchmarks.store --networks=1000 --epochs=10
 
-Networks of the fixed architecture, of random weights, one unit after another,
-as the trainer writes them (made durable), and read back through `open_zoo`'s
-own functions: one network, one trajectory, one window of all networks.
+Writes networks of the fixed architecture with random weights, one unit after
+another, durably and in the way of the trainer; then reads one network, one
+trajectory and one window of all networks through `open_zoo`.
 """
 
 import os
@@ -20,9 +20,9 @@ from nws_jax.store import snapshots
 from nws_jax.zoo.families.cnn import shapes
 
 _NETWORKS = flags.DEFINE_integer('networks', 1000, 'networks written')
-_EPOCHS = flags.DEFINE_integer('epochs', 5, 'snapshots of each')
-_AT_ONCE = flags.DEFINE_integer('at_once', 64, 'networks of a unit')
-_FOLDER = flags.DEFINE_string('folder', '', 'on the disk that is measured')
+_EPOCHS = flags.DEFINE_integer('epochs', 5, 'snapshots of each network')
+_AT_ONCE = flags.DEFINE_integer('at_once', 64, 'networks per unit')
+_FOLDER = flags.DEFINE_string('folder', '', 'folder on the disk to measure')
 
 
 def main(_):
@@ -38,7 +38,7 @@ def main(_):
 
 
 def measure(arch, folder):
-  """Figures by name, whose last word is the unit."""
+  """{name: measurement}; the last word of a name is the unit."""
   total, epochs, each = _NETWORKS.value, _EPOCHS.value, _AT_ONCE.value
   counts = [min(each, total - n) for n in range(0, total, each)]
   rng, writer = np.random.default_rng(0), snapshots.Writer()

@@ -1,12 +1,13 @@
-"""What saved classifiers say of networks held out, and whom they call unlike.
+"""Tests the saved classifiers on held-out networks and on arbitrary weights.
 
   python -m benchmarks.strangers --zoo=runs/zoo --meta=runs/meta
 
-Asks every classifier under --meta, as `nws_jax.identify` does, about each
-network of the zoo by the models that did not see it: the accuracy and the
-calibration error must be those of its result. Then about weights that are no
-networks: the share of pairs (odd one, network held out) in which the odd one is
-farther (AUROC). Writes benchmarks/results/strangers.json.
+As in `nws_jax.identify`, every classifier under --meta predicts each network of
+the zoo with the models that were not trained on it: the accuracy and the
+calibration error must be those of its result. Then it is given weights that do
+not come from training, to measure how well it recognises them as out of
+distribution (AUROC against held-out networks). Writes
+benchmarks/results/strangers.json.
 """
 
 import jax
@@ -19,8 +20,8 @@ from nws_jax import api
 from nws_jax.meta.figures import calibration
 from nws_jax.meta.identify import identify, membership, predict
 
-_ZOO = flags.DEFINE_string('zoo', 'runs/zoo', 'that was read')
-_META = flags.DEFINE_string('meta', 'runs/meta', 'classifiers')
+_ZOO = flags.DEFINE_string('zoo', 'runs/zoo', 'the zoo of --meta')
+_META = flags.DEFINE_string('meta', 'runs/meta', 'folder of the classifiers')
 
 
 def main(_):
@@ -37,7 +38,7 @@ def main(_):
 
 
 def ask(zoo, classifier):
-  """{figure: value} of one classifier."""
+  """{measure: value} of one classifier."""
   record, rng = classifier.record, np.random.default_rng(0)
   ids = [id for id, member in classifier.members.ids.items()
          if member.held_out_by is not None]
@@ -68,7 +69,7 @@ def ask(zoo, classifier):
 
 
 def _shuffle(rng, x_NxP, borders):
-  """Values of each part in another order, in each network another."""
+  """Permutes the values of each part, differently in each network."""
   x_NxP = x_NxP.copy()
   for start, stop in zip(borders, borders[1:]):
     x_NxP[:, start:stop] = rng.permuted(x_NxP[:, start:stop], axis=1)

@@ -1,4 +1,4 @@
-"""The contestants of `train` that are written in PyTorch, on a GPU if any."""
+"""The contestants of `train` in PyTorch, on a GPU if there is one."""
 
 import contextlib
 import copy
@@ -11,14 +11,14 @@ from benchmarks import nets
 from benchmarks.contest import Contestant
 from nws_jax.zoo import augment as recipe
 
-RATE, STEPS = 1e-3, 6  # steps of a turn, of each of two networks
+RATE, STEPS = 1e-3, 6  # STEPS per turn, of each of two networks
 GPU = torch.cuda.is_available()
 if GPU:
   torch.set_default_device('cuda')
 
 
 def allow(precision):
-  """Sets what dots may be computed in: 'float32', 'tf32' or 'bfloat16'."""
+  """Sets the precision of matrix products: 'float32', 'tf32' or 'bfloat16'."""
   torch.backends.cudnn.allow_tf32 = precision != 'float32'
   torch.set_float32_matmul_precision(
       'highest' if precision == 'float32' else 'high')
@@ -32,7 +32,7 @@ _cast = contextlib.nullcontext
 
 
 def measure_loss(arch, batch_size, image_set, variables):
-  """Of the first images, without dropout."""
+  """The loss on the first images, without dropout."""
   net = nets.module(arch, dropout=0.0)
   nets.load(net, variables)
   x, labels = _load(image_set)
@@ -41,7 +41,7 @@ def measure_loss(arch, batch_size, image_set, variables):
 
 
 def eager(arch, batch_size, image_set, augmentation, compile=False):
-  """One network after another, step by step."""
+  """The eager loop: one network after another, step by step."""
   x, labels = _load(image_set)
   made = [nets.module(arch) for _ in range(2)]
   tx = [torch.optim.Adam(net.parameters(), RATE, fused=True) for net in made]
@@ -68,7 +68,7 @@ def eager(arch, batch_size, image_set, augmentation, compile=False):
 
 
 def vmapped(arch, batch_size, image_set, networks=4):
-  """A step of networks side by side: `torch.func` over stacked modules."""
+  """A step of all networks at once: `torch.func` over stacked modules."""
   x, labels = _load(image_set)
   net = torch.func.replace_all_batch_norm_modules_(  # cannot be mapped
       nets.module(arch))
@@ -116,7 +116,7 @@ def scale(pixels):
 
 
 def augment(pixels):
-  """The recipe's (docs/recipe.md, section 9), of uint8 [B, 3, 32, 32]."""
+  """The augmentation of docs/recipe.md, section 9, of uint8 [B, 3, 32, 32]."""
   b, size = len(pixels), recipe.SIZE
   draw = {name: low + (high - low) * torch.rand(b) for name, low, high
           in recipe._IMAGE}

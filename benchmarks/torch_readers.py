@@ -1,4 +1,4 @@
-"""The meta-classifiers once more, in PyTorch, with the weights of ours."""
+"""The meta-classifiers in PyTorch, initialised with our weights."""
 
 import numpy as np
 import torch
@@ -47,7 +47,7 @@ class Fast(nn.Module):
     self.register_buffer('width', torch.clamp(
         knots[None, 1:] - knots[None, :-1], min=1e-9))
     params = variables['params']
-    # A whole feature is dropped, not one of its numbers: as a channel is.
+    # Whole features are dropped, like channels, not single values.
     self.drop = nn.Dropout1d(0.3 * drop)
     self.layers = nn.Sequential(
         _linear(params['Dense_0']), nn.ReLU(), nn.Dropout(0.5 * drop),

@@ -1,12 +1,14 @@
-"""Images/s of training: this package against other ways to do the same.
+"""Measures training in images/s, against other ways to do the same.
 
-  python -m benchmarks.train                      all sixteen nets, the two that
-                                                  are fast
-  python -m benchmarks.train --slow --points=fixed,smallest   everyone
+  python -m benchmarks.train
+      all sixteen architectures, with the two fast contestants
+  python -m benchmarks.train --slow --points=fixed,smallest
+      all contestants
 
-First all contestants say the same loss of the same weights and images; then
-they take turns. PyTorch (pip install torch==2.13.0) has its own threads.
-On an accelerator both use it, and ours trains as many networks as fill it.
+All contestants must first compute the same loss from the same weights and
+images; then they alternate. PyTorch (pip install torch==2.13.0) has its own
+threads. On an accelerator both use it, and ours trains as many networks as fill
+it.
 """
 
 import functools
@@ -16,19 +18,22 @@ from absl import app, flags
 from benchmarks import contest, nets
 from nws_jax.zoo import price, recipe, runtime
 
-_POINTS = flags.DEFINE_list('points', list(nets.POINTS), 'nets to train')
-_ROUNDS = flags.DEFINE_integer('rounds', 7, 'in each, all take their turn')
+_POINTS = flags.DEFINE_list(
+    'points', list(nets.POINTS), 'architectures to train')
+_ROUNDS = flags.DEFINE_integer('rounds', 7, 'rounds in which all alternate')
 _CHECKED = flags.DEFINE_integer(
-    'checked', len(nets.POINTS), 'of so many nets losses are compared first')
-_SECONDS = flags.DEFINE_float('seconds', 0.7, 'of a turn')
-_SLOW = flags.DEFINE_bool('slow', False, 'the slow contestants, too')
-_AUGMENTATION = flags.DEFINE_bool('augmentation', False, 'of all networks')
+    'checked', len(nets.POINTS), 'number of architectures whose losses are '
+    'compared first')
+_SECONDS = flags.DEFINE_float('seconds', 0.7, 'seconds per turn')
+_SLOW = flags.DEFINE_bool('slow', False, 'include the slow contestants')
+_AUGMENTATION = flags.DEFINE_bool(
+    'augmentation', False, 'train with augmentation')
 _PRECISION = flags.DEFINE_enum(
-    'precision', 'float32', recipe.PRECISIONS, 'of dots, everyone\'s')
+    'precision', 'float32', recipe.PRECISIONS, 'of matrix products, for all')
 _NETWORKS = flags.DEFINE_integer(
-    'networks', 0, 'that train at once; 0: one a core, or '
-    f'{price.IMAGES_A_STEP} images a step')
-_NAME = flags.DEFINE_string('name', 'train', 'of the JSON file of results')
+    'networks', 0, 'networks that train at once; 0: one per core, or '
+    f'{price.IMAGES_A_STEP} images per step')
+_NAME = flags.DEFINE_string('name', 'train', 'name of the JSON file of results')
 
 
 def main(_):
@@ -71,14 +76,14 @@ def main(_):
         'images_per_second': rates,
         'ours_against': {other: contest.compare(rates, 'ours', other)
                          for other in rates if other != 'ours'}}
-    contest.write(_NAME.value, results)  # what there is, should it be stopped
+    contest.write(_NAME.value, results)  # so far, in case it is stopped
   ratios = [r['ours_against']['PyTorch, eager'][0] for r in results.values()]
   print(f'geometric mean over {len(ratios)} nets, against the eager loop: '
         f'{contest.mean(ratios):.2f}')
 
 
 def slow(ours, args):
-  """The slow contestants; on an accelerator the one that shares its idea."""
+  """The slow contestants; on an accelerator `torch.func` alone."""
   import jax
 
   from benchmarks import jax_nets, torch_nets
@@ -94,7 +99,7 @@ def slow(ours, args):
 
 
 def check(losses):
-  """Raises unless all contestants say the same loss, to 1e-4 of it."""
+  """Raises unless all contestants compute the same loss, to 1e-4 of it."""
   for who, loss in losses.items():
     if abs(loss - losses['ours']) > 1e-4 * abs(loss):
       raise AssertionError(f'{who} has another loss: {losses}')

@@ -1,13 +1,14 @@
-"""The whole command against bare training: what all the rest costs.
+"""Compares the whole command with bare training.
 
   python -m benchmarks.zoo --networks=64,256,1024
 
-Runs `python -m nws_jax.zoo` on Fashion-MNIST's embedded images, without
-augmentation, evaluated and saved every epoch; the smallest zoo first with an
-empty cache of programs too. Before and after each run, the bare training of
-the same network. `kept` is the bare time of its images in the command's own
-time, starting Python included. On an accelerator, whose epochs of so few images
-take less than a second:
+Runs `python -m nws_jax.zoo` on the embedded Fashion-MNIST images without
+augmentation, with an evaluation and a snapshot every epoch; the smallest zoo
+also with an empty compilation cache. The bare training of the same architecture
+is timed before and after each run. `kept` is the time that bare training takes
+for the same images, divided by the time of the command, which includes the
+start of Python. On an accelerator an epoch of so few images takes less than a
+second; use more of them there:
 
   XLA_PYTHON_CLIENT_PREALLOCATE=false python -m benchmarks.zoo --point=fixed \\
       --repeat=25 --networks=256
@@ -26,16 +27,17 @@ from benchmarks import contest, nets
 from nws_jax.zoo import recipe, runtime
 
 _NETWORKS = flags.DEFINE_list('networks', ['64', '256'], 'sizes of the zoos')
-_EPOCHS = flags.DEFINE_integer('epochs', 4, 'of every network')
+_EPOCHS = flags.DEFINE_integer('epochs', 4, 'epochs of every network')
 _REPEAT = flags.DEFINE_integer(
-    'repeat', 1, 'the training images so many times over: 25 make an epoch as '
-    'long as that of a full set')
+    'repeat', 1, 'how often the training images are repeated: 25 times make an '
+    'epoch as long as that of a full set')
 _PRECISION = flags.DEFINE_enum(
-    'precision', 'float32', recipe.PRECISIONS, 'of dots')
-_POINT = flags.DEFINE_enum('point', 'smallest', list(nets.POINTS), 'net')
+    'precision', 'float32', recipe.PRECISIONS, 'of matrix products')
+_POINT = flags.DEFINE_enum(
+    'point', 'smallest', list(nets.POINTS), 'architecture')
 
 
-# What `python -m nws_jax.zoo` does, on images so many times over.
+# Runs `python -m nws_jax.zoo` with the training images repeated.
 _REPEATED = """
 import runpy, sys
 from benchmarks import zoo
@@ -47,7 +49,7 @@ runpy.run_module('nws_jax.zoo', run_name='__main__', alter_sys=True)
 
 
 def repeat(image_set, times):
-  """The set with its training images so many times over."""
+  """The set with its training images repeated."""
   return image_set._replace(
       train_images=np.concatenate([image_set.train_images] * times),
       train_labels=np.concatenate([image_set.train_labels] * times))
@@ -112,7 +114,7 @@ def run(arch, batch_size, networks, folder, name):
     text = said.read()
   if status or f'{networks} networks' not in text:
     raise SystemExit(f'the command failed:\n{text}')
-  return seconds, usage.ru_maxrss / 1024  # its own, not of runs before
+  return seconds, usage.ru_maxrss / 1024  # of this run, not of earlier ones
 
 
 if __name__ == '__main__':

@@ -2,33 +2,33 @@
 
   python -m nws_jax.zoo --config=configs/zoo.py
       192 networks on three small real image sets: 220 to 553 s on two CPU
-      cores, median test accuracy 0.73, and 0.91 of the Glorot-initialised
+      cores; median test accuracy 0.73, and 0.91 with Glorot initialisation
   python -m nws_jax.zoo --config=configs/zoo.py:smoke --workdir=runs/smoke
       100 networks of two optimizers and two batch sizes, two epochs: 28 s
   python -m nws_jax.zoo --config=configs/zoo.py:study --workdir=runs/study
       512 networks of the published fixed architecture on the same sets, eight
-      epochs: what docs/study.md reads; 25 minutes with other work beside it
+      epochs, the population of docs/study.md: 25 minutes on a shared machine
   python -m nws_jax.zoo --config=configs/zoo.py:fixed --workdir=runs/fixed
       nws_fixed: 3,000 networks of one architecture, 20 snapshots each
   python -m nws_jax.zoo --config=configs/zoo.py:main --workdir=runs/main
       nws_main: 13,000 networks of 243 architectures, 20 snapshots each
 
-The last two (fixed, main) are the published populations, every line of
-docs/recipe.md but for its section 17. They need the five full image sets
+The last two (fixed, main) are the published populations, which follow
+docs/recipe.md except for its section 17. They need the five full image sets
 (python -m nws_jax.data
---prepare=mnist,fashion_mnist,cifar10,svhn_cropped,stl10) and an accelerator;
---plan says how many programs, how long, and how much memory and disk, before
-anything runs (on two CPU cores and two of the sets: 14 days and 96 days of
-training). A small part of them on what is here, in 14 programs; half an hour on
-two cores with much other work:
+--prepare=mnist,fashion_mnist,cifar10,svhn_cropped,stl10) and an accelerator.
+--plan prints the number of programs, the time, the memory and the disk space
+before anything runs (on two CPU cores and two of the sets: 14 days and 96 days
+of training). A small sample of `main` on the embedded sets takes 14 programs
+and half an hour on two busy cores:
 
   python -m nws_jax.zoo --config=configs/zoo.py:main --config.networks=64 \\
       --config.dataset_source=embedded --config.datasets=fashion_mnist,mnist \\
       --config.epochs=3 --workdir=runs/part
 
-A property's key lists the values it is drawn from; one value fixes it:
-`--config.batch_size=32`, `--config.optimizer=adam,momentum`,
-`--config.learning_rate=0.001,0.01` (a range, uniform between).
+The key of a property lists the values that it is drawn from; one value fixes
+it: `--config.batch_size=32`, `--config.optimizer=adam,momentum`,
+`--config.learning_rate=0.001,0.01` (a range, drawn uniformly).
 """
 
 import ml_collections
@@ -38,31 +38,34 @@ from nws_jax import errors
 
 def _default():
   c = ml_collections.ConfigDict()
-  c.seed = 0  # every draw follows from it and the network's id
+  c.seed = 0  # it and a network's id determine every draw
   c.networks = 192
-  c.replicates = 1  # networks of each setting, which differ in their draws
+  c.replicates = 1  # networks of each setting, which differ only in seeds
   c.sampling = 'balanced'  # or 'independent', as published
   c.epochs = 10
-  c.keep = 'all'  # snapshots of a network, or how many, evenly spread
+  c.keep = 'all'  # snapshots of each network; or a number, evenly spread
 
-  # 'auto' on an accelerator: the fewest that fill it, found by running some.
+  # 'auto': 64 on CPU; on an accelerator the fewest that fill it, measured.
   c.networks_per_program = 'auto'
-  c.merge = True  # by masks, networks of several shapes in one program
-  c.compile_ahead = True  # the next program, while this one trains
-  c.disk_gb = 0.0  # what it may take; 0.0: what is free
+  c.merge = True  # networks of several shapes share a program by masks
+  c.compile_ahead = True  # compiles the next program while this one trains
+  c.disk_gb = 0.0  # disk space that it may take; 0.0: all that is free
 
   c.dataset_source = 'embedded'  # or 'tfds': see python -m nws_jax.data
-  c.data_dir = ''  # of the full sets; TFDS's own folder if empty
-  c.test_part = 250  # test images looked at every epoch; all at the end
-  c.eval_bn = 'running'  # or 'batch': as the published figures were measured
-  c.eval_augmentation = False  # True: so were they, where it is on
-  c.lr_decay = 0.96  # an epoch, as published; 1.0 is what its code ran
-  c.early_stopping = 0  # drops of validation accuracy that stop; published: 5
-  # Of the dots in training, on an accelerator with units for them: 'tf32' or
-  # 'bfloat16'. Weights, their updates and all evaluations stay float32.
+  c.data_dir = ''  # folder of the full sets; '' is TFDS's default
+  c.test_part = 250  # test images evaluated each epoch; all at the end
+  c.eval_bn = 'running'  # or 'batch', as in the published evaluation
+  c.eval_augmentation = False  # True as in the published evaluation
+  c.lr_decay = 0.96  # per epoch, as published; the released code ran 1.0
+  # Drops of validation accuracy after which training stops; 0: never.
+  # Published: 5.
+  c.early_stopping = 0
+  # Of matrix products in training: 'float32', or on an accelerator that
+  # supports them 'tf32' or 'bfloat16'. Weights, updates and evaluations are
+  # always float32.
   c.precision = 'float32'
-  # 'auto' is the fastest on the platform; 'banded' has plain sums of products,
-  # 'toom_cook' fewer products in wide layers (nws_jax/zoo/tiles.py).
+  # 'auto': the fastest on the platform; 'banded': plain sums of products;
+  # 'toom_cook': fewer products in wide layers (nws_jax/zoo/tiles.py).
   c.convolution = 'auto'
 
   c.datasets = ('fashion_mnist', 'mnist', 'digits')
@@ -75,13 +78,14 @@ def _default():
   # Also: leaky_relu, selu, softplus, softsign.
   c.activation = ('relu', 'elu', 'sigmoid', 'tanh')
   c.initialization = ('constant', 'normal', 'glorot_uniform', 'glorot_normal')
-  c.filter_size = (3,)  # the smallest net of the published space
+  # The smallest architecture of the published space.
+  c.filter_size = (3,)
   c.depth_conv = (3,)
   c.depth_fc = (2,)
   c.width_conv = (4,)
   c.width_fc = (64,)
-  c.weight_decay = (0.0,)  # decoupled, of kernels; times the learning rate
-  c.dropout = (0.5,)  # share of units dropped
+  c.weight_decay = (0.0,)  # decoupled; of kernels, times the learning rate
+  c.dropout = (0.5,)  # rate
   return c
 
 
@@ -99,14 +103,14 @@ def _smoke():
 
 
 def _main():
-  c = _default()  # sampled properties it does not name are as published
+  c = _default()  # properties not set here are drawn as published
   c.networks = 13_000
   c.sampling = 'independent'
   c.epochs = 1000
   c.early_stopping = 5
   c.keep = '20'
   c.dataset_source = 'tfds'
-  c.test_part = 26_032  # all images of the largest set, at every epoch
+  c.test_part = 26_032  # the largest test set: all images, each epoch
   c.datasets = ('mnist', 'cifar10', 'svhn_cropped', 'stl10', 'fashion_mnist')
   c.batch_size = (32, 64, 128, 256)
   c.filter_size = (3, 5, 7)
@@ -119,7 +123,7 @@ def _main():
 
 def _fixed():
   c = _main()
-  c.seed = 1  # shares no draw with a network of main
+  c.seed = 1  # so that it shares no draw with main
   c.networks = 3000
   c.update(_FIXED)
   return c

@@ -6,7 +6,7 @@
 #SBATCH --requeue
 #SBATCH --signal=B:TERM@120
 # One job, one zoo: sbatch launch/slurm.sh runs/zoo configs/zoo.py
-# Requeued or submitted again, it goes on at the last finished epoch.
+# A job that is requeued or submitted again resumes at the last finished epoch.
 set -euo pipefail
 workdir=${1:-runs/zoo} config=${2:-configs/zoo.py}
 . .venv/bin/activate

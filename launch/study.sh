@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The population of docs/study.md and every number there:
-# bash launch/study.sh. Begun again, it makes what is not there yet.
+# Trains the population of docs/study.md and computes every number there:
+# bash launch/study.sh. Started again, it makes only what is missing.
 set -euo pipefail
 zoo=${1:-runs/study} meta=${2:-runs/study_meta} docs=${3:-docs}
 python -m nws_jax.zoo --config=configs/zoo.py:study --workdir="$zoo"

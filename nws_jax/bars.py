@@ -1,28 +1,30 @@
-"""Progress bars on stderr, readable where it is no terminal: one place.
+"""Progress bars on stderr.
 
-A terminal gets a bar that moves; a file or pipe gets a line now and then.
+A terminal shows a bar that moves; a file or pipe gets a line now and then.
 """
 
 import sys
+from typing import Any
 
 import tqdm
 
 
-def make(total=None, **options):
-  """A `tqdm.tqdm` for this process's stderr; `options` are passed on."""
-  shown = sys.stderr.isatty()
+def make(total: float | None = None, **options: Any) -> tqdm.tqdm:
+  """A `tqdm.tqdm` on this process's stderr; `options` are passed on."""
+  is_terminal = sys.stderr.isatty()
   return tqdm.tqdm(
-      total=total, file=sys.stderr if shown else _Lines(),
-      mininterval=0.5 if shown else 20, dynamic_ncols=shown, **options)
+      total=total, file=sys.stderr if is_terminal else _Lines(),
+      mininterval=0.5 if is_terminal else 20, dynamic_ncols=is_terminal,
+      **options)
 
 
 class _Lines:
-  """stderr that is no terminal: a line for every state of a bar."""
+  """A stderr that is not a terminal: each state of a bar becomes a line."""
 
-  def write(self, text):
+  def write(self, text: str) -> None:
     text = text.strip()
     if text:
       sys.stderr.write(text + '\n')
 
-  def flush(self):
+  def flush(self) -> None:
     sys.stderr.flush()

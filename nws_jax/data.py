@@ -2,15 +2,16 @@
 
   python -m nws_jax.data --prepare=mnist,fashion_mnist --archives=DIR
 
-They are put where TensorFlow Datasets has them, under its names and versions,
-without TensorFlow. The publishers' archives come from DIR (DIR/NAME is looked
-into first, for mnist and fashion_mnist use the same file names), or are
-downloaded. A set that is already prepared is skipped; what an interrupted run
-left is removed.
+The sets are written to the folders of TensorFlow Datasets, under its names and
+versions, without TensorFlow. The publishers' archives are read from DIR, or
+downloaded. (An archive is looked for in DIR/NAME first, since mnist and
+fashion_mnist use the same file names.) A set that is already prepared is
+skipped; what an interrupted run left behind is removed.
 """
 
 import os
 import time
+from collections.abc import Callable, Sequence
 
 from absl import flags
 
@@ -19,38 +20,41 @@ from nws_jax.zoo import archives, downloads, prepared
 
 _FLAGS = flags.FlagValues()
 _PREPARE = flags.DEFINE_list(
-    'prepare', [], f'sets to prepare, of {", ".join(prepared.VERSIONS)}.',
+    'prepare', [], f'Sets to prepare: any of {", ".join(prepared.VERSIONS)}.',
     flag_values=_FLAGS)
 _ARCHIVES = options.define_path(
-    'archives', None, "folder of the publishers' archives, named as "
-    'published; without it they are downloaded.', _FLAGS)
+    'archives', None, "Folder of the publishers' archives, under "
+    'their published names; without it they are downloaded.', _FLAGS)
 _DATA_DIR = options.define_path(
-    'data_dir', None, 'where to put the sets; without it, where TensorFlow '
-    'Datasets does: $TFDS_DATA_DIR or ~/tensorflow_datasets.', _FLAGS)
+    'data_dir', None, 'Where to write the sets; by default the folder of '
+    'TensorFlow Datasets: $TFDS_DATA_DIR or ~/tensorflow_datasets.', _FLAGS)
 
 
-def main():
+def main() -> None:
   prepare(_PREPARE.value, _ARCHIVES.value, _DATA_DIR.value)
 
 
-def prepare(names, archives_dir=None, data_dir=None, verify=None):
-  """Prepares sets, each from its archives, and says so on stdout.
+def prepare(names: Sequence[str], archives_dir: str | None = None,
+            data_dir: str | None = None,
+            verify: Callable[[str, str, str], None] | None = None) -> None:
+  """Prepares sets from their archives; prints one line for each.
 
   Args:
     names: of `prepared.VERSIONS`.
-    archives_dir: folder of the archives, None to download them.
+    archives_dir: folder of the archives; None downloads them.
     data_dir: see `prepared.folder`.
-    verify: what compares an archive with its published checksum and raises
-      `errors.Damaged`; None is `verify_published`.
+    verify: called with (set, file, path) of each archive; raises
+      `errors.Damaged` if it is not the published one. None is
+      `verify_published`.
 
   Raises:
-    errors.Wrong: unknown set, missing archive, unusable folder.
+    errors.Wrong: unknown set, missing archive, or unusable folder.
     errors.Damaged: an archive is not the published one, a download failed, or
-      what lies in `data_dir` is no whole set.
+      a set in `data_dir` is incomplete.
   """
   known = ', '.join(prepared.VERSIONS)
   if not names:
-    raise errors.Wrong(f'--prepare is empty; name sets of: {known}.')
+    raise errors.Wrong(f'--prepare is empty; name some of {known}.')
   for name in names:
     if name not in prepared.VERSIONS:
       raise errors.Wrong(f'--prepare={name} is not possible; allowed: {known}.')
@@ -80,10 +84,16 @@ def prepare(names, archives_dir=None, data_dir=None, verify=None):
           f'({time.monotonic() - start:.0f} s)', flush=True)
 
 
-def find(names, archives_dir):
-  """{set: {file: path}} of archives in a folder, or in folders of its sets."""
+def find(names: Sequence[str], archives_dir: str
+         ) -> dict[str, dict[str, str]]:
+  """{set: {file: path}} of the archives in a folder, or in its subfolders that
+  are named like the sets.
+
+  Raises:
+    errors.Wrong: some are missing; names them, and where to get them.
+  """
   if not os.path.isdir(archives_dir):
-    raise errors.Wrong(f'--archives={archives_dir} is no folder.')
+    raise errors.Wrong(f'--archives={archives_dir} is not a folder.')
   paths = {name: {file: archives.find(os.path.join(archives_dir, name), file)
                   or archives.find(archives_dir, file)
                   for file in archives.FILES[name]} for name in names}
@@ -93,19 +103,20 @@ def find(names, archives_dir):
     lacking = {name: None for name, _ in missing}
     published = {name: downloads.list_published(name) for name in lacking}
     raise errors.Wrong('\n'.join([
-        f'{archives_dir} lacks archives of {", ".join(lacking)}. Download them '
-        'and put there:', *downloads.list_lines(missing, published)]))
+        f'{archives_dir} lacks archives of {", ".join(lacking)}. Download '
+        'these, and put them there:',
+        *downloads.list_lines(missing, published)]))
   return paths
 
 
-def verify_published(name, file, path):
+def verify_published(name: str, file: str, path: str) -> None:
   """Raises `errors.Damaged` unless an archive is the published one."""
   sha256, expected = archives.hash_content(name, file, path)
   url, _, archive_sha256 = downloads.list_published(name)[file]
   if sha256 != (expected or archive_sha256):
     raise errors.Damaged(
-        f'{path} is not the published {file} of {name}, its checksum differs: '
-        f'cut short, or another file. Get it again from {url}')
+        f'{path} is not the published {file} of {name}: its checksum differs. '
+        f'It is cut short, or another file. Get it again from {url}')
 
 
 if __name__ == '__main__':

@@ -1,10 +1,10 @@
-"""What around the program can change a draw or a bit: pinned, or recorded.
+"""Pins or records everything outside the program that can change a bit.
 
-Jax takes its settings from variables named JAX_*. Those that could change a
-number are removed before it starts (`pin`), so that a recipe and its seed
-give one zoo. What cannot be pinned, the versions, the processor and the flags
-of the compiler, is recorded with every zoo (`describe`) and compared when a
-run goes on or is repeated (`compare`).
+JAX reads its settings from environment variables named JAX_*. Those that could
+change a number are removed before JAX is imported (`pin`), so that a recipe and
+its seed give one zoo. Versions, the processor and the compiler's flags cannot
+be pinned: they are recorded with every zoo (`describe`), and compared when a
+run is resumed or repeated (`compare`).
 """
 
 import dataclasses
@@ -22,9 +22,9 @@ from nws_jax import say
 
 _PACKAGES = ('nws_jax', 'jax', 'jaxlib', 'flax', 'numpy', 'optax',
              'orbax-checkpoint', 'scipy', 'tensorstore')
-_DECIDING = ('nws_jax', 'jax', 'jaxlib')  # packages that compute the bits
-# Settings of jax that choose devices, caches, logs and processes, and change
-# no number; all others are removed.
+_DECIDING = ('nws_jax', 'jax', 'jaxlib')  # packages that can change the bits
+# Settings of JAX that choose devices, caches, logs and processes, and change no
+# number; all others are removed.
 _HARMLESS = (
     'PLATFORMS', 'PLATFORM_NAME', 'CUDA_VISIBLE_DEVICES',
     'ROCM_VISIBLE_DEVICES', 'ENABLE_COMPILATION_CACHE', 'COMPILATION_CACHE_',
@@ -42,25 +42,25 @@ _FEATURES = ('avx', 'avx2', 'fma', 'avx512f', 'avx512vl', 'avx512_bf16',
 
 
 def pin() -> str:
-  """Removes the settings of jax that could change a number.
+  """Removes the settings of JAX that could change a number.
 
-  Call it before jax is imported.
+  Must be called before JAX is imported.
 
   Returns:
-    what was removed, for the user; empty if nothing was.
+    a message that names what was removed; empty if nothing was.
   """
   names = sorted(n for n in os.environ if n.startswith('JAX_') and not
                  n.removeprefix('JAX_').startswith(_HARMLESS))
   removed = ', '.join(f'{name}={os.environ.pop(name)}' for name in names)
   return removed and (
-      f'{removed} could change the numbers and is ignored: the same request '
-      'gives the same numbers everywhere.')
+      f'{removed} could change the results and is ignored, so that the same '
+      'request gives the same results everywhere.')
 
 
 def describe() -> dict[str, Any]:
-  """What decides bits and cannot be pinned, as a record.
+  """A record of what can change the bits and cannot be pinned.
 
-  Starts jax. Keys: versions {package: version}, processor, devices (their
+  Initialises JAX. Keys: versions {package: version}, processor, devices (their
   kind), variables {name: value}, revision (of this program's source).
   """
   import jax
@@ -73,7 +73,7 @@ def describe() -> dict[str, Any]:
 
 
 def find_versions() -> dict[str, str | None]:
-  """Of Python and the packages; None where one is not installed."""
+  """Versions of Python and the packages; None if one is not installed."""
   return {'python': platform.python_version(),
           **{name: _find_version(name) for name in _PACKAGES}}
 
@@ -88,7 +88,7 @@ def _find_version(package: str) -> str | None:
 
 @functools.cache
 def find_revision() -> str | None:
-  """The revision of the source that runs; None outside of a repository."""
+  """The Git revision of the running source; None outside a repository."""
   root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
   if not shutil.which('git') or not os.path.exists(os.path.join(root, '.git')):
     return None
@@ -101,15 +101,15 @@ def find_revision() -> str | None:
 def find_processor() -> str:
   """Architecture, family and vector instructions of the processor.
 
-  They decide which instructions XLA compiles to, and with them the last bits.
+  XLA chooses instructions by them, and the last bits of results depend on that.
   """
   try:
     with open('/proc/cpuinfo', encoding='utf-8', errors='replace') as f:
       lines = f.read().split('\n\n')[0].splitlines()
   except OSError:
     return f'{platform.machine()} {platform.processor()}'.strip()
-  fields = dict(map(str.strip, line.split(':', 1)) for line in lines
-                if ':' in line)
+  pairs = (line.split(':', 1) for line in lines if ':' in line)
+  fields = {key.strip(): value.strip() for key, value in pairs}
   there = (fields.get('flags') or fields.get('Features') or '').split()
   family = [fields[key] for key in ('vendor_id', 'cpu family', 'model')
             if key in fields]
@@ -118,7 +118,7 @@ def find_processor() -> str:
 
 
 def _list_flags(text: str) -> str:
-  """The flags of a variable in order, without those that change nothing."""
+  """The flags of a variable, sorted, without those that change no result."""
   try:
     flags = shlex.split(text)
   except ValueError:
@@ -128,24 +128,24 @@ def _list_flags(text: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-  """One entry in which two environments differ."""
+  """One entry in which a recorded environment differs from this one."""
   name: str
   there: Any
   here: Any
 
   @property
   def decides(self) -> bool:
-    """Whether it can change a bit of a network."""
+    """Whether it can change the bits of a network."""
     return self.name in _DECIDING + _RECORDED + _MACHINE
 
   @property
   def fix(self) -> str:
-    """How to have here what was there."""
+    """How to get the recorded value here."""
     if self.name in _RECORDED:
       return (f'set {self.name}={shlex.quote(self.there)}' if self.there
               else f'unset {self.name}')
     if self.name in _MACHINE:
-      return f'go on where {self.name} is {self.there}'
+      return f'resume on a machine where {self.name} is {self.there}'
     return f"pip install '{self.name}=={self.there}'"
 
   def __str__(self) -> str:
@@ -154,12 +154,12 @@ class Difference:
 
 
 def compare(there: dict[str, Any], here: dict[str, Any]) -> list[Difference]:
-  """The entries in which a recorded environment differs from another.
+  """The entries in which a recorded environment differs from this one.
 
   Args:
-    there: as of `describe`; of an older version it lacks entries, which are
-      not compared.
-    here: as of `describe`.
+    there: the recorded result of `describe`. Entries that a record of an older
+      version lacks are not compared.
+    here: the result of `describe`.
   """
   old, new = _flatten(there), _flatten(here)
   return [Difference(name, value, new[name]) for name, value in old.items()
@@ -169,16 +169,16 @@ def compare(there: dict[str, Any], here: dict[str, Any]) -> list[Difference]:
 def _flatten(record: dict[str, Any]) -> dict[str, Any]:
   parts = {name: record[name] for name in ('revision',) + _MACHINE
            if name in record}
-  if 'variables' in record:  # those that are not set are not recorded
+  if 'variables' in record:  # unset ones are not recorded
     parts |= {name: '' for name in _RECORDED} | record['variables']
   return record.get('versions', {}) | parts
 
 
 def explain() -> str | None:
-  """Why jax finds no device, for its user; None if it finds one.
+  """A message about why JAX finds no device; None if it finds one.
 
-  After an error of any kind: what jax raises depends on the device that is
-  missing and on the function that asked first, and jax hides its own frames.
+  Called after any error: which exception JAX raises depends on the missing
+  device and on the function that asked first, and JAX hides its own frames.
   """
   if 'jax' not in sys.modules:
     return None
@@ -186,9 +186,9 @@ def explain() -> str | None:
     sys.modules['jax'].devices()
     return None
   except Exception as e:
-    reason = str(e).partition('. (set')[0] or 'it is not here'
+    reason = str(e).partition('. (set')[0] or 'the device is not available'
   wanted = os.environ.get('JAX_PLATFORMS') or os.environ.get(
       'JAX_PLATFORM_NAME', '')
   return (f'JAX_PLATFORMS={wanted} is not possible: {say.first(reason)}. Unset '
-          'it, set JAX_PLATFORMS=cpu, or install the jax that supports the '
+          'it, set JAX_PLATFORMS=cpu, or install the JAX that supports the '
           'device (BUILD.md).')

@@ -1,8 +1,8 @@
-"""The two ways a command fails, and the exit code of each."""
+"""The two ways in which a command fails, each with its exit code."""
 
 
 class Wrong(Exception):
-  """What was asked for is wrong: exit code 2. The message names the fix."""
+  """The request is wrong: exit code 2. The message names the fix."""
 
 
 class Damaged(Exception):

@@ -1,9 +1,9 @@
-"""How SIGINT and SIGTERM end a command: at once, wherever it is.
+"""Ends a command at once on SIGINT or SIGTERM, wherever it is.
 
-An exception raised in the main thread would be lost in a callback of the
-garbage collector, break an import that is half done, or wait for native code.
-So a thread of its own hears of the signal from the system's handler, saves what
-is to be saved, and ends the process.
+An exception raised in the main thread could be lost in a callback of the
+garbage collector, break a half-finished import, or wait for native code.
+Instead a separate thread learns of the signal through a pipe that Python's own
+handler writes to, saves what must be saved, and ends the process.
 """
 
 import contextlib
@@ -12,23 +12,27 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 
 from nws_jax import say
 
 CODE = 130
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_AGAIN = 0.5  # seconds after which another signal is a second one
-_listening = []  # the signals that are heard
-_saves = []  # what has to be done before the process ends
+# A second signal after this many seconds ends the process without saving. (One
+# Ctrl-C may arrive as several signals.)
+_AGAIN = 0.5
+_listening: list[int] = []  # the signals that are handled
+_saves: list[Callable[[], object]] = []  # called before the process ends
 
 
-def listen(name):
-  """Begins to hear signals, once; does nothing outside the main thread.
+def listen(name: str) -> None:
+  """Starts to handle signals; does nothing outside the main thread.
 
-  A signal that the parent process had set to be ignored is ignored.
+  Further calls do nothing. A signal that the parent process had set to be
+  ignored stays ignored.
 
   Args:
-    name: of the command, for its last line.
+    name: of the command, which its last line starts with.
   """
   if _listening or (
       threading.current_thread() is not threading.main_thread()):
@@ -38,16 +42,17 @@ def listen(name):
   signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
   for n in _SIGNALS:
     if signal.getsignal(n) != signal.SIG_IGN:
-      signal.signal(n, lambda *_: None)  # else nobody would be woken
-      signal.siginterrupt(n, False)  # no library's reading fails meanwhile
+      signal.signal(n, lambda *_: None)  # else nothing is written
+      signal.siginterrupt(n, False)  # reads are resumed, not aborted
       _listening.append(n)
   os.register_at_fork(after_in_child=_forget)
   threading.Thread(target=_watch, args=(name, reader), daemon=True).start()
 
 
 @contextlib.contextmanager
-def saving(save):
-  """Has a signal call `save()`, in another thread, before the process ends."""
+def saving(save: Callable[[], object]) -> Iterator[None]:
+  """In this context a signal calls `save()`, in another thread, before the
+  process ends."""
   _saves.append(save)
   try:
     yield
@@ -55,15 +60,16 @@ def saving(save):
     _saves.remove(save)
 
 
-def _forget():
-  """A process that was forked has no thread that hears."""
+def _forget() -> None:
+  """Restores the default handlers in a forked child, which has no thread that
+  listens."""
   signal.set_wakeup_fd(-1)
   for n in _listening:
     signal.signal(n, signal.SIG_DFL)
 
 
-def _watch(name, reader):
-  first = None
+def _watch(name: str, reader: int) -> None:
+  first: float | None = None
   while True:
     for n in os.read(reader, 64):
       if n not in _listening:
@@ -75,26 +81,27 @@ def _watch(name, reader):
         os._exit(CODE)
 
 
-def _end(name):
-  said, code = 'interrupted', CODE
+def _end(name: str) -> None:
+  message, code = 'interrupted', CODE
   for save in reversed(_saves):
     try:
       save()
-    except Exception as e:  # as a full disk
-      said, code = f'interrupted, and not saved: {say.first(e)}', 1
-  # The main thread may be waiting to write, and would let nobody else.
-  teller = threading.Thread(target=_tell, args=(f'{name}: {said}\n',),
-                            daemon=True)
-  teller.start()
-  teller.join(0.5)
-  # An ordinary exit would wait for the device's work and for a compiler.
+    except Exception as e:  # for example a full disk
+      message, code = f'interrupted, and not saved: {say.first(e)}', 1
+  # The main thread may hold the lock of stderr while it waits to write: another
+  # thread prints, and is not waited for longer than this.
+  printer = threading.Thread(target=_print, args=(f'{name}: {message}\n',),
+                             daemon=True)
+  printer.start()
+  printer.join(0.5)
+  # sys.exit would wait for running computations and compilations.
   os._exit(code)
 
 
-def _tell(text):
+def _print(text: str) -> None:
   with contextlib.suppress(Exception):
-    bar = '\n' if sys.stderr.isatty() else ''  # one may stand there
-    sys.stderr.write(bar + text)
+    end = '\n' if sys.stderr.isatty() else ''  # of a progress bar's line
+    sys.stderr.write(end + text)
     sys.stderr.flush()
   with contextlib.suppress(Exception):
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Bytes, seconds and errors in words for people, in this one place."""
+"""Bytes, seconds and errors in words for people."""
 
 import errno
 import math
@@ -16,13 +16,13 @@ _ADVICE = {
 FULL = re.compile(r'(No space left|Disk quota exceeded)[^][\n]*')
 
 
-def size(num_bytes):
+def size(num_bytes: float) -> str:
   if num_bytes >= 1e9:
     return f'{num_bytes / 1e9:,.2f} GB'
   return f'{num_bytes / 1e6:.1f} MB'
 
 
-def time(seconds):
+def time(seconds: float) -> str:
   if seconds < 90:
     return f'{math.ceil(seconds)} s'
   if seconds < 90 * 60:
@@ -32,17 +32,18 @@ def time(seconds):
   return f'{seconds / 86400:.1f} days'
 
 
-def first(error):
-  """The first line of what an exception says; its kind, if it says nothing.
+def first(error: BaseException | str) -> str:
+  """The first line of an exception's message; its type if that is empty.
 
-  Without a full stop: it goes on in a sentence.
+  It has no full stop at its end, since callers put it into a sentence.
   """
   lines = str(error).strip().splitlines() or [type(error).__name__]
   return lines[0][:300].rstrip('.')
 
 
-def advise(error):
-  """What helps against an error in writing, without a full stop."""
-  if FULL.search(str(error)):  # a library's error has it in its text alone
+def advise(error: BaseException) -> str:
+  """What to do about an error in writing, without a full stop."""
+  # The errors of some libraries have the reason only in their text.
+  if FULL.search(str(error)):
     return _ADVICE[errno.ENOSPC]
-  return _ADVICE.get(getattr(error, 'errno', None), 'Check the disk')
+  return _ADVICE.get(getattr(error, 'errno', None) or 0, 'Check the disk')

@@ -123,5 +123,5 @@ def test_a_fault_of_the_program_is_one_line(tmp_path):
     *before, last = done.stderr.splitlines()
     assert done.returncode == 1 and last == (
         "command: unexpected KeyError: 'x' (command.py, line 4). This is a "
-        'fault of the program; NWS_JAX_TRACEBACK=1 shows where it is.')
+        'bug in the program; NWS_JAX_TRACEBACK=1 shows the traceback.')
     assert bool(before) == bool(traceback)

@@ -147,7 +147,7 @@ def test_there_and_back_is_the_same(zoo, published, tmp_path, capsys):
     back.images('digits', 'test')
   verify.verify(back)
   said = capsys.readouterr().out
-  assert '160 vectors' in said and 'not known' in said
+  assert '160 vectors' in said and 'not checked' in said
   # And there again: the same files, but for the folder in the tables.
   convert.to_nws(str(tmp_path / 'back'), str(tmp_path / 'again'))
   first, second = tree(published), tree(tmp_path / 'again')

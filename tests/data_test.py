@@ -37,7 +37,7 @@ def _write_mnist(folder, labels=range(10), num=2):
     ([], ['--prepare is empty', 'svhn_cropped']),
     (['--prepare=mnist,letters'], ['--prepare=letters', 'stl10']),
     (['--prepare=digits'], ['digits', 'mnist, fashion_mnist']),
-    (['--prepare=mnist', '--archives=no/such'], ['no/such', 'no folder']),
+    (['--prepare=mnist', '--archives=no/such'], ['no/such', 'not a folder']),
     (['--prepare=mnist', '--archive=x'], ['archive']),
     (['mnist'], ["'mnist'"]),
 ])
@@ -68,7 +68,7 @@ def test_what_several_sets_lack_is_listed_at_once(tmp_path):
   assert run.returncode == 2 and 'Traceback' not in run.stderr
   head, *lines = run.stderr.splitlines()
   assert head.endswith('lacks archives of stl10, mnist, svhn_cropped. Download '
-                       'them and put there:')
+                       'these, and put them there:')
   assert [line.split()[:2] for line in lines] == [
       ['stl10/stl10_binary.tar.gz', 'from'],
       [f'mnist/{archives.FILES["mnist"][1]}', 'from'],

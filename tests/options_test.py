@@ -52,7 +52,7 @@ def test_a_file_that_makes_no_config(tmp_path, body, words):
   with pytest.raises(errors.Wrong) as e:
     options.load(f'{path}:x')
   said = str(e.value)
-  assert said.startswith(f'--config={path}:x makes no config: ')
+  assert said.startswith(f'--config={path}:x is not a config: ')
   assert '\n' not in said
   for word in words:
     assert word in said

@@ -33,8 +33,9 @@ def test_a_path_means(path, meant, monkeypatch):
 @pytest.mark.parametrize('path, word', [
     ('', 'empty'), (' ', 'empty'), ('a\0b', 'not text'),
     (b'a\xffb', 'not text'), ('a\udcffb', 'not text'), ('a\nb', 'not text'),
-    ('--plan', './--plan'), (7, 'no path'),
-    (None, 'no path'), ('~nobody_is_called_so/x', './~nobody_is_called_so/x'),
+    ('--plan', './--plan'), (7, 'not a path'),
+    (None, 'not a path'),
+    ('~nobody_is_called_so/x', './~nobody_is_called_so/x'),
     ('gs://bucket/zoo', 'mount it'), ('s3://b', 'mount it'),
     (pathlib.Path('gs://bucket/zoo'), 'mount it'), ('file:///x', 'mount it'),
     ('hdfs:/x', 'mount it')])

@@ -54,8 +54,8 @@ def test_a_closed_stdout_is_told_when_all_is_done(call, tmp_path):
   done = call('>&-')
   assert done.returncode == 1
   assert done.stderr.decode() == (
-      '2 × 3\ncommand: stdout is closed: what was printed is lost. Send it to '
-      'a file, or to /dev/null.\n')
+      '2 × 3\ncommand: stdout is closed, and the output is lost. Redirect it '
+      'to a file or to /dev/null.\n')
   assert (tmp_path / 'done').exists()
   assert (tmp_path / 'opened').read_bytes() == b''
 

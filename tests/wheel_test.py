@@ -72,7 +72,7 @@ def test_commands_find_their_configs(installed, tmp_path):
   assert plan.returncode == 0 and '100 networks' in plan.stdout, plan.stderr
   own = installed / 'nws_jax' / 'configs' / 'zoo.py'
   assert plan.stderr.splitlines()[0] == (
-      f'configs/zoo.py is not in this folder: using the one of the package, '
+      f'configs/zoo.py is not in this folder; using the one of the package, '
       f'{own}')
   meta = call(installed, tmp_path, '-m', 'nws_jax.meta',
               '--target=batch_size', '--config.seed=1')
