@@ -23,9 +23,9 @@ from absl import app, flags
 from flax import linen as nn
 
 from benchmarks import contest, torch_readers
-from nws_jax.meta.classifiers import published, transformer
+from nws_jax.meta.classifiers import interface, table, transformer
 from nws_jax.meta.data import cores
-from nws_jax.meta.training import fit, lanes, many
+from nws_jax.meta.training import lanes, many
 
 _NETS = flags.DEFINE_list('nets', [], 'fast, transformer, cnn; all if empty')
 _ROUNDS = flags.DEFINE_integer('rounds', 7, 'rounds in which both alternate')
@@ -36,12 +36,13 @@ _RATE = 1e-3
 
 def _list_nets():
   """{name: (models, batch, steps per turn, function from a number of windows to
-  inputs, further arguments, PyTorch's model)}."""
+  inputs, shape of the inputs, PyTorch's model)}."""
   return {
-      'fast': (50, 64, 10, _draw_features, (), torch_readers.Fast),
-      'transformer': (4, 64, 4, _draw_tokens, (PARTS,),
+      'fast': (50, 64, 10, _draw_features, None, torch_readers.Fast),
+      'transformer': (4, 64, 4, _draw_tokens,
+                      transformer.Shape(VECTOR, 1, PARTS, ()),
                       torch_readers.Transformer),
-      'cnn': (2, 64, 4, _draw_windows, (), functools.partial(
+      'cnn': (2, 64, 4, _draw_windows, None, functools.partial(
           torch_readers.Cnn, length=LENGTH))}
 
 
@@ -66,8 +67,8 @@ def _draw_tokens(rng, count):
 class Ours:
   """The models of one classifier, trained as the program does."""
 
-  def __init__(self, name, models, batches, more):
-    self._net = published.make(name, CLASSES, more)
+  def __init__(self, name, models, batches, shape):
+    self._net = table.CLASSIFIERS[name].make_model(CLASSES, shape)
     self._tx = optax.adam(_RATE)
     self._batches = jax.tree.map(jnp.asarray, batches)  # [S, B, ...]
     inputs, _ = self._first = jax.tree.map(lambda x: x[0], self._batches)
@@ -101,7 +102,7 @@ class Ours:
       def lose(params):
         said, rest = self._net.apply(
             {**variables, 'params': params}, batch[0], now)
-        return fit.measure_loss(said, batch[1]).mean(), rest
+        return interface.measure_loss(said, batch[1]).mean(), rest
 
       grads, rest = jax.grad(lose, has_aux=True)(variables['params'])
       updates, moments = self._tx.update(grads, moments)
@@ -115,7 +116,7 @@ class Ours:
     def one(inputs, labels_B, variables):
       said, _ = self._net.apply(
           variables, inputs, jax.random.key(0) if train else None)
-      return fit.measure_loss(said, labels_B).mean()
+      return interface.measure_loss(said, labels_B).mean()
     with nn.intercept_methods(_skip_dropout):
       return np.asarray(jax.jit(lambda batch, variables: self._over(
           functools.partial(one, *batch))(variables))(
@@ -193,12 +194,12 @@ def _tensor(x):
 
 def _compare(name, rounds):
   """Rates of one classifier, {infer, train}, and the difference of losses."""
-  models, batch, steps, draw, more, make = _list_nets()[name]
+  models, batch, steps, draw, shape, make = _list_nets()[name]
   rng = np.random.default_rng(0)
   batches = (jax.tree.map(lambda *x: np.stack(x), *(
       draw(rng, batch) for _ in range(steps))),
              rng.integers(0, CLASSES, (steps, batch)))
-  ours = Ours(name, models, batches, more)
+  ours = Ours(name, models, batches, shape)
   theirs = Torch(make, ours.variables, batches)
   off = max(float(np.abs(ours.lose(t) - theirs.lose(t)).max())
             for t in (False, True))

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from nws_jax.meta.classifiers import published, transformer
+from nws_jax.meta.classifiers import cnn, transformer
 
 
 def _tensor(x):
@@ -38,7 +38,7 @@ def _norm(params, stats):
 
 
 class Fast(nn.Module):
-  """`classifiers.published.Fast`."""
+  """`classifiers.fast.Fast`."""
 
   def __init__(self, variables, drop=True):
     super().__init__()
@@ -63,13 +63,13 @@ class Fast(nn.Module):
 
 
 class Cnn(nn.Module):
-  """`classifiers.published.Cnn`, in the layout of PyTorch: [B, C, L]."""
+  """`classifiers.cnn.Cnn`, in the layout of PyTorch: [B, C, L]."""
 
   def __init__(self, variables, length, drop=True):
     super().__init__()
     params, stats = variables['params'], variables['batch_stats']
     layers, into, convs, denses = [], 1, 0, 0
-    for channels in published.plan_cnn(length):
+    for channels in cnn.plan_cnn(length):
       if not channels:
         layers.append(nn.MaxPool1d(2))
         continue

@@ -46,7 +46,6 @@ def _default():
   # Most updates, rounded up to whole rounds; 0: given by passes
   c.steps = 600
   c.passes = 0  # times that every training snapshot is used; 0 if steps tell
-  c.cnn_steps = 0  # updates of cnn in --ladder on CPU; 0 leaves it out there
   c.round_steps = 10  # updates between evaluations on validation networks
   c.patience = 10  # evaluations without a lower loss before training stops
   # Windows drawn once per snapshot to train fast and the classifiers on

@@ -28,6 +28,12 @@ ROOMS = (
      rf'{BASE}|nws_jax\.store(\.(tables|folder|sealed|whole))?|nws_jax\.pictures(\..*)?'),
     (r'nws_jax\.formats\..*', rf'{BASE}|nws_jax\.(store|formats)(\..*)?'),
 )
+# The rooms of meta: each may import those before it, and itself; the last ones
+# are above all, and so are command modules.
+LAYERS = (('figures',), ('data',), ('classifiers',), ('training',),
+          ('settings',), ('request',), ('running',), ('answers',),
+          ('identify',), ('explain',),
+          ('making', 'price', 'summary', '__main__'))
 JAX = {'jax', 'jaxlib', 'flax', 'optax', 'orbax', 'tensorstore'}
 WITHOUT_JAX = (r'nws_jax\.(space|layout|published|errors|pictures\..*)|'
                r'nws_jax\.store\.(tables|folder|locks|sealed|layers|whole)')
@@ -94,6 +100,24 @@ def reach(modules, name):
   return {n.split('.')[0] for n in seen}
 
 
+def rank(name):
+  """The layer of meta that a module is in; None outside of meta."""
+  room = name.removeprefix('nws_jax.meta.').split('.')[0]
+  if not name.startswith('nws_jax.meta.'):
+    return None
+  return next((n for n, rooms in enumerate(LAYERS) if room in rooms), None)
+
+
+def upward(name, imported):
+  """Sentences, one for each import of meta that leads up a layer."""
+  room = '.'.join(name.split('.')[:3])
+  for n in sorted(imported):
+    if (rank(n) is not None and not n.startswith(room)
+        and not (rank(name) is not None and (
+            rank(n) < rank(name) or rank(name) == len(LAYERS) - 1))):
+      yield f'{name} must not import {n}: it lies in a layer above'
+
+
 def violations(modules):
   """Sentences, one for each import that breaks a rule."""
   for name, module in modules.items():
@@ -104,6 +128,10 @@ def violations(modules):
         for n in sorted(ours):
           if not re.fullmatch(allowed, n):
             yield f'{name} must not import {n}'
+    if rank(name) is not None:
+      yield from upward(name, ours)
+    elif re.fullmatch(r'nws_jax\.meta\..*', name):
+      yield f'{name} is in no layer of meta'
     if 'nws_jax.api' in ours and not (module.command or name == 'nws_jax'):
       yield f'{name} must not import nws_jax.api: only commands do'
     if re.fullmatch(WITHOUT_JAX, name):
@@ -122,11 +150,17 @@ def test_rules_hold():
 
 
 @pytest.mark.parametrize('name, line, problem', [
-    ('zoo/train', 'from nws_jax.meta import fit', 'import nws_jax.meta.fit'),
+    ('zoo/train', 'from nws_jax.meta.data import a',
+     'import nws_jax.meta.data.a'),
     ('zoo/__main__', 'import nws_jax.meta', 'must not import nws_jax.meta'),
-    ('meta/fit', 'def f():\n  from nws_jax import zoo', 'import nws_jax.zoo'),
+    ('meta/data/a', 'def f():\n  from nws_jax import zoo',
+     'import nws_jax.zoo'),
+    ('meta/data/a', 'def f():\n  from nws_jax.meta import request',
+     'a layer above'),
+    ('meta/request', 'from nws_jax.meta.answers import a', 'a layer above'),
+    ('meta/fit', 'import json', 'in no layer'),
     ('meta/__main__', 'from nws_jax.zoo import cnn', 'import nws_jax.zoo.cnn'),
-    ('meta/fit', 'from nws_jax import api', 'import nws_jax.api'),
+    ('meta/data/a', 'from nws_jax import api', 'import nws_jax.api'),
     ('store/layers', 'from nws_jax.zoo import cnn', 'import nws_jax.zoo.cnn'),
     ('store/layers', 'from nws_jax import cli', 'must not import nws_jax.cli'),
     ('store/tables', 'from nws_jax.store import layers', 'store.layers'),
@@ -146,7 +180,9 @@ def test_broken_rules_are_found(tmp_path, name, line, problem):
       'report': '', 'zoo/__init__': '', 'zoo/cnn': '', 'zoo/__main__': '',
       'zoo/train': '', 'store/__init__': '', 'store/tables': '',
       'store/layers': '', 'store/snapshots': '', 'meta/__init__': '',
-      'meta/fit': '', 'meta/__main__': '', 'pictures/__init__': '',
+      'meta/data/__init__': '',
+      'meta/data/a': '', 'meta/answers/__init__': '', 'meta/answers/a': '',
+      'meta/request': '', 'meta/__main__': '', 'pictures/__init__': '',
       'pictures/page': '', 'pictures/b': 'import matplotlib',
       'formats/nws': ''}
   def check(files):

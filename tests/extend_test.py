@@ -2,13 +2,23 @@
 
 import dataclasses
 
+import jax.numpy as jnp
 import optax
 import pytest
+from flax import linen as nn
 
 import nws_jax
+from configs import meta as meta_presets
 from configs import zoo as presets
 from nws_jax import space
+from nws_jax.meta import request as requests
+from nws_jax.meta import running, settings
+from nws_jax.meta.answers import answer
+from nws_jax.meta.classifiers import interface, table
+from nws_jax.meta.data import bank
+from nws_jax.meta.identify import predict, saved
 from nws_jax.zoo import driver, optimizers, recipe
+from tests.meta import planted
 from tests.zoo.driver_test import Silent
 
 
@@ -46,3 +56,52 @@ def test_an_optimizer_of_the_table_trains(tmp_path, toy):
   assert sorted(members.index) == sorted(config.optimizer)
   assert len(zoo.members.unit.unique()) == 1
   assert (members.test_accuracy > 0.5).all(), members.test_accuracy
+
+
+class _Linear(nn.Module):
+  """One dense layer on standardised statistics."""
+  outputs: int
+
+  @nn.compact
+  def __call__(self, features_BxF, train):
+    x = jnp.nan_to_num(features_BxF)
+    center, scale = self.variable(
+        'encoder', 'scale', lambda: jnp.stack([x.mean(0), x.std(0) + 1e-3])
+    ).value
+    return nn.Dense(self.outputs)((x - center[None]) / scale[None])
+
+
+TOY = interface.Classifier(
+    name='toy',
+    inputs=bank.FEATURES,
+    training=interface.Gradients(
+        lambda outputs, shape: _Linear(outputs), learning_rate=1e-2,
+        averages=True,
+        count_features=lambda variables: (
+            variables['encoder']['scale'].shape[-1])),
+    requirements=interface.Requirements(1, False, None),
+    attribution='nobody asked',
+    seconds=lambda work: 1.0,
+    compile_seconds=1.0,
+    too_slow_on_cpu=False)
+
+
+def test_a_classifier_of_the_table_reads_and_is_kept(tmp_path, monkeypatch):
+  monkeypatch.setitem(table.CLASSIFIERS, 'toy', TOY)
+  zoo = planted.PlantedZoo(effect=2.0)
+  request = requests.make(zoo, 'optimizer', settings.from_config({
+      **meta_presets.get_config('smoke'), 'classifier': 'toy', 'steps': 200,
+      'members': 2, 'permutations': 0}))
+  source = running.load(request)
+  record, _, outcome = answer.run(request, source, lambda *at: None)
+  assert record['classifier'] == 'toy'
+  assert record['per_network']['accuracy'] > 0.9
+  saved.write(str(tmp_path), request, source, outcome)
+  again = saved.read(str(tmp_path / saved.MODEL))
+  found = predict.answer(again, source.weights_MxExP[:10, -1], 'a')
+  labels = [max(range(3), key=x.shares_K.__getitem__) for x in found]
+  assert sum(labels == zoo.labels_M[:10]) >= 9
+  with pytest.raises(TypeError, match='too_slow_on_cpu'):
+    fields = dict(vars(TOY))
+    del fields['too_slow_on_cpu']  # each field is required
+    interface.Classifier(**fields)

@@ -34,6 +34,7 @@ what is there.
 
 import os
 import time
+from typing import Any
 
 from absl import flags
 
@@ -86,7 +87,7 @@ _FORCE = flags.DEFINE_bool(
     flag_values=_FLAGS)
 
 
-def main():
+def main() -> None:
   begin = time.monotonic()
   paths.check_saving(_WORKDIR.value, '--workdir')
   request = _ask()
@@ -106,13 +107,14 @@ def main():
     making.explain(request, where)
 
 
-def _ask():
-  """The request, checked: flags and config are known here alone."""
+def _ask() -> Any:
+  """The `request.Request`, checked: flags and config are known here alone."""
   config = dict(_CONFIG.value)
   if not _TARGET.value:
     raise errors.Wrong('--target is missing; try --target=batch_size, or see '
                        '--help for all.')
   from nws_jax.meta import settings
+  from nws_jax.meta.classifiers import table
   config |= {k: f.value for k, f in _SHORT.items() if f.value is not None}
   if _CONTROLS.value is not None:
     config['controls'] = 'all' if _CONTROLS.value else 'none'
@@ -122,7 +124,7 @@ def _ask():
     if _CLASSIFIER.value is not None or _ABLATE.value is not None:
       raise errors.Wrong('--ladder is of all classifiers and of one number: '
                          'leave out --classifier and --ablate.')
-    config['classifier'] = settings.MAJORITY  # which takes any request
+    config['classifier'] = table.FIRST
     if _CONTROLS.value is None:
       config['controls'] = 'none'  # the rungs are compared with each other
   if _EXPLAIN.value and (_LADDER.value or _ABLATE.value is not None

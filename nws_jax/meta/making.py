@@ -25,8 +25,7 @@ def climb(request, where):
     request: `request.Request` of the first rung.
     where: `Where`.
   """
-  from nws_jax.meta import price, summary
-  from nws_jax.meta import request as requests
+  from nws_jax.meta import price, running, summary
   from nws_jax.meta.answers import ladder
   from nws_jax.store import tables
   asked, left_out = ladder.list_requests(request)
@@ -39,7 +38,7 @@ def climb(request, where):
   for rung in asked:
     path = find_record(where.workdir, rung)
     if rung in todo:
-      source = source or requests.load(rung)
+      source = source or running.load(rung)
       make(rung, where, time.monotonic(), source, speed)
     with sealed.naming(path):
       record = sealed.read(path)
@@ -75,8 +74,7 @@ def make(request, where, begin, source=None, speed=None):
   Returns:
     whether it was made here.
   """
-  from nws_jax.meta import price
-  from nws_jax.meta import request as requests
+  from nws_jax.meta import price, running
   done = find_record(where.workdir, request)
   if where.force or not os.path.exists(done):
     price.check_memory(request)
@@ -87,7 +85,7 @@ def make(request, where, begin, source=None, speed=None):
     bar = _Bar(request.target.name)
     try:
       with sealed.replace(os.path.dirname(done)) as aside:
-        record = _fill(aside, request, source or requests.load(request),
+        record = _fill(aside, request, source or running.load(request),
                        where.save, bar.show)
         record['seconds'] = round(time.monotonic() - begin, 1)
         sealed.write(os.path.join(aside, os.path.basename(done)), record)
@@ -144,7 +142,7 @@ def _explain(request, folder):
   import pandas as pd
 
   from nws_jax import bars
-  from nws_jax.meta import request as requests
+  from nws_jax.meta import running
   from nws_jax.meta.explain import explanation
   from nws_jax.meta.identify import saved
   from nws_jax.store import tables
@@ -166,7 +164,7 @@ def _explain(request, folder):
 
   try:
     found = explanation.run(
-        request, requests.load(request), saved.read(model).models,
+        request, running.load(request), saved.read(model).models,
         pd.read_csv(os.path.join(folder, 'predictions.csv')), show)
   finally:
     for bar in shown:

@@ -1,30 +1,19 @@
-"""What a request costs, told before it starts."""
+"""The estimate of a request's time and memory, printed before it starts."""
 
 import os
 
 from nws_jax import errors, say
 from nws_jax.meta import request as requests
-from nws_jax.meta import settings
-from nws_jax.meta.answers import ablation, controls, ladder
-from nws_jax.meta.classifiers import equivariant, published, transformer
-from nws_jax.meta.data import features, places, statistics
+from nws_jax.meta import running
+from nws_jax.meta.answers import ablation, controls
+from nws_jax.meta.classifiers import interface
+from nws_jax.meta.data import bank, grid
 
-# Seconds on one CPU core, seen on AVX-512 hardware; for a rough word only.
-_COMPILE = {settings.FAST: 6, settings.CNN: 25, settings.TRANSFORMER: 20,
-            settings.EQUIVARIANT: 20}
-_FIT = {settings.MAJORITY: 0.0, settings.LOGISTIC: 0.3, settings.SVM: 0.3,
-        settings.BOOSTING: 3.0}  # a model, of some hundred rows
-_ROWS = 300
-_VALUE = 2e-7  # to describe one value of a window
+_VALUE = 2e-7  # seconds to describe one value of a window, on one CPU core
 _TASK = 500  # bytes of a model's own data, beside four numbers a row
-_STEP = 4e-4  # a step of one small model
-# Of training, against a large dot, seen on two CPU cores; of the CNN's plain
-# convolutions, though fewer products are made.
-_EFFICIENCY = {settings.CNN: 0.9, settings.TRANSFORMER: 0.12,
-               settings.EQUIVARIANT: 0.3}
 
 
-def tell(request, speed):
+def tell(request: requests.Request, speed: float) -> str:
   """A line: models, work, and an estimate of the time.
 
   Args:
@@ -33,16 +22,16 @@ def tell(request, speed):
   """
   s = request.settings
   _, models, span = _count(request)
-  plan = requests.make_plan(request, span)
+  plan = running.make_plan(request, span)
   size = (len(request.networks) * request.snapshots
           * request.networks['num_weights'].max())
-  steps = ('' if s.classifier in settings.FITTED
-           else f' of at most {plan.steps} steps')
+  steps = (f' of at most {plan.steps} steps' if isinstance(
+      request.classifier.training, interface.Gradients) else '')
   return (f'{s.classifier}: {models} models{steps}, {say.size(4 * size)} of '
           f'weights; at most about {say.time(estimate(request, speed))}')
 
 
-def check_memory(request):
+def check_memory(request: requests.Request) -> None:
   """Raises `Wrong` for what cannot be held at once, whatever is done."""
   s, taken, memory = request.settings, count_bytes(request), find_memory()
   if taken > memory:
@@ -55,23 +44,23 @@ def check_memory(request):
         'memory. Give less of the largest, or fewer --config.epochs.')
 
 
-def find_memory():
+def find_memory() -> int:
   """Bytes of the whole machine."""
   return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
 
 
-def count_bytes(request):
+def count_bytes(request: requests.Request) -> int:
   """Of memory that a request takes at least: descriptions, and decisions."""
-  s, name = request.settings, request.settings.classifier
+  s = request.settings
   found, models, span = _count(request)
   rows = max(len(request.rows), len(request.members))  # pairs may be more
-  parts = max(map(len, requests.read_tensors(request)))
+  parts = max(map(len, request.tensors))
   most = max(w.longest - w.window + 1 for w in found)
   even = min(most, max(s.windows_per_network, ablation.POSITIONS
                        if ablation.POSITION in request.axes else 1))
   drawn = min(most, s.windows_drawn)
-  width = (statistics.PER_PART if name in settings.STATISTICS
-           else features.PER_PART if name == settings.FAST else 0)
+  see = request.classifier.inputs
+  width = see.per_part if isinstance(see, bank.Description) else 0
   folds = len(request.sides.trains_F)
   each = 4 * rows * span * even * request.target.outputs  # of one member
   return (4 * rows * request.snapshots * (even + drawn * (most > 1))
@@ -80,33 +69,32 @@ def count_bytes(request):
           + models * (16 * rows + _TASK))
 
 
-def estimate(request, speed):
+def estimate(request: requests.Request, speed: float) -> float:
   """Seconds that a request takes at most, about; arguments as of `tell`."""
-  s, name = request.settings, request.settings.classifier
+  s, classifier = request.settings, request.classifier
   found, models, span = _count(request)
-  plan = requests.make_plan(request, span)
+  plan = running.make_plan(request, span)
   networks, seconds = len(request.members), 0.0
+  describes = isinstance(classifier.inputs, bank.Description) and (
+      classifier.inputs.describe is not None)
   for where in found:
     here = models // len(found)
     most = where.longest - where.window + 1
     even, drawn = (min(n, most)
                    for n in (s.windows_per_network, s.windows_drawn))
-    if name in settings.STATISTICS + (settings.FAST,):
+    if describes:
       seconds += (networks * request.snapshots * (even + drawn * (most > 1))
                   * where.window * _VALUE)
-    if name in settings.FITTED:
-      seconds += here * _FIT[name] * max(1, networks * span * drawn / _ROWS)
-    elif name == settings.FAST:
-      seconds += here * plan.steps * _STEP
-    else:
-      scored = here * networks / len(request.sides.trains_F) * span * even
-      work = _count_flops(request, where.window) * (
-          3 * here * plan.steps * plan.batch + scored)
-      seconds += work / speed / _EFFICIENCY[name]
-  return seconds + _COMPILE.get(name, 0) * len({w.window for w in found})
+    tested = networks / len(request.sides.trains_F)
+    seconds += classifier.seconds(interface.Work(
+        here, plan.steps, plan.batch, networks * span * drawn,
+        here * tested * span * even, where.window, request.target.outputs,
+        request.tensors, speed))
+  return seconds + classifier.compile_seconds * len({w.window for w in found})
 
 
-def _count(request):
+def _count(request: requests.Request
+           ) -> tuple[list[grid.NamedPlace], int, int]:
   """(places, models at all of them, snapshots that each uses together)."""
   s = request.settings
   if request.axes:
@@ -114,17 +102,6 @@ def _count(request):
             ablation.span(request))
   runs = s.seeds + controls.count_trials(s)
   length = int(request.networks['num_weights'].max())
-  return ([places.Where({}, (), request.window, length)],
-          runs * len(request.sides.trains_F) * ladder.count_members(s, ()),
+  return ([grid.NamedPlace({}, (), request.window, length)],
+          runs * len(request.sides.trains_F) * request.num_members,
           request.snapshots)
-
-
-def _count_flops(request, window):
-  """Multiplications and additions of one window, forwards."""
-  name = request.settings.classifier
-  if name == settings.CNN:
-    return published.count_flops(window, request.target.outputs)
-  tensors = requests.read_tensors(request)
-  if name == settings.TRANSFORMER:
-    return transformer.count_flops(window, max(map(len, tensors)))
-  return equivariant.count_flops(equivariant.plan(tensors[0]))

@@ -3,15 +3,10 @@
 import dataclasses
 import math
 import re
+from typing import Any, Mapping
 
 from nws_jax import errors, keys
-
-# The ladder, in its order.
-MAJORITY, LOGISTIC, SVM, BOOSTING, FAST, CNN, TRANSFORMER, EQUIVARIANT = (
-    CLASSIFIERS) = ('majority', 'logistic', 'svm', 'boosting', 'fast', 'cnn',
-                    'transformer', 'equivariant')
-FITTED = (MAJORITY, LOGISTIC, SVM, BOOSTING)  # without gradients
-STATISTICS = (LOGISTIC, SVM, BOOSTING)  # by scikit-learn
+from nws_jax.meta.classifiers import table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +26,6 @@ class Settings:
   batch_size: int
   steps: int
   passes: int
-  cnn_steps: int
   round_steps: int
   patience: int
   windows_drawn: int
@@ -49,8 +43,8 @@ class Settings:
 BOUNDS = {
     'seed': (0, 2_000_000_000), 'window': (0, 2**31 - 1),
     'batch_size': (1, 65_536), 'steps': (0, 100_000_000),
-    'passes': (0, 1_000_000), 'cnn_steps': (0, 100_000_000),
-    'round_steps': (1, 1_000_000), 'patience': (1, 100_000_000),
+    'passes': (0, 1_000_000), 'round_steps': (1, 1_000_000),
+    'patience': (1, 100_000_000),
     'windows_drawn': (1, 1000), 'windows_per_network': (1, 1000),
     'members': (1, 1000), 'grid_members': (1, 1000), 'seeds': (1, 1000),
     'bootstrap': (20, 100_000), 'permutations': (0, 10_000), 'bins': (0, 1000),
@@ -60,7 +54,7 @@ _WORDS = {int: 'whole numbers', float: 'numbers', str: "text, as 'last'",
           bool: 'True and False'}
 
 
-def from_config(config):
+def from_config(config: Mapping[str, Any]) -> Settings:
   """Checks a config (a mapping) and makes it `Settings`.
 
   Raises:
@@ -70,8 +64,9 @@ def from_config(config):
   keys.check(config, [f.name for f in fields], 'configs/meta.py')
   values = {f.name: config[f.name] for f in fields}
   for f in fields:
-    if type(values[f.name]) not in _TYPES[f.type]:
-      raise _wrong(f.name, values[f.name], _WORDS[f.type])
+    kind = Settings.__annotations__[f.name]
+    if type(values[f.name]) not in _TYPES[kind]:
+      raise _wrong(f.name, values[f.name], _WORDS[kind])
   for key, (least, most) in BOUNDS.items():
     if not least <= values[key] <= most:
       raise _wrong(key, values[key], f'whole numbers from {least} to {most}')
@@ -80,9 +75,9 @@ def from_config(config):
     raise _wrong('learning_rate', rate, 'finite numbers from 0')
   if not 0 <= accuracy < 1:
     raise _wrong('min_accuracy', accuracy, 'from 0 to below 1')
-  if values['classifier'] not in ('auto',) + CLASSIFIERS:
+  if values['classifier'] not in ('auto', *table.CLASSIFIERS):
     raise _wrong('classifier', values['classifier'],
-                 ', '.join(('auto',) + CLASSIFIERS))
+                 ', '.join(('auto', *table.CLASSIFIERS)))
   if not re.fullmatch(r'last|all|\d+(:\d+)?', values['epochs']):
     raise _wrong('epochs', values['epochs'], 'last, all, an epoch, or '
                  'first:last')
@@ -95,5 +90,5 @@ def from_config(config):
                      'min_accuracy': accuracy})
 
 
-def _wrong(key, value, allowed):
+def _wrong(key: str, value: object, allowed: str) -> errors.Wrong:
   return errors.Wrong(f'{key}={value!r} is not possible; allowed: {allowed}.')

@@ -119,10 +119,9 @@ def tell_ladder(record):
            f'networks, chance {rows[0]["chance"]:.3f}', '',
            f'{"classifier":<14}{what:>9}  95 % interval     seconds']
   for row in rows:
-    steps = (f'  ({row["steps"]} steps)' if row['classifier'] == 'cnn' else '')
     lines.append(
         f'{row["classifier"]:<14}{row["value"]:9.3f}  [{row["low"]:.3f}, '
-        f'{row["high"]:.3f}]{row["seconds"]:11.1f}{steps}')
+        f'{row["high"]:.3f}]{row["seconds"]:11.1f}')
   lines += [f'WARNING: {name}: {w}' for name, some in
             record['warnings'].items() for w in some]
   return '\n'.join(lines + [''] * bool(left_out) + [
@@ -158,7 +157,13 @@ def tell_ablation(axes, cells):
 def _tell_members(record):
   members = record['config']['grid_members']
   return (f', of {members} averaged models a fold in each cell'
-          if members > 1 and record['classifier'] in ('fast', 'cnn') else '')
+          if members > 1 and _averages(record['classifier']) else '')
+
+
+def _averages(name):
+  from nws_jax.meta.classifiers import table  # slow, and of no use to --help
+  known = table.CLASSIFIERS.get(name)
+  return known is not None and known.count_members(2) > 1
 
 
 def _tell_networks(record):

@@ -84,6 +84,8 @@ def read_ablations(folder, usual=None):
 
 # Settings by which no number changes that is read, only what stands beside it.
 _BESIDE = ('classifier', 'controls', 'permutations')
+# Settings that are gone, with the only value by which nothing differs.
+_GONE = {'cnn_steps': 0}
 _AUTO = ('fast', 'cnn')  # what the default classifier stands for
 
 
@@ -92,7 +94,7 @@ def find_differing(data, usual):
   config = data.get('config', {}).items()
   return {} if usual is None else {
       k: v for k, v in config
-      if k not in _BESIDE and (k not in usual or usual[k] != v)}
+      if k not in _BESIDE and {**_GONE, **usual}.get(k) != v}
 
 
 def order(found, digest):

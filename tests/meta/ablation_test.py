@@ -5,18 +5,18 @@ import pandas as pd
 import pytest
 
 from nws_jax import errors
-from nws_jax.meta import price, summary
+from nws_jax.meta import price, running, summary
 from nws_jax.meta import request as requests
 from nws_jax.meta.answers import ablation
 from nws_jax.meta.answers import cells as columns
-from nws_jax.meta.data import places
+from nws_jax.meta.data import grid
 from nws_jax.meta.figures import significance
 from nws_jax.store import tables
 
 
 def _run(zoo, settings, axes=('layer', 'epoch'), name='optimizer'):
   request = requests.make(zoo, name, settings, axes)
-  return ablation.run(request, requests.load(request), lambda *at: None)
+  return ablation.run(request, running.load(request), lambda *at: None)
 
 
 def test_planted_cells_are_found_and_no_others(plant, settle):
@@ -66,8 +66,9 @@ def test_tensors_that_lie_apart_are_closed_up(plant, settle):
   request = requests.make(zoo, 'optimizer', settle(), ('tensor',))
   kernel, bias = ablation.list_where(request)[:2]
   assert (kernel.window, bias.window) == (130, 30)
-  place = places.make(requests.load(request), requests.list_parts(request),
-                      bias, requests.make_looks(request))
+  source = running.load(request)
+  place = grid.make(source, request.parts, bias,
+                    running.make_place(request, source))
   np.testing.assert_array_equal(
       place.source.weights_MxExP[:, 0],
       zoo.weights_MxExP[:, 0][:, np.r_[40:48, 108:120, 150:160]])

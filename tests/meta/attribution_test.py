@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from nws_jax.meta import request as requests
+from nws_jax.meta import running
 from nws_jax.meta.answers import answer, score
 from nws_jax.meta.explain import attribution
 from tests.meta import real
@@ -39,10 +40,10 @@ def explained():
           **presets.get_config('smoke'), 'permutations': 0, 'steps': 60,
           'members': 2, 'controls': 'none', 'classifier': classifier,
           **changed}))
-      source = requests.load(request)
+      source = running.load(request)
       _, _, outcome = answer.run(request, source, lambda *at: None)
       found[key] = request, outcome.tested[0], attribution.run(
-          outcome.models, requests.make_place(request, source),
+          outcome.models, running.make_place(request, source),
           request.target.label(request.sides), request.sides,
           most=None if classifier == 'fast' else 8)
     return found[key]
@@ -85,7 +86,7 @@ def test_the_evidence_is_that_of_the_decisions(explained, case):
 
 def test_the_layer_that_was_planted_tells(explained):
   request, _, found = explained('optimizer', 'fast')
-  parts = requests.list_parts(request)
+  parts = request.parts
   mean_T = found.tensors_NxT.mean(0)
   hidden = sum(x for x, (layer, _) in zip(mean_T, parts) if layer == 'fc1')
   assert hidden > 0.8 * mean_T.sum() > 0

@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from nws_jax import errors, published
+from nws_jax.meta.classifiers import interface, table
 from nws_jax.meta.classifiers import sklearn_models as sk
 from nws_jax.meta.data import layouts, statistics
 from tests.meta import real
@@ -20,6 +21,11 @@ def _rows(seed=0, count=90):
   rows[::7, 6] = np.nan
   rows[0, 7] = np.inf
   return rows, labels, np.ones(count)
+
+
+def _fit(name, train, valid, outputs, seed):
+  return table.CLASSIFIERS[name].training.fit(
+      interface.Rows(*train), interface.Rows(*valid), outputs, seed)
 
 
 def test_statistics_are_numpys_and_scipys():
@@ -41,7 +47,6 @@ def test_statistics_are_numpys_and_scipys():
       if len(x) > 1:
         np.testing.assert_allclose(got[part, side, 2:4], (
             stats.skew(x), stats.kurtosis(x, fisher=False)), rtol=1e-3)
-  assert len(statistics.names(['a', 'b'])) == 2 * statistics.PER_PART
 
 
 def test_spectra_are_those_of_the_kernels_as_matrices():
@@ -65,24 +70,24 @@ def test_spectra_are_those_of_the_kernels_as_matrices():
 @pytest.mark.parametrize('name', ['logistic', 'svm', 'boosting'])
 def test_a_rung_learns_and_is_what_was_saved(name, tmp_path):
   train, valid, test = _rows(0), _rows(1), _rows(2)
-  fitted = sk.fit(name, train, valid, 4, 0)  # one class is never seen
-  said = sk.say(fitted, test[0])
+  fitted = _fit(name, train, valid, 4, 0)  # one class is never seen
+  said = sk.predict(fitted, test[0])
   assert said.shape == (90, 4) and np.isfinite(said).all()
   np.testing.assert_allclose(np.exp(said).sum(1), 1, atol=1e-5)
   assert np.mean(said.argmax(1) == test[1]) > 0.8
   np.testing.assert_array_equal(
-      said, sk.say(sk.fit(name, train, valid, 4, 0), test[0]))
+      said, sk.predict(_fit(name, train, valid, 4, 0), test[0]))
   sk.write(tmp_path / 'a.skops', fitted)
   again = fitted._replace(estimator=sk.read(tmp_path / 'a.skops'))
-  np.testing.assert_array_equal(sk.say(again, test[0]), said)
+  np.testing.assert_array_equal(sk.predict(again, test[0]), said)
 
 
 @pytest.mark.parametrize('name', ['majority', 'logistic', 'svm', 'boosting'])
 def test_a_number_is_regressed(name):
   train, valid, test = _rows(0), _rows(1), _rows(2)
-  fitted = sk.fit(
+  fitted = _fit(
       name, *((x, y - 1.0, w) for x, y, w in (train, valid)), 1, 0)
-  said = sk.say(fitted, test[0])
+  said = sk.predict(fitted, test[0])
   assert said.shape == (90, 1)
   right = np.corrcoef(said[:, 0], test[1])[0, 1] if name != 'majority' else 1
   assert right > 0.85
@@ -97,7 +102,7 @@ def test_a_weight_counts_as_so_many_rows(name):
         (x + np.eye(5)[0] * y[:, None], y, np.where(y == 1, weight, 1.0))
         for x, y in ((rng.normal(size=(90, 5)), rng.integers(0, 3, 90))
                      for rng in map(np.random.default_rng, (0, 1))))
-    said = sk.say(sk.fit(name, train, valid, 3, 0), valid[0])
+    said = sk.predict(_fit(name, train, valid, 3, 0), valid[0])
     return np.exp(said)[:, 1].mean()
 
   assert share(20.0) > share(1.0) + 0.03
@@ -106,8 +111,8 @@ def test_a_weight_counts_as_so_many_rows(name):
 def test_the_majority_says_how_often():
   labels = np.array([0, 0, 0, 1])
   rows = np.zeros((4, 1)), labels, np.ones(4)
-  said = sk.say(
-      sk.fit('majority', rows, rows, 3, 0), np.zeros((2, 1)))
+  said = sk.predict(
+      _fit('majority', rows, rows, 3, 0), np.zeros((2, 1)))
   np.testing.assert_allclose(np.exp(said), [[0.75, 0.25, 0]] * 2, atol=1e-5)
 
 
@@ -126,5 +131,5 @@ def test_what_is_not_on_the_list_is_not_loaded(tmp_path):
 def test_without_scikit_learn_the_extra_is_named(monkeypatch):
   monkeypatch.setitem(sys.modules, 'sklearn', None)
   with pytest.raises(errors.Wrong, match=r'nws_jax\[baselines\]'):
-    sk.check('svm')
-  sk.check('majority')
+    table.CLASSIFIERS['svm'].check_packages()
+  table.CLASSIFIERS['majority'].check_packages()

@@ -3,11 +3,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nws_jax.meta.classifiers import published
+from nws_jax.meta.classifiers import cnn, table
 
 
 def _init(name, outputs, inputs):
-  return published.make(name, outputs).init(jax.random.key(0), inputs)
+  return table.CLASSIFIERS[name].make_model(outputs).init(
+      jax.random.key(0), inputs)
 
 
 @pytest.mark.parametrize('length, outputs, values', [
@@ -22,7 +23,7 @@ def test_the_published_cnns_have_the_published_sizes(length, outputs, values):
 
 def test_the_published_cnns_have_the_published_depths():
   for length, convolutions, poolings in ((5000, 12, 8), (92_868, 15, 12)):
-    plan = published.plan_cnn(length)
+    plan = cnn.plan_cnn(length)
     assert sum(c > 0 for c in plan) == convolutions
     assert sum(c == 0 for c in plan) == poolings
 
@@ -64,7 +65,8 @@ def _predict_by_hand(variables, x_BxL):
 
 def test_the_published_cnn_is_that_of_section_12():
   rng = np.random.default_rng(0)
-  pair, x_BxL = published.make('cnn', 3), rng.normal(size=(2, 18))
+  pair = table.CLASSIFIERS['cnn'].make_model(3)
+  x_BxL = rng.normal(size=(2, 18))
   shapes = jax.eval_shape(
       lambda: pair.init(jax.random.key(0), jnp.zeros((2, 18))))
 
@@ -86,13 +88,13 @@ def test_the_published_cnn_is_that_of_section_12():
 
 def test_the_work_of_a_window():
   # By hand: 725 million in the convolutions, 16 million in the dense layers.
-  assert published.count_flops(5000, 5) == pytest.approx(742e6, rel=0.002)
+  assert cnn.count_flops(5000, 5) == pytest.approx(742e6, rel=0.002)
 
 
 @pytest.mark.parametrize('name', ['cnn', 'fast'])
 def test_a_prediction_does_not_depend_on_its_neighbours(name):
   inputs = 3 * jax.random.normal(jax.random.key(0), (8, 16)) + 1
-  pair = published.make(name, 3)
+  pair = table.CLASSIFIERS[name].make_model(3)
   variables = jax.jit(pair.init)(jax.random.key(0), inputs)
   train = jax.jit(pair.apply)
   first, trained = train(variables, inputs, jax.random.key(1))
@@ -115,7 +117,7 @@ def test_fast_takes_what_is_missing_and_any_scale():
   inputs = jax.random.normal(jax.random.key(0), (64, 3))
   inputs = (inputs * jnp.array([[1e6, 1e-6, 1]])).at[::2, 2].set(jnp.nan)
   inputs = jnp.concatenate([inputs, jnp.full((64, 1), jnp.nan)], 1)
-  pair = published.make('fast', 2)
+  pair = table.CLASSIFIERS['fast'].make_model(2)
   variables = pair.init(jax.random.key(0), inputs)
   outputs, _ = pair.apply(variables, inputs, None)
   assert np.isfinite(outputs).all()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from nws_jax.meta import request as requests
-from nws_jax.meta import summary
+from nws_jax.meta import running, summary
 from nws_jax.meta.answers import answer, controls
 from nws_jax.meta.data import reading
 from tests.meta import planted
@@ -10,7 +10,7 @@ from tests.meta import planted
 
 def _answer(zoo, settings, name='optimizer'):
   request = requests.make(zoo, name, settings)
-  return answer.run(request, requests.load(request), lambda *at: None).record
+  return answer.run(request, running.load(request), lambda *at: None).record
 
 
 def test_controls_stand_beside_the_number(plant, settle):
@@ -69,7 +69,7 @@ def test_accuracy_that_tells_the_class_is_matched_away(plant, settle):
 def test_equal_updates_are_as_near_as_can_be(plant, settle):
   zoo = plant()  # odd networks make twice the updates: 20, 40 against 10, 20
   request = requests.make(zoo, 'optimizer', settle(controls='updates_matched'))
-  _, control = controls.prepare(request, requests.load(request))[0]
+  _, control = controls.prepare(request, running.load(request))[0]
   weights = np.asarray(control.place.source.weights_MxExP)
   epoch_M = np.where(np.arange(60) % 2, 1, 2)
   np.testing.assert_array_equal(

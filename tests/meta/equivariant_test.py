@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from nws_jax import errors, published
-from nws_jax.meta.classifiers import equivariant
-from nws_jax.meta.classifiers import published as classifiers
+from nws_jax.meta.classifiers import equivariant, table
 from nws_jax.meta.data import layouts
 
 ARCH = published.Architecture(3, 3, 2, 2, 8, True)
@@ -45,7 +44,8 @@ def _apply():
   rng = np.random.default_rng(0)
   vectors_NxP = rng.normal(size=(6, published.layout(ARCH).num_weights)).astype(
       np.float32) * np.exp(rng.normal(size=(6, 1))).astype(np.float32)
-  pair = classifiers.make('equivariant', 3, (layers,))
+  pair = table.CLASSIFIERS['equivariant'].make_model(
+      3, equivariant.Shape(published.layout(ARCH).num_weights, layers))
 
   @jax.jit
   def see(vectors_NxP):

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from nws_jax import errors
-from nws_jax.meta.classifiers import published
-from nws_jax.meta.data import windows
-from nws_jax.meta.training import fit, many, measure, views
-from nws_jax.meta.training import trials as trials_lib
+from nws_jax.meta.classifiers import interface, table
+from nws_jax.meta.data import bank as banks
+from nws_jax.meta.data import places, splits, windows
+from nws_jax.meta.training import cross_validation, fit, many, measure
 
 
 def _shared(classes, spread=0.3):
@@ -24,8 +24,8 @@ def _shared(classes, spread=0.3):
 
 
 def _place(source, region, length=20, even=4, drawn=4):
-  return views.Place(
-      source, region, views.Looks(length, even, drawn, True))
+  return places.Place(
+      source, region, places.WindowSpec(length, even, drawn, True))
 
 
 def _decide(values_RxM, outputs, *, steps=200, name='fast', seed=0,
@@ -34,26 +34,35 @@ def _decide(values_RxM, outputs, *, steps=200, name='fast', seed=0,
   values_RxM = np.asarray(values_RxM)
   fold_M = np.arange(values_RxM.shape[1]) % 5
   source, region = _shared(values_RxM[0] if classes is None else classes)
-  sides = windows.Sides(*(x[:folds] for x in windows.split(
+  sides = splits.Sides(*(x[:folds] for x in splits.split(
       pd.DataFrame({'fold': fold_M}))))
   outcomes = measure.decide(
       [_place(source, region, length)],
-      [trials_lib.Trial(0, np.broadcast_to(v, (folds, len(v))), sides, 1)
+      [cross_validation.Trial(0, np.broadcast_to(v, (folds, len(v))), sides, 1)
        for v in values_RxM],
-      outputs, name=name, plan=lambda span: fit.Plan(
-          steps, 20, 5, 32, rate, span),
-      key=jax.random.key(seed), progress=lambda *at: None, members=members)
+      measure.Rules(
+          table.CLASSIFIERS[name],
+          lambda span: fit.Plan(steps, 20, 5, 32, rate, span), outputs,
+          members),
+      jax.random.key(seed), lambda *at: None)
   return [o.tested[0] for o in outcomes]
+
+
+def _make_tasks(labels, sides, members):
+  trial = cross_validation.Trial(0, np.broadcast_to(labels, (5, 60)), sides, 1)
+  return cross_validation.make_tasks(cross_validation.Group(
+      [trial], [], {0: 0}, members, False))[0]
 
 
 def test_losses_of_known_cases():
   logits = jnp.log(jnp.array([[0.2, 0.8], [0.5, 0.5]]))
   np.testing.assert_allclose(
-      fit.measure_loss(logits, jnp.array([1, 0])), -np.log([0.8, 0.5]),
+      interface.measure_loss(logits, jnp.array([1, 0])), -np.log([0.8, 0.5]),
       atol=1e-6)
   # Paired: a [B, 1] against [B] would give [B, B].
   np.testing.assert_allclose(
-      fit.measure_loss(jnp.array([[1.], [2.]]), jnp.array([3., 5.])), [4, 9])
+      interface.measure_loss(jnp.array([[1.], [2.]]), jnp.array([3., 5.])),
+      [4, 9])
 
 
 def test_weights_give_every_side_the_shares_of_all():
@@ -122,20 +131,22 @@ def test_members_are_averaged():
 def test_a_mapped_model_is_the_model_alone():
   labels = np.arange(60) % 3
   source, region = _shared(labels)
-  sides = windows.split(pd.DataFrame({'fold': np.arange(60) % 5}))
-  bank = views.fill(
-      _place(source, region), 'fast', jax.random.key(0))
+  sides = splits.split(pd.DataFrame({'fold': np.arange(60) % 5}))
+  bank = banks.fill(
+      _place(source, region), banks.FEATURES, jax.random.key(0))
   plan = fit.Plan(40, 20, 5, 32, 1e-3, 1)
-  functions = many.map_fit(fit.make_fit(
-      published.make('fast', 3), windows.look_up(), plan))
-  trial = trials_lib.Trial(0, np.broadcast_to(labels, (5, 60)), sides, 1)
-  tasks, _ = trials_lib.make_tasks([trial], [0], {0: 0}, 1)
+  programs = many.map_fit(fit.make_fit(
+      table.CLASSIFIERS['fast'].make_model(3), interface.view_bank(), plan))
+  tasks = _make_tasks(labels, sides, members=1)
   keys = jax.random.split(jax.random.key(0), 5)
-  together = many.run(
-      functions, bank, jax.tree.map(jnp.asarray, tasks), keys, plan)
-  alone = np.concatenate([
-      many.run(functions, bank, many.take(tasks, [f]), keys[f:f + 1], plan)
-      for f in (0, 3)])
+
+  def run(models):
+    some = many.take(tasks, models)
+    return np.asarray(programs.predict(bank, some, many.train(
+        programs, bank, some, keys[np.array(models)], plan)))
+
+  together = run([0, 1, 2, 3, 4])
+  alone = np.concatenate([run([f]) for f in (0, 3)])
   np.testing.assert_allclose(alone, together[[0, 3]], atol=1e-4)
   assert np.abs(together[0] - together[1]).max() > 1e-2
 
@@ -143,14 +154,13 @@ def test_a_mapped_model_is_the_model_alone():
 def test_it_stops_early_and_keeps_the_best():
   labels = np.arange(60) % 3
   source, region = _shared(labels)
-  sides = windows.split(pd.DataFrame({'fold': np.arange(60) % 5}))
-  bank = views.fill(
-      _place(source, region, 20, 1, 1), 'fast', jax.random.key(0))
+  sides = splits.split(pd.DataFrame({'fold': np.arange(60) % 5}))
+  bank = banks.fill(
+      _place(source, region, 20, 1, 1), banks.FEATURES, jax.random.key(0))
   plan = fit.Plan(1000, 5, 2, 16, 0.3, 1)  # a rate that soon makes it worse
   start, advance, _ = fit.make_fit(
-      published.make('fast', 3), windows.look_up(), plan)
-  trial = trials_lib.Trial(0, np.broadcast_to(labels, (5, 60)), sides, 1)
-  tasks, _ = trials_lib.make_tasks([trial], [0], {0: 0}, 1)
+      table.CLASSIFIERS['fast'].make_model(3), interface.view_bank(), plan)
+  tasks = _make_tasks(labels, sides, members=1)
   task, key = many.take(tasks, 0), jax.random.key(0)
   state, states = start(bank, task, key), []
   step = jax.jit(advance)
@@ -190,13 +200,12 @@ def test_a_diverged_classifier_is_an_error():
 def test_models_in_a_few_lanes_are_those_in_many(patience):
   labels = np.arange(60) % 3
   source, region = _shared(labels, spread=3.0)
-  sides = windows.split(pd.DataFrame({'fold': np.arange(60) % 5}))
-  bank = views.fill(_place(source, region), 'fast', jax.random.key(0))
+  sides = splits.split(pd.DataFrame({'fold': np.arange(60) % 5}))
+  bank = banks.fill(_place(source, region), banks.FEATURES, jax.random.key(0))
   plan = fit.Plan(50, 10, patience, 16, 1e-3, 1)
   mapped = many.map_fit(fit.make_fit(
-      published.make('fast', 3), windows.look_up(), plan))
-  trial = trials_lib.Trial(0, np.broadcast_to(labels, (5, 60)), sides, 1)
-  tasks, _ = trials_lib.make_tasks([trial], [0], {0: 0}, 2)
+      table.CLASSIFIERS['fast'].make_model(3), interface.view_bank(), plan))
+  tasks = _make_tasks(labels, sides, members=2)
   keys = jax.random.split(jax.random.key(0), 10)
   all_, few = (many.train(mapped, bank, tasks, keys, plan, lanes=lanes)
                for lanes in (None, 3))

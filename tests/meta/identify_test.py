@@ -14,6 +14,7 @@ import pytest
 
 from nws_jax import errors
 from nws_jax.meta import request as requests
+from nws_jax.meta import running
 from nws_jax.meta.answers import answer
 from nws_jax.meta.identify import (
   checkpoints,
@@ -40,7 +41,7 @@ def made(tmp_path_factory):
     request = requests.make(real.RealZoo(), target, settings.from_config({
         **presets.get_config('smoke'), 'permutations': 0, 'steps': 60,
         'members': 2, 'controls': 'none', 'classifier': classifier}))
-    source = requests.load(request)
+    source = running.load(request)
     record, text, outcome = answer.run(request, source, lambda *at: None)
     path = requests.folder(str(folder), request)
     os.makedirs(path)

@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 
 from nws_jax.meta import request as requests
-from nws_jax.meta import settings
+from nws_jax.meta import running
 from nws_jax.meta.answers import ablation, answer, score
-from nws_jax.meta.data import windows
+from nws_jax.meta.classifiers import table
+from nws_jax.meta.data import places, splits, windows
 from nws_jax.meta.figures import intervals
-from nws_jax.meta.training import fit, measure, views
-from nws_jax.meta.training import trials as trials_lib
+from nws_jax.meta.training import cross_validation, fit, measure
 from tests.meta import planted
 
 FRESH = 5000
@@ -23,7 +23,7 @@ def _find_cells(settle, seed, axes, **zoo):
   request = requests.make(
       planted_zoo, 'optimizer', settle(seed=seed, steps=300), axes)
   cells = pd.DataFrame(ablation.run(
-      request, requests.load(request), lambda *at: None))
+      request, running.load(request), lambda *at: None))
   return set(zip(*(cells[a][cells['p_holm'] <= 0.05] for a in axes)))
 
 
@@ -36,11 +36,11 @@ def _read(seed, networks, effect, steps=600, fresh=FRESH):
   zoo = planted.PlantedZoo(
       networks + fresh, epochs=1, since=0, effect=effect, seed=seed)
   members = zoo.members[:networks]
-  sides = windows.split(members)
+  sides = splits.split(members)
   fresh_rows = np.arange(networks, networks + fresh)
   tests = [np.r_[rows[:n], fresh_rows]
            for rows, n in zip(sides.test_FxN, sides.tests_F)]
-  sides = sides._replace(test_FxN=windows.join(tests, tests, tests).test_FxN,
+  sides = sides._replace(test_FxN=splits.join(tests, tests, tests).test_FxN,
                          tests_F=sides.tests_F + fresh)
   source = windows.Source(
       jax.numpy.asarray(zoo.weights_MxExP), jax.numpy.asarray(np.repeat(
@@ -50,11 +50,13 @@ def _read(seed, networks, effect, steps=600, fresh=FRESH):
   region = windows.Region(np.zeros(networks + fresh, np.int32),
                           np.full(networks + fresh, length, np.int32))
   outcome, = measure.decide(
-      [views.Place(source, region, views.Looks(length, 1, 1, True))],
-      [trials_lib.Trial(0, np.broadcast_to(
-          zoo.labels_M, (5, networks + fresh)), sides, 1)], 3, name='fast',
-      plan=lambda span: fit.Plan(steps, 10, 10, 64, 1e-3, span),
-      key=jax.random.key(seed), progress=lambda *at: None, members=5)
+      [places.Place(source, region, places.WindowSpec(length, 1, 1, True))],
+      [cross_validation.Trial(0, np.broadcast_to(
+          zoo.labels_M, (5, networks + fresh)), sides, 1)],
+      measure.Rules(
+          table.CLASSIFIERS['fast'],
+          lambda span: fit.Plan(steps, 10, 10, 64, 1e-3, span), 3, members=5),
+      jax.random.key(seed), lambda *at: None)
   decisions = outcome.tested[0]
   right_T, old_T = score.judge(decisions), decisions.rows_T < networks
   return (intervals.accuracy(right_T[old_T], decisions.rows_T[old_T]),
@@ -84,7 +86,7 @@ def test_the_fast_classifier_comes_near_bayes():
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize('name', settings.CLASSIFIERS[1:])
+@pytest.mark.parametrize('name', list(table.CLASSIFIERS)[1:])
 def test_a_learned_rung_comes_near_bayes(settle, name):
   # Of the cnn's windows one takes half a GFLOP.
   steps, members = (300, 2) if name == 'cnn' else (400, 3)
@@ -92,7 +94,7 @@ def test_a_learned_rung_comes_near_bayes(settle, name):
       900, epochs=1, since=0, effect=0.33, layers=planted.SHAPED)
   request = requests.make(zoo, 'optimizer', settle(
       classifier=name, controls='none', steps=steps, members=members))
-  record, *_ = answer.run(request, requests.load(request), lambda *at: None)
+  record, *_ = answer.run(request, running.load(request), lambda *at: None)
   value, (low, _) = (record['per_network'][k] for k in ('accuracy', 'interval'))
   majority = record['controls']['majority']['accuracy']
   print(f'{name} {value:.3f}, Bayes {zoo.bayes():.3f}, majority {majority:.3f}')
@@ -129,7 +131,7 @@ def test_p_values_of_permutations_are_uniform_at_least(settle):
     zoo = planted.PlantedZoo(40, epochs=1, effect=0.0, seed=seed)
     request = requests.make(zoo, 'optimizer', settle(
         seed=seed, steps=60, permutations=9, controls='shuffled'))
-    record, *_ = answer.run(request, requests.load(request), lambda *at: None)
+    record, *_ = answer.run(request, running.load(request), lambda *at: None)
     found.append(record['controls']['shuffled']['p_value'])
   assert set(np.round(np.array(found) * 10, 6)) <= set(range(1, 11))
   for level in (0.1, 0.3, 0.5):

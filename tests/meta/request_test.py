@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from nws_jax.meta import request as requests
-from nws_jax.meta import summary
+from nws_jax.meta import running, summary
 from nws_jax.meta.answers import answer, score
-from nws_jax.meta.training import trials as trials_lib
+from nws_jax.meta.training import cross_validation
 
 
 def _answer(zoo, settings, name='optimizer'):
   request = requests.make(zoo, name, settings)
-  return answer.run(request, requests.load(request), lambda *at: None)[:2]
+  return answer.run(request, running.load(request), lambda *at: None)[:2]
 
 
 def test_a_planted_property_is_read_with_its_controls(plant, settle):
@@ -98,7 +98,8 @@ def test_seeds_are_pooled_and_their_spread_is_told(plant, settle):
 def test_a_vote_is_what_most_windows_say():
   shares = [[[0.9, 0.09, 0.01], [0.4, 0.59, 0.01], [0.4, 0.59, 0.01]],
             [[0.9, 0.09, 0.01], [0.2, 0.7, 0.1], [0.3, 0.3, 0.4]]]
-  said = trials_lib.Decisions(np.arange(2), np.zeros(2, int), np.array([1, 0]),
-                           np.log(shares))
+  said = cross_validation.Decisions(
+      np.arange(2), np.zeros(2, int), np.array([1, 0]),
+      np.log(shares))
   assert score.vote(said).tolist() == [1, 0]  # a tie: the likelier of them
   assert score.pool(said).argmax(1)[0] == 0

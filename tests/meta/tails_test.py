@@ -10,9 +10,9 @@ import pytest
 from hypothesis import strategies as st
 
 from nws_jax.meta.answers import score
-from nws_jax.meta.data import targets, windows
-from nws_jax.meta.training import fit, measure, views
-from nws_jax.meta.training import trials as trials_lib
+from nws_jax.meta.classifiers import table
+from nws_jax.meta.data import places, splits, targets
+from nws_jax.meta.training import cross_validation, fit, measure
 
 _COUNT = 60
 _ids_M = np.arange(_COUNT)
@@ -37,13 +37,14 @@ def _plant(seed, tail):
 
 
 def _decide(name, features_MxF, values_M):
-  sides = windows.split(pd.DataFrame({'fold': _ids_M % 5}))
+  sides = splits.split(pd.DataFrame({'fold': _ids_M % 5}))
   outcome, = measure.decide(
-      [views.Numbers(features_MxF.clip(-3e38, 3e38))],
-      [trials_lib.Trial(0, np.broadcast_to(values_M, (5, _COUNT)), sides, 1)],
-      1,
-      name=name, plan=lambda span: fit.Plan(60, 20, 5, 32, 3e-3, span),
-      key=jax.random.key(0), progress=lambda *at: None)
+      [places.Numbers(features_MxF.clip(-3e38, 3e38))],
+      [cross_validation.Trial(
+          0, np.broadcast_to(values_M, (5, _COUNT)), sides, 1)],
+      measure.Rules(table.CLASSIFIERS[name],
+                    lambda span: fit.Plan(60, 20, 5, 32, 3e-3, span), 1),
+      jax.random.key(0), lambda *at: None)
   return outcome
 
 
@@ -72,16 +73,18 @@ def test_what_tells_is_read_among_what_explodes():
 
 
 def test_members_say_nothing_beyond_what_they_were_taught():
-  unit = trials_lib.Unit(*np.array([[2.0, 5.0], [3.0, 1.0], [-1, -2], [1, 9]]))
+  unit = cross_validation.TargetScale(
+      *np.array([[2.0, 5.0], [3.0, 1.0], [-1, -2], [1, 9]]))
   said = np.array([9.0, 9.5, 0.5, -4.0]).reshape(4, 1, 1)  # (member, fold)
   # Fold 0 ends at 1 * 3 + 2, fold 1 begins at -2 * 1 + 5.
   np.testing.assert_allclose(
-      trials_lib.average(said, unit, 2, 1).ravel(),
+      cross_validation.average(said, unit, 2, 1).ravel(),
       [((1 + 0.5) / 2) * 3 + 2, (9 - 2) / 2 + 5])
   logits = np.random.default_rng(0).normal(size=(4, 3, 2))
   np.testing.assert_allclose(
-      trials_lib.average(
-          logits, trials_lib.join_units([trials_lib.Unit()] * 2), 2, 2),
+      cross_validation.average(
+          logits, cross_validation.join_units(
+              [cross_validation.TargetScale()] * 2), 2, 2),
       np.asarray(jax.nn.log_softmax(logits)).reshape(2, 2, 3, 2).mean(0))
 
 
@@ -89,7 +92,7 @@ def test_a_number_far_off_is_told_and_the_networks_named():
   values_M = np.linspace(0, 1, _COUNT)
   said_M = values_M.copy()
   said_M[[7, 31]] += (40, -9)
-  decisions = trials_lib.Decisions(
+  decisions = cross_validation.Decisions(
       _ids_M, _ids_M % 5, values_M, said_M[:, None, None])
   figures = _score(decisions, values_M)
   text, = score.warn(figures, decisions, 100 + _ids_M)
@@ -101,8 +104,8 @@ def test_a_number_far_off_is_told_and_the_networks_named():
 
 @pytest.mark.filterwarnings('ignore:.*load_module')
 def test_a_ladder_prints_its_warnings(call, monkeypatch, tmp_path):
-  from nws_jax.meta import settings
-  monkeypatch.setattr(settings, 'CLASSIFIERS', ('majority', 'logistic'))
+  monkeypatch.setattr(table, 'CLASSIFIERS', {
+      name: table.CLASSIFIERS[name] for name in ('majority', 'logistic')})
   monkeypatch.setattr(score, '_FAR', 2.0)  # so that every number is far off
   code, out, err = call('--target=learning_rate', '--ladder')
   assert code == 0, err

@@ -6,9 +6,9 @@ import pytest
 
 from nws_jax import errors, space
 from nws_jax.meta import request as requests
-from nws_jax.meta import settings
+from nws_jax.meta import running, settings
 from nws_jax.meta.answers import answer
-from nws_jax.meta.data import reading, targets, windows
+from nws_jax.meta.data import reading, splits, targets
 
 
 def test_classes_stand_in_the_order_of_the_table(plant):
@@ -78,7 +78,7 @@ def test_any_column_of_a_network_can_be_read(plant):
 
 def test_bins_are_quantiles_of_the_training_networks(plant):
   members = plant().members
-  sides = windows.split(members)
+  sides = splits.split(members)
   target = targets.choose(members, 'test_accuracy', bins=3)
   labels = target.label(sides)
   assert target.classes == ('1 of 3', '2 of 3', '3 of 3')
@@ -97,7 +97,7 @@ def test_an_epoch_is_read_from_single_snapshots(plant, settle):
   zoo = plant(networks=30)
   request = requests.make(zoo, 'epoch', settle())
   assert len(request.members) == 90 and request.snapshots == 1
-  source = requests.load(request)
+  source = running.load(request)
   for row, member in enumerate(request.members.itertuples()):
     np.testing.assert_array_equal(
         source.weights_MxExP[row, 0],
@@ -127,7 +127,7 @@ def test_networks_of_one_setting_are_told(plant, settle):
     zoo = plant(networks=80, replicates=2, epochs=1, effect=0.0, alike=alike)
     request = requests.make(zoo, 'same_setting', settle(
         steps=300, windows_per_network=4, window=80))
-    return answer.run(request, requests.load(request), lambda *at: None)[0]
+    return answer.run(request, running.load(request), lambda *at: None)[0]
   assert read(0.98)['per_network']['interval'][0] > 0.6
   assert read(0.0)['per_network']['interval'][0] < 0.5
 

@@ -3,8 +3,9 @@ import pytest
 
 from nws_jax import errors
 from nws_jax.meta import request as requests
+from nws_jax.meta import running
 from nws_jax.meta.answers import ablation, answer
-from nws_jax.meta.data import hold_out, targets, windows
+from nws_jax.meta.data import hold_out, splits, targets
 
 
 def _zoo(plant, **changed):
@@ -31,7 +32,7 @@ def test_no_held_out_network_is_learned_from(plant):
 def test_a_row_a_snapshot_is_validated_on_as_a_row_a_network(plant):
   members = _zoo(plant).members
   rows = members.loc[members.index.repeat(20)].reset_index(drop=True)
-  assert len(rows) >= windows.LARGE > len(members)
+  assert len(rows) >= splits.LARGE > len(members)
   alone, each = (hold_out.split(
       some, 'dataset=mnist', 'mnist', targets.choose(some, 'optimizer'), 60)
                  for some in (members, rows))
@@ -59,7 +60,7 @@ def test_what_is_planted_everywhere_transfers(plant, settle):
   zoo = _zoo(plant, effect=2.0)
   request = requests.make(zoo, 'optimizer', settle(hold_out='dataset=mnist'))
   record, text, _ = answer.run(
-      request, requests.load(request), lambda *at: None)
+      request, running.load(request), lambda *at: None)
   assert record['per_network']['networks'] == 20 and len(
       text.splitlines()) == 21
   assert record['per_network']['accuracy'] > 0.9
@@ -73,7 +74,7 @@ def test_every_level_in_turn_is_a_table(plant, settle):
       effect=2.0, layer='output').weights_MxExP[relu]
   request = requests.make(
       zoo, 'optimizer', settle(hold_out='activation'), ('hold_out',))
-  cells = ablation.run(request, requests.load(request), lambda *at: None)
+  cells = ablation.run(request, running.load(request), lambda *at: None)
   values = {c['hold_out']: c['value'] for c in cells}
   assert list(values) == ['elu', 'relu', 'tanh'] and values['relu'] < 0.5
   assert sum(c['networks'] for c in cells) == 60

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nws_jax.meta.classifiers import published, transformer
+from nws_jax.meta.classifiers import table, transformer
 from nws_jax.meta.data import windows
 
 tokenise = jax.jit(transformer.tokenise, static_argnums=2)
@@ -39,7 +39,8 @@ def _tokens(windows_BxL, tokens):
 def test_padding_and_neighbours_change_nothing():
   windows_BxL = jax.random.normal(jax.random.key(0), (4, 700))
   tokens = transformer.count(700, 3)
-  pair = published.make('transformer', 2, (3,))
+  pair = table.CLASSIFIERS['transformer'].make_model(
+      2, transformer.Shape(700, 1, 3, ()))
   own = _tokens(windows_BxL, tokens)
   variables = jax.jit(pair.init)(jax.random.key(1), own)
   apply = jax.jit(lambda x: pair.apply(variables, x, None)[0])
@@ -61,7 +62,7 @@ def test_the_view_cuts_the_windows_it_names():
       weights, jnp.asarray(np.repeat([0, 1, 2], 300))[None],
       jnp.zeros(2, jnp.int32))
   shared = source, jnp.array([0, 0]), jnp.array([900, 900])
-  view = transformer.cut(600, 4, 3, (0, 1, 2))
+  view = transformer.make_view(transformer.Shape(600, 4, 3, (0, 1, 2)))
   got = jax.jit(view.grid)(shared, 1, 0)
   for n, start in enumerate((0, 100, 200, 300)):
     mask = np.asarray(got.mask_TxC[n])

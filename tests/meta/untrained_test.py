@@ -10,7 +10,7 @@ from configs import meta as meta_presets
 from configs import zoo as presets
 from nws_jax import published, space
 from nws_jax.meta import request as requests
-from nws_jax.meta import settings
+from nws_jax.meta import running, settings
 from nws_jax.meta.answers import answer
 from nws_jax.zoo import cnn, draws, initializers, recipe
 
@@ -62,7 +62,7 @@ def read(zoo, target):
   asked = settings.from_config({
       **meta_presets.get_config(), 'controls': 'none', 'members': 2})
   request = requests.make(zoo, target, asked)
-  return answer.run(request, requests.load(request), lambda *at: None)[0]
+  return answer.run(request, running.load(request), lambda *at: None)[0]
 
 
 @pytest.mark.soak

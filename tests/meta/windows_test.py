@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nws_jax import errors
-from nws_jax.meta.data import windows
+from nws_jax.meta.classifiers import cnn
+from nws_jax.meta.data import bank as banks
+from nws_jax.meta.data import splits, windows
 
 
 def _source(weights_MxExP, parts_P=None):
@@ -48,7 +50,7 @@ def test_each_use_cuts_another_window_within_its_own_vector():
   weights[0, 20:] = -1
   shared = (_source(weights[:, None].astype(np.float32)),
             jnp.array([0, 0]), jnp.array([20, 50]))
-  view = windows.cut(8, 4)
+  view = cnn.make_view(cnn.Shape(8, 4))
   m_B = jnp.array([0, 1] * 200)
   got = np.asarray(jax.jit(view.pick)(
       shared, jax.random.key(0), m_B, jnp.zeros_like(m_B)))
@@ -64,7 +66,7 @@ def test_no_network_is_on_two_sides(plant):
   members = plant(networks=47).members
   members['setting'] = members['setting'] // 2
   members['fold'] = members['setting'] % 5
-  sides = windows.split(members)
+  sides = splits.split(members)
   tested = []
   for f in range(5):
     train, valid, test = (
@@ -81,7 +83,7 @@ def test_no_network_is_on_two_sides(plant):
 
 def test_a_large_zoo_uses_its_split(plant):
   members = plant(networks=1000).members
-  sides = windows.split(members)
+  sides = splits.split(members)
   assert sides.trains_F.tolist() == [(members['split'] == 'train').sum()]
   np.testing.assert_array_equal(
       sides.test_FxN[0], np.flatnonzero(members['split'] == 'test'))
@@ -89,7 +91,7 @@ def test_a_large_zoo_uses_its_split(plant):
 
 def test_an_empty_side_is_refused(plant):
   with pytest.raises(errors.Wrong, match='too few to split'):
-    windows.split(plant(networks=3).members)
+    splits.split(plant(networks=3).members)
 
 
 @pytest.mark.parametrize('chunk', [1, 300, 1 << 22])
@@ -101,9 +103,10 @@ def test_sorted_by_the_host_or_on_the_device(monkeypatch, chunk, number_P):
   starts = rng.integers(0, 30, (5, 2, 4))
   found = []
   for backend in ('gpu', 'cpu'):
-    monkeypatch.setattr(windows, '_CHUNK', chunk)
+    monkeypatch.setattr(banks, '_CHUNK', chunk)
     monkeypatch.setattr(jax, 'default_backend', lambda b=backend: b)
-    found.append(windows.describe(source, starts, number_P, length=10, parts=3))
+    found.append(banks.Describer(
+        source, number_P, 10, 3, banks.FEATURES)(starts))
   np.testing.assert_allclose(*found, rtol=1e-6)
   assert found[0].shape[:3] == (5, 2, 4)
 
@@ -113,8 +116,8 @@ def test_descriptions_are_of_the_windows_they_name():
   weights = rng.normal(size=(3, 2, 40)).astype(np.float32)
   parts = np.repeat([0, 1, 2], [15, 5, 20])
   starts = jnp.asarray(rng.integers(0, 30, (3, 2, 4)))
-  got = windows.describe(_source(weights, parts), starts,
-                         jnp.arange(3), length=10, parts=3)
+  got = banks.Describer(
+      _source(weights, parts), np.arange(3), 10, 3, banks.FEATURES)(starts)
   means = np.asarray(got).reshape(3, 2, 4, 3, -1)[..., 0]
   for m, e, s in np.ndindex(3, 2, 4):
     at = np.arange(starts[m, e, s], starts[m, e, s] + 10)

@@ -13,10 +13,17 @@ import numpy as np
 
 from nws_jax import errors
 from nws_jax.meta import request as requests
-from nws_jax.meta.answers import cells, ladder
-from nws_jax.meta.data import hold_out, places, windows
-from nws_jax.meta.training import trials as trials_lib
-from nws_jax.meta.training import views
+from nws_jax.meta import running
+from nws_jax.meta.answers import cells
+from nws_jax.meta.data import (
+  grid,
+  hold_out,
+  layouts,
+  places,
+  splits,
+  windows,
+)
+from nws_jax.meta.training import cross_validation
 
 EPOCH, TRAIN_EPOCH = 'epoch', 'train_epoch'
 POSITION, POOLED, HOLD_OUT = 'position', 'pooled', cells.HOLD_OUT
@@ -35,7 +42,7 @@ class Time(NamedTuple):
 class Split(NamedTuple):
   """Which networks are trained and tested on."""
   level: dict[str, Any]  # {HOLD_OUT: the level that is tested}, or empty
-  sides: windows.Sides
+  sides: splits.Sides
 
 
 class Asked(NamedTuple):
@@ -48,10 +55,10 @@ class Asked(NamedTuple):
 class Grid(NamedTuple):
   """All that a grid trains.
 
-  A place is a list of `places.Where` that differ in name alone: at their own
+  A place is a list of `grid.NamedPlace` that differ in name alone: at their own
   length and at the common one, where these are equal.
   """
-  places: list[list[places.Where]]
+  places: list[list[grid.NamedPlace]]
   asked: list[Asked]
 
 
@@ -117,34 +124,34 @@ def list_splits(request: requests.Request) -> list[Split]:
 
 def count_models(request: requests.Request) -> int:
   """How many models a grid trains."""
-  return ladder.count_members(request.settings, request.axes) * sum(
+  return request.num_members * sum(
       len(a.split.sides.trains_F) for a in plan(request).asked)
 
 
 def plan(request: requests.Request) -> Grid:
   """All that the grid of a request trains."""
-  alike: dict[tuple[Any, int], list[places.Where]] = {}
+  alike: dict[tuple[Any, int], list[grid.NamedPlace]] = {}
   for w in list_where(request):
     alike.setdefault((w.parts, w.window), []).append(w)
-  splits, unheld = list_splits(request), []
+  own, unheld = list_splits(request), []
   if HOLD_OUT in request.axes:  # what the held-out levels are compared with
     unheld = [Split(cells.UNHELD, request.sides)]
   return Grid(list(alike.values()), [
       Asked(n, time, split) for n, some in enumerate(alike.values())
       for time in list_times(request)
-      for split in splits + unheld * (not some[0].common)])
+      for split in own + unheld * (not some[0].common)])
 
 
-def list_where(request: requests.Request) -> list[places.Where]:
+def list_where(request: requests.Request) -> list[grid.NamedPlace]:
   """The places of a grid that the request's classifier can take.
 
   Raises:
     errors.Wrong: a cell is too short for the classifier, or for the window
       that was given.
   """
-  found = places.list_where(request)
-  ladder.check_length(
-      request.settings.classifier, min(w.window for w in found))
+  found = grid.list_places(request.layers, request.axes,
+                           request.settings.window, request.window)
+  requests.check_length(request.classifier, min(w.window for w in found))
   return found
 
 
@@ -165,9 +172,9 @@ def run(request: requests.Request, source: windows.Source,
     errors.Wrong: a cell is too short for the classifier.
   """
   where, asked = plan(request)
-  outcomes = requests.decide(
+  outcomes = running.decide(
       request, _make_places(request, source, [some[0] for some in where]), [
-          requests.make_trial(
+          running.make_trial(
               request, place=n, first=time.first, tests=time.tests,
               span=span(request), sides=split.sides)
           for n, time, split in asked], progress)
@@ -175,7 +182,7 @@ def run(request: requests.Request, source: windows.Source,
   # of windows pooled, and name of their place.
   own: list[cells.Cell] = []
   common: dict[cells.Key, cells.Cell] = {}
-  seen: dict[cells.Key, trials_lib.Decisions] = {}
+  seen: dict[cells.Key, cross_validation.Decisions] = {}
   for (n, time, split), outcome in zip(asked, outcomes):
     for name, tested in zip(time.names, outcome.tested):
       for more, decisions in _divide(request, tested):
@@ -191,30 +198,29 @@ def run(request: requests.Request, source: windows.Source,
 
 
 def _make_places(request: requests.Request, source: windows.Source,
-                 where: Sequence[places.Where]) -> list[views.Place]:
-  """The `views.Place` of each; the same parts are cut out once."""
-  names, looks = requests.list_parts(request), requests.make_looks(request)
+                 where: Sequence[grid.NamedPlace]) -> list[places.Place]:
+  """The `places.Place` of each; the same parts are cut out once."""
+  whole = running.make_place(request, source)
   if POSITION in request.axes:
-    looks = looks._replace(even=POSITIONS)
-  made = {}
+    whole = whole._replace(spec=whole.spec._replace(even=POSITIONS))
+  made: dict[tuple[layouts.Part, ...], places.Place] = {}
   for w in where:
     if w.parts not in made:
-      made[w.parts] = places.make(
-          source, names, w, looks, request.pairs_Mx2, request.settings.seed)
-  return [made[w.parts]._replace(looks=looks._replace(length=w.window))
-          for w in where]
+      made[w.parts] = grid.make(source, request.parts, w, whole)
+  return [made[w.parts]._replace(
+      spec=made[w.parts].spec._replace(length=w.window)) for w in where]
 
 
 def _divide(
-    request: requests.Request, decisions: trials_lib.Decisions,
-) -> list[tuple[dict[str, int], trials_lib.Decisions]]:
+    request: requests.Request, decisions: cross_validation.Decisions,
+) -> list[tuple[dict[str, int], cross_validation.Decisions]]:
   """The cells that one test gives: by position, or by number pooled."""
   outputs_TxExSxO = decisions.outputs_TxSxO.reshape(
       len(decisions.rows_T), span(request), -1,
       decisions.outputs_TxSxO.shape[-1])
   count = outputs_TxExSxO.shape[2]
 
-  def keep(some_TxS: np.ndarray) -> trials_lib.Decisions:
+  def keep(some_TxS: np.ndarray) -> cross_validation.Decisions:
     """The decisions of some windows of each network."""
     kept = np.take_along_axis(outputs_TxExSxO, some_TxS[:, None, :, None], 2)
     return decisions._replace(

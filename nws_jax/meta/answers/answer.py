@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nws_jax.meta import request as requests
+from nws_jax.meta import running
 from nws_jax.meta.answers import controls, score
 from nws_jax.meta.answers.controls import control
+from nws_jax.meta.data import places as places_lib
 from nws_jax.meta.data import targets, windows
 from nws_jax.meta.figures import calibration
-from nws_jax.meta.training import trials as trials_lib
+from nws_jax.meta.training import cross_validation
 from nws_jax.store import tables
 
 
@@ -18,7 +20,7 @@ class Answer(NamedTuple):
   """What is written of a request for one number."""
   record: dict[str, Any]  # result.json but for the time
   predictions: str  # text of predictions.csv
-  outcome: trials_lib.Outcome  # of the first meta-seed, with its models
+  outcome: cross_validation.Outcome  # of the first meta-seed, with its models
 
 
 def run(request: requests.Request, source: windows.Source,
@@ -33,9 +35,9 @@ def run(request: requests.Request, source: windows.Source,
   s, target = request.settings, request.target
   # The score itself once a meta-seed, then the trials of the controls: those
   # without a place of their own share the first one.
-  places = [requests.make_place(request, source, s.seed + n)
-            for n in range(s.seeds)]
-  main = [requests.make_trial(request, place=n, seed=s.seed + n)
+  places: list[places_lib.AnyPlace] = [
+      running.make_place(request, source, s.seed + n) for n in range(s.seeds)]
+  main = [running.make_trial(request, place=n, seed=s.seed + n)
           for n in range(s.seeds)]
   trials = list(main)
   prepared, left_out = controls.prepare(request, source)
@@ -44,7 +46,7 @@ def run(request: requests.Request, source: windows.Source,
       places.append(p.place)
     at = 0 if p.place is None else len(places) - 1
     trials += [t._replace(place=at) for t in p.trials]
-  outcomes = requests.decide(
+  outcomes = running.decide(
       request, places, trials, progress, validate=True, keep=1)
   decisions = [o.tested[0] for o in outcomes]
   runs = decisions[:s.seeds]
@@ -70,8 +72,9 @@ def run(request: requests.Request, source: windows.Source,
   return Answer(record, write_predictions(request, runs, shares), outcomes[0])
 
 
-def _describe_seeds(request: requests.Request,
-                    runs: Sequence[trials_lib.Decisions]) -> dict[str, Any]:
+def _describe_seeds(
+    request: requests.Request,
+    runs: Sequence[cross_validation.Decisions]) -> dict[str, Any]:
   """The score of each meta-seed, and their standard deviation."""
   values = [score.main_figure(score.score(
       d, request.target, request.settings_M, 20, brief=True)).value
@@ -79,8 +82,8 @@ def _describe_seeds(request: requests.Request,
   return {'values': values, 'deviation': float(np.std(values, ddof=1))}
 
 
-def fit_temperatures(tested: trials_lib.Decisions,
-                     valid: trials_lib.Decisions) -> dict[int, float]:
+def fit_temperatures(tested: cross_validation.Decisions,
+                     valid: cross_validation.Decisions) -> dict[int, float]:
   """{fold: temperature}.
 
   A fold's temperature is fitted to the validation networks of all folds that
@@ -95,7 +98,7 @@ def fit_temperatures(tested: trials_lib.Decisions,
 
 
 def _calibrate(
-    outcomes: Sequence[trials_lib.Outcome],
+    outcomes: Sequence[cross_validation.Outcome],
 ) -> tuple[list[np.ndarray], dict[str, Any]]:
   """(probabilities [T, K] of each meta-seed, their part of result.json)."""
   raw, soft, temperatures = [], [], []
@@ -113,7 +116,7 @@ def _calibrate(
 
 
 def write_predictions(request: requests.Request,
-                      runs: Sequence[trials_lib.Decisions],
+                      runs: Sequence[cross_validation.Decisions],
                       shares: Sequence[np.ndarray] | None) -> str:
   """predictions.csv: a row a tested network, in the order of the zoo.
 

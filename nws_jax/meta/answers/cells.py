@@ -8,7 +8,7 @@ import numpy as np
 from nws_jax.meta import request as requests
 from nws_jax.meta.answers import score
 from nws_jax.meta.figures import intervals, significance
-from nws_jax.meta.training import trials as trials_lib
+from nws_jax.meta.training import cross_validation
 
 HOLD_OUT = 'hold_out'  # the axis of levels that are held out
 FIGURES = ('window', 'value', 'low', 'high', 'chance', 'above_chance',
@@ -25,7 +25,7 @@ class Cell(NamedTuple):
   """A cell of a grid, before it has figures."""
   values: dict[str, Any]  # of the axes
   window: int  # its length
-  decisions: trials_lib.Decisions
+  decisions: cross_validation.Decisions
 
 
 Key = tuple[tuple[str, Hashable], ...]
@@ -39,7 +39,7 @@ def key(values: Mapping[str, Hashable]) -> Key:
 
 def tabulate(request: requests.Request, cells: Sequence[Cell],
              common: Mapping[Key, Cell],
-             seen: Mapping[Key, trials_lib.Decisions]) -> list[Row]:
+             seen: Mapping[Key, cross_validation.Decisions]) -> list[Row]:
   """Rows of ablation.csv.
 
   Args:
@@ -79,12 +79,13 @@ def _compare_best(rows: Sequence[Row], cells: Sequence[Cell],
   return found
 
 
-def _compare_seen(request: requests.Request, decisions: trials_lib.Decisions,
-                  seen: trials_lib.Decisions) -> Row:
+def _compare_seen(request: requests.Request,
+                  decisions: cross_validation.Decisions,
+                  seen: cross_validation.Decisions) -> Row:
   """The same networks, read by models that learned from others of their level.
   """
   settings_M = request.settings_M
-  seen = trials_lib.Decisions(*(x[np.isin(seen.rows_T, decisions.rows_T)]
+  seen = cross_validation.Decisions(*(x[np.isin(seen.rows_T, decisions.rows_T)]
                                 for x in seen))
   if not len(seen.rows_T):
     return dict.fromkeys(SEEN, np.nan)
@@ -116,8 +117,9 @@ def _make_rows(request: requests.Request, cells: Sequence[Cell]) -> list[Row]:
   return rows
 
 
-def _exceed_chance(request: requests.Request,
-                   decisions: Sequence[trials_lib.Decisions]) -> np.ndarray:
+def _exceed_chance(
+    request: requests.Request,
+    decisions: Sequence[cross_validation.Decisions]) -> np.ndarray:
   """p of each cell; of those on the same networks, by the same permutations."""
   repetitions = max(_PERMUTATIONS, 200 * len(decisions)) - 1
   alike: dict[tuple[bytes, bytes], list[int]] = {}

@@ -11,13 +11,13 @@ import numpy as np
 
 from nws_jax.meta.data import targets
 from nws_jax.meta.figures import intervals
-from nws_jax.meta.training import trials as trials_lib
+from nws_jax.meta.training import cross_validation
 
 _POOR = -0.5  # an R² below it is much worse than predicting the mean
 _NAMED = 5  # networks that a warning names
 
 
-def classify(decisions: trials_lib.Decisions, settings_M: np.ndarray,
+def classify(decisions: cross_validation.Decisions, settings_M: np.ndarray,
              classes: int, repetitions: int) -> dict[str, Any]:
   """Figures of a classification; intervals as docs/contract.md says.
 
@@ -53,7 +53,7 @@ def classify(decisions: trials_lib.Decisions, settings_M: np.ndarray,
   }
 
 
-def regress(decisions: trials_lib.Decisions, target: targets.Target,
+def regress(decisions: cross_validation.Decisions, target: targets.Target,
             settings_M: np.ndarray, repetitions: int,
             brief: bool = False) -> dict[str, Any]:
   """Figures of a regression: at chance, which is the mean, R² is 0.
@@ -101,7 +101,7 @@ def regress(decisions: trials_lib.Decisions, target: targets.Target,
   return figures
 
 
-def score(decisions: trials_lib.Decisions, target: targets.Target,
+def score(decisions: cross_validation.Decisions, target: targets.Target,
           settings_M: np.ndarray, repetitions: int,
           brief: bool = False) -> dict[str, Any]:
   """`classify` or `regress`, by the kind of the target.
@@ -113,12 +113,12 @@ def score(decisions: trials_lib.Decisions, target: targets.Target,
   return regress(decisions, target, settings_M, repetitions, brief)
 
 
-def pool(decisions: trials_lib.Decisions) -> np.ndarray:
+def pool(decisions: cross_validation.Decisions) -> np.ndarray:
   """The mean over a network's windows: [T, O]."""
   return decisions.outputs_TxSxO.mean(1)
 
 
-def vote(decisions: trials_lib.Decisions) -> np.ndarray:
+def vote(decisions: cross_validation.Decisions) -> np.ndarray:
   """The class that most windows of a network predict: [T].
 
   Of equally many the one with the greatest mean log-probability.
@@ -131,12 +131,14 @@ def vote(decisions: trials_lib.Decisions) -> np.ndarray:
   return np.where(most_TxK, pooled_TxK, -np.inf).argmax(1)
 
 
-def join(decisions: Sequence[trials_lib.Decisions]) -> trials_lib.Decisions:
+def join(decisions: Sequence[cross_validation.Decisions]
+         ) -> cross_validation.Decisions:
   """Concatenates the decisions of several meta-seeds."""
-  return trials_lib.Decisions(*(np.concatenate(x) for x in zip(*decisions)))
+  return cross_validation.Decisions(
+      *(np.concatenate(x) for x in zip(*decisions)))
 
 
-def judge(decisions: trials_lib.Decisions) -> np.ndarray:
+def judge(decisions: cross_validation.Decisions) -> np.ndarray:
   """How well each network is predicted: 1 or 0, or minus the squared error."""
   if decisions.true_T.dtype.kind == 'i':
     return (pool(decisions).argmax(-1) == decisions.true_T).astype(float)
@@ -149,7 +151,7 @@ def main_figure(figures: dict[str, Any]) -> intervals.Estimate:
       figures.get('r2') or figures['per_network'])
 
 
-def warn(record: dict[str, Any], decisions: trials_lib.Decisions,
+def warn(record: dict[str, Any], decisions: cross_validation.Decisions,
          ids_M: np.ndarray) -> list[str]:
   """Sentences on a number that is predicted much worse than by the mean.
 

@@ -1,4 +1,4 @@
-"""A layer of the published classifier, in the form fastest on a backend.
+"""A layer of the published classifier, computed as is fastest on a backend.
 
 Batch norm and poolings of what comes in, a convolution of width 5, bias and
 ReLU. On a CPU blocks of sequences pass through all of it while they lie in the
@@ -12,10 +12,11 @@ outputs, each from 8 positions; P the 8 products.
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nws_jax import toom_cook
 
@@ -33,7 +34,8 @@ class Weights(NamedTuple):
   bias_O: jax.Array
 
 
-def settle(x_BxLxC, factor_C, shift_C, pools):
+def settle(x_BxLxC: jax.Array, factor_C: jax.Array, shift_C: jax.Array,
+           pools: int) -> jax.Array:
   """What a layer's convolution sees: scaled, shifted, pooled `pools` times.
 
   A pooling takes the first of equal neighbours, as the primitive does, whose
@@ -48,7 +50,8 @@ def settle(x_BxLxC, factor_C, shift_C, pools):
   return x_BxLxC
 
 
-def layer(x_BxLxC, weights, pools):
+def layer(x_BxLxC: jax.Array, weights: Weights, pools: int
+          ) -> tuple[jax.Array, jax.Array]:
   """The outputs [B, L, O], and their sums and their squares' [2, O].
 
   The convolution has stride 1 and keeps the length, by zeros at both ends.
@@ -57,7 +60,8 @@ def layer(x_BxLxC, weights, pools):
       x_BxLxC, weights, pools)
 
 
-def layer_shifts(x_BxLxC, weights, pools):
+def layer_shifts(x_BxLxC: jax.Array, weights: Weights, pools: int
+                 ) -> tuple[jax.Array, jax.Array]:
   """`layer` by five shifts side by side and one dot."""
   x = settle(x_BxLxC, weights.factor_C, weights.shift_C, pools)
   padded = jnp.pad(x, ((0, 0), (WIDTH // 2,) * 2, (0, 0)))
@@ -66,17 +70,19 @@ def layer_shifts(x_BxLxC, weights, pools):
       -1, weights.bias_O.size), weights)
 
 
-def _finish(x_BxLxO, weights):
+def _finish(x_BxLxO: jax.Array, weights: Weights
+            ) -> tuple[jax.Array, jax.Array]:
   x_BxLxO = jax.nn.relu(x_BxLxO + weights.bias_O[None, None])
   return x_BxLxO, jnp.stack([x_BxLxO.sum((0, 1)), (x_BxLxO**2).sum((0, 1))])
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def layer_tiles(x_BxLxC, weights, pools):
+def layer_tiles(x_BxLxC: jax.Array, weights: Weights, pools: int
+                ) -> tuple[jax.Array, jax.Array]:
   """`layer` by Toom and Cook, block by block."""
   kernel_PxCxO = _mix(_KERNEL, weights.kernel_5xCxO)
 
-  def one(x):
+  def one(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     x = settle(x, weights.factor_C, weights.shift_C, pools)
     products = jnp.einsum('pnc,pco->pno', _mix(_IN, _cut(x)), kernel_PxCxO)
     return _finish(_join(_mix(_OUT, products), x.shape[1]), weights)
@@ -86,21 +92,23 @@ def layer_tiles(x_BxLxC, weights, pools):
   return _unblock(out), sums_Kx2xO.sum(0)
 
 
-def _forward(x_BxLxC, weights, pools):
+def _forward(x_BxLxC: jax.Array, weights: Weights, pools: int
+             ) -> tuple[Any, Any]:
   out = layer_tiles(x_BxLxC, weights, pools)
   return out, (x_BxLxC, weights, out[0])
 
 
-def _backward(pools, kept, grads):
-  """Every linear map transposed; what is cut is made again, not kept."""
+def _backward(pools: int, kept: Any, grads: Any) -> tuple[jax.Array, Weights]:
+  """Every linear map transposed; tiles are cut again, not kept."""
   x_BxLxC, weights, out_BxLxO = kept
   grad_BxLxO, (of_sum_O, of_square_O) = grads
   kernel_PxCxO = _mix(_KERNEL, weights.kernel_5xCxO)
 
-  def one(carry, given):
+  def one(carry: Any, given: Any) -> tuple[Any, jax.Array]:
     x, out, grad = given
     settled, pull = jax.vjp(
-        lambda *by: settle(*by, pools), x, weights.factor_C, weights.shift_C)
+        lambda x, factor_C, shift_C: settle(x, factor_C, shift_C, pools), x,
+        weights.factor_C, weights.shift_C)
     grad = jnp.where(out > 0, grad + of_sum_O[None, None]
                      + 2 * of_square_O[None, None] * out, 0)
     grad_PxNxO = _mix(_OUT.T, _split(grad))
@@ -123,11 +131,11 @@ def _backward(pools, kept, grads):
 layer_tiles.defvjp(_forward, _backward)
 
 
-def _mix(matrix, parts):
+def _mix(matrix: np.ndarray, parts: Any) -> jax.Array:
   return jnp.stack(toom_cook.mix(matrix, parts))
 
 
-def _cut(x):
+def _cut(x: jax.Array) -> list[jax.Array]:
   """[B, L, C] -> the positions of every tile, [8, N, C]; they overlap by 4."""
   sequences, length, channels = x.shape
   tiles = -(-length // _TILE)
@@ -138,7 +146,7 @@ def _cut(x):
           for j in range(_PRODUCTS)]
 
 
-def _overlap(parts_8xNxC, length):
+def _overlap(parts_8xNxC: jax.Array, length: int) -> jax.Array:
   """`_cut` transposed: tiles are added where they overlap."""
   whole = -(-length // _TILE) * _TILE
   first, second = (_join(half, whole) for half in (
@@ -148,21 +156,21 @@ def _overlap(parts_8xNxC, length):
   return x[:, WIDTH // 2:WIDTH // 2 + length]
 
 
-def _split(x):
+def _split(x: jax.Array) -> list[jax.Array]:
   """[B, L, O] -> the outputs of every tile, [4, N, O]; zeros beyond L."""
   x = jnp.pad(x, ((0, 0), (0, -x.shape[1] % _TILE), (0, 0)))
   x = x.reshape(-1, _TILE, x.shape[-1])
   return [x[:, j] for j in range(_TILE)]
 
 
-def _join(parts_4xNxO, length):
+def _join(parts_4xNxO: jax.Array, length: int) -> jax.Array:
   """`_split` inverted."""
   tiles, outputs = -(-length // _TILE), parts_4xNxO.shape[-1]
   return jnp.stack(list(parts_4xNxO), 1).reshape(
       -1, tiles * _TILE, outputs)[:, :length]
 
 
-def _count_blocks(x, weights, pools):
+def _count_blocks(x: jax.Array, weights: Weights, pools: int) -> int:
   """So many that one fits the cache; a divisor of the number of sequences."""
   sequences, length, _ = x.shape
   size = 4 * _PRODUCTS * -(-(length >> pools) // _TILE) * (
@@ -172,9 +180,9 @@ def _count_blocks(x, weights, pools):
       n for n in range(most, 0, -1) if sequences % n == 0)
 
 
-def _block(x, blocks):
+def _block(x: jax.Array, blocks: int) -> jax.Array:
   return x.reshape(blocks, -1, *x.shape[1:])
 
 
-def _unblock(x):
+def _unblock(x: jax.Array) -> jax.Array:
   return x.reshape(-1, *x.shape[2:])

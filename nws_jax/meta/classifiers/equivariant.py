@@ -10,14 +10,16 @@ by layer: the output is the same for all such numberings.
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple, Sequence
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from nws_jax import errors
-from nws_jax.meta.training import fit
+from nws_jax.meta.classifiers import interface
+from nws_jax.meta.data import layouts, places
+from nws_jax.meta.data.windows import Array
 
 WIDTH = 32  # of a neuron's state
 MESSAGE = 8
@@ -34,10 +36,10 @@ class Layer(NamedTuple):
   into: int  # neurons of the layer before
   taps: int  # weights between two neurons: filter taps, or positions
   flat: bool  # whether [in] is (position, neuron), as behind a flatten
-  others: tuple  # where the tensors of one value a neuron begin
+  others: tuple[int, ...]  # where the tensors of one value a neuron begin
 
 
-def plan(tensors):
+def plan(tensors: Sequence[layouts.Tensor]) -> tuple[Layer, ...]:
   """The `Layer`s of an architecture, static and hashable.
 
   Args:
@@ -72,7 +74,7 @@ def plan(tensors):
   return tuple(result)
 
 
-def count_flops(layers):
+def count_flops(layers: Sequence[Layer]) -> int:
   """Multiplications and additions of one network, about."""
   weights = sum(layer.out * layer.into * layer.taps for layer in layers)
   neurons = sum(layer.out for layer in layers)
@@ -81,28 +83,52 @@ def count_flops(layers):
               + neurons * (facts + ROUNDS * 3 * WIDTH * WIDTH))
 
 
-def look():
-  """A `fit.View` of `Whole`s; models share one, [M, E, ...]."""
-  def grid(shared, m, e):
+class Shape(NamedTuple):
+  """What is static of the inputs."""
+  length: int  # of a whole vector
+  layers: tuple[Layer, ...]
+
+
+def find_shape(place: places.Place) -> Shape:
+  return Shape(place.spec.length, plan(place.spec.tensors[0]))
+
+
+def make_view(shape: Shape) -> interface.View:
+  """The `View` of `Whole`s; models share one, [M, E, ...]."""
+  del shape
+
+  def grid(shared: 'Whole', m: Array, e: Array) -> 'Whole':
     return jax.tree.map(lambda x: x[m, e][None], shared)
 
-  def pick(shared, key, m_B, e_B):
+  def pick(shared: 'Whole', key: jax.Array, m_B: Array,
+           e_B: Array) -> 'Whole':
     del key  # there is one window only
     return jax.tree.map(lambda x: x[m_B, e_B], shared)
 
-  return fit.View(pick, grid)
+  return interface.View(pick, grid)
+
+
+def share(place: places.Place, shape: Shape) -> 'Whole':
+  return describe(place.source.weights_MxExP, shape.layers)
+
+
+INPUTS = interface.Vectors(find_shape, make_view, share)
+
+
+def make_module(outputs: int, shape: Shape) -> nn.Module:
+  return Equivariant(outputs, shape.layers)
 
 
 class Whole(NamedTuple):
   """A network: its vector, and what each neuron is alone, layer by layer."""
   vector_P: jax.Array
-  facts: tuple  # [neurons, F] of each layer; without parameters, so kept
+  facts: tuple[jax.Array, ...]  # [neurons, F] of each layer, made once
 
 
 @functools.partial(jax.jit, static_argnames='layers')
-def describe(weights_MxExP, layers):
+def describe(weights_MxExP: jax.Array, layers: tuple[Layer, ...]) -> Whole:
   """The `Whole`s of all networks, [M, E, ...]."""
-  def one(vector_P):
+  def one(vector_P: jax.Array) -> Whole:
     kernels, others = zip(*(take_apart(vector_P, layer) for layer in layers))
     return Whole(vector_P, tuple(
         _describe_layer(kernels[n], others[n], kernels[n + 1:][:1])
@@ -115,7 +141,8 @@ def describe(weights_MxExP, layers):
       (networks, snapshots) + x.shape[1:]), found)
 
 
-def take_apart(vector_P, layer):
+def take_apart(vector_P: jax.Array, layer: Layer
+               ) -> tuple[jax.Array, jax.Array]:
   """(kernel [out, in, taps], others [out, n]) of one layer."""
   size = layer.out * layer.into * layer.taps
   kernel = vector_P[layer.kernel:layer.kernel + size]
@@ -132,10 +159,10 @@ def take_apart(vector_P, layer):
 class Equivariant(nn.Module):
   """[B] `Whole`s of one architecture -> outputs [B, O]."""
   outputs: int
-  layers: tuple  # of `Layer`
+  layers: tuple[Layer, ...]
 
   @nn.compact
-  def __call__(self, whole, train):
+  def __call__(self, whole: Whole, train: bool) -> jax.Array:
     drop = nn.Dropout(0.2, deterministic=not train)
     kernels = [_scale(jax.vmap(lambda v, layer=layer: take_apart(v, layer)[0])(
         whole.vector_P)) for layer in self.layers]
@@ -161,7 +188,7 @@ class Equivariant(nn.Module):
     pooled = nn.Dropout(0.5, deterministic=not train)(pooled)
     return nn.Dense(self.outputs)(pooled)
 
-  def _encode(self, name, facts_BxNxF):
+  def _encode(self, name: str, facts_BxNxF: jax.Array) -> jax.Array:
     """Piecewise linear between quantiles of the training side, as `Fast`."""
     knots_QxF = self.variable(
         'encoder', name, lambda: jnp.quantile(
@@ -171,7 +198,8 @@ class Equivariant(nn.Module):
     x = (facts_BxNxF[:, :, None] - low) / jnp.maximum(high - low, 1e-9)
     return (2 * jnp.clip(x, 0, 1) - 1).reshape(x.shape[:2] + (-1,))
 
-  def _exchange(self, n, kernels, states):
+  def _exchange(self, n: int, kernels: Sequence[Any],
+                states: Sequence[jax.Array]) -> list[jax.Array]:
     """What the neurons of each layer hear from both sides, along weights."""
     heard = []
     states = [nn.Dense(MESSAGE, name=f'say{n}_{i}')(x)
@@ -189,13 +217,14 @@ class Equivariant(nn.Module):
       heard.append(jnp.concatenate(parts, -1))
     return heard
 
-  def _weigh(self, name, layer):
-    """A vector for each tap: taps are told apart, neurons are not."""
+  def _weigh(self, name: str, layer: Layer) -> jax.Array:
+    """A vector for each tap: taps differ, neurons do not."""
     return self.param(name, nn.initializers.normal(1.0), (layer.taps, MESSAGE)
                       ) / math.sqrt(layer.into * layer.taps)
 
 
-def _describe_layer(kernel_OxIxT, others_OxN, following):
+def _describe_layer(kernel_OxIxT: jax.Array, others_OxN: jax.Array,
+                    following: Sequence[jax.Array]) -> jax.Array:
   """What each neuron is alone: its weights' moments, in and out: [O, F].
 
   Args:
@@ -211,7 +240,7 @@ def _describe_layer(kernel_OxIxT, others_OxN, following):
   return jnp.concatenate(facts, -1)
 
 
-def _find_moments(x_NxW):
+def _find_moments(x_NxW: jax.Array) -> jax.Array:
   mean = x_NxW.mean(-1, keepdims=True)
   size = jnp.sqrt((x_NxW**2).mean(-1, keepdims=True)) + _TINY
   deviation = jnp.sqrt(((x_NxW - mean)**2).mean(-1, keepdims=True))
@@ -224,7 +253,7 @@ def _find_moments(x_NxW):
       x_NxW.max(-1, keepdims=True), x_NxW.min(-1, keepdims=True)], -1)
 
 
-def _scale(kernel_BxOxIxT):
+def _scale(kernel_BxOxIxT: jax.Array) -> tuple[jax.Array, jax.Array]:
   """The weights and their moduli, in units of the kernel's own size."""
   size = jnp.sqrt((kernel_BxOxIxT**2).mean((1, 2, 3), keepdims=True)) + _TINY
   return kernel_BxOxIxT / size, jnp.abs(kernel_BxOxIxT) / size

@@ -1,21 +1,19 @@
-"""The rungs without gradients: the majority, and scikit-learn on statistics.
+"""The classifiers without gradients: scikit-learn on statistics of the weights.
 
-A rung is fitted on rows [N, F] of the training networks; of the few settings it
-may have, the validation networks choose. It says log-probabilities of classes,
-or values of a standardised target: what the other classifiers say.
+One is fitted to rows [N, F] of the training networks; of the few settings it
+may have, the validation networks choose. It predicts log-probabilities of
+classes, or values of a standardised target, as the other classifiers do.
 """
 
 import contextlib
-import itertools
+import functools
 import warnings
-from typing import Any, NamedTuple
+from typing import Any, Callable, Iterator, NamedTuple
 
 import numpy as np
 
-from nws_jax import errors
-from nws_jax.meta import settings
+from nws_jax.meta.classifiers import interface, majority
 from nws_jax.meta.figures import calibration
-from nws_jax.meta.training import fit as fitting
 from nws_jax.store import sealed
 
 # What a saved estimator may consist of; nothing else is ever loaded.
@@ -23,98 +21,78 @@ TRUSTED = (
     'numpy.dtype',
     'sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor',
 )
-_FLOOR = 1e-6  # least probability that a rung gives a class
 _QUANTILES = 9  # eighths: between two of them distances stay as they are
 _WIDE = 3**0.5  # evenly spread up to here the deviation is 1
 
 
-class Fitted(NamedTuple):
-  """What was fitted; `scale` makes its scores log-probabilities."""
-  name: str
-  outputs: int
-  estimator: Any  # of scikit-learn; None is the majority
-  shares_O: np.ndarray  # log-frequencies of the classes, or the mean
-  scale: float = 1.0
+class Recipe(NamedTuple):
+  """How an estimator is made, and which ones are tried."""
+  scales: bool  # whether statistics are placed between their quantiles
+  list_estimators: Callable[[bool, int], list[Any]]  # (classes, seed)
 
 
-def check(name):
-  """Raises `Wrong` where scikit-learn is needed and not installed."""
-  if name in settings.FITTED and name != settings.MAJORITY:
-    try:
-      import sklearn  # noqa: F401
-      import skops.io  # noqa: F401
-    except ImportError as e:
-      raise errors.Wrong(
-          f'--classifier={name} needs scikit-learn and skops, which are not '
-          "installed: pip install 'nws_jax[baselines]', or use "
-          '--classifier=fast.') from e
-
-
-def fit(name, train, valid, outputs, seed):
-  """Fits a rung, and keeps the best of its settings.
+def fit(recipe: Recipe, train: interface.Rows, valid: interface.Rows,
+        outputs: int, seed: int) -> interface.Fitted:
+  """Fits all estimators of a recipe, and keeps the best one.
 
   Args:
-    name: majority, logistic, svm or boosting.
-    train: (rows [N, F], labels [N]: int classes or standardised floats,
-      weights [N] of the rows).
-    valid: the same of the validation networks.
+    recipe: `Recipe`.
+    train: rows of the training networks.
+    valid: rows of the validation networks.
     outputs: classes, or 1.
     seed: for what is drawn.
-
-  Returns:
-    `Fitted`.
   """
-  labels_N = train[1]
-  shares_O = (np.log(np.bincount(labels_N, minlength=outputs) / len(labels_N)
-                     + _FLOOR)
-              if labels_N.dtype.kind == 'i' else np.mean(labels_N, keepdims=1))
-  plain, rows_NxF = Fitted(name, outputs, None, shares_O), _clean(train[0])
-  if (name == settings.MAJORITY or len(np.unique(labels_N)) < 2
+  # Without anything that varies there is nothing to fit.
+  majority_ = majority.fit(train, valid, outputs, seed)
+  rows_NxF, labels_N = _clean(train.features_NxF), train.labels_N
+  if (len(np.unique(labels_N)) < 2
       or not np.any(np.fmin.reduce(rows_NxF) < np.fmax.reduce(rows_NxF))):
-    return plain
+    return majority_
+
   from sklearn import pipeline
-  best, classes = None, labels_N.dtype.kind == 'i'
+  best, best_loss, classes = majority_, np.inf, labels_N.dtype.kind == 'i'
   with _quietly():
-    steps = _make_steps(name, seed)
+    steps = _make_steps(recipe, seed)
     for step in steps:
       rows_NxF = step.fit_transform(rows_NxF)
-    for estimator in _list_estimators(name, classes, seed):
-      estimator.fit(rows_NxF, labels_N, sample_weight=train[2])
-      fitted = _set_scale(plain._replace(
+    for n, estimator in enumerate(recipe.list_estimators(classes, seed)):
+      estimator.fit(rows_NxF, labels_N, sample_weight=train.weights_N)
+      fitted = _set_scale(majority_._replace(
           estimator=pipeline.make_pipeline(*steps, estimator)), valid)
-      said = say(fitted, valid[0])
-      if not classes:  # as `asking.Unit` holds it
-        said = said.clip(labels_N.min(), labels_N.max())
-      loss = np.mean(valid[2] * fitting.measure_loss(said, valid[1]))
-      if best is None or loss < best[0]:
-        best = loss, fitted
-  return best[1]
+      predictions = predict(fitted, valid.features_NxF)
+      if not classes:  # as `cross_validation.TargetScale` holds it
+        predictions = predictions.clip(labels_N.min(), labels_N.max())
+      loss = float(np.mean(valid.weights_N * interface.measure_loss(
+          predictions, valid.labels_N)))
+      if n == 0 or loss < best_loss:
+        best, best_loss = fitted, loss
+  return best
 
 
-def say(fitted, rows_NxF):
+def predict(fitted: interface.Fitted, rows_NxF: np.ndarray) -> np.ndarray:
   """Log-probabilities [N, classes], or values [N, 1]: float32."""
   if fitted.estimator is None:
     return np.broadcast_to(fitted.shares_O.astype(np.float32),
                            (len(rows_NxF), fitted.outputs))
   with _quietly():
-    scores = _score(fitted, _clean(rows_NxF))
+    scores = _score(fitted.estimator, _clean(rows_NxF))
   if not hasattr(fitted.estimator, 'classes_'):
     return scores[:, None].astype(np.float32)
   from scipy import special  # slow to import
-  said = np.full((len(scores), fitted.outputs), np.log(_FLOOR))
-  said[:, fitted.estimator.classes_] = special.log_softmax(
+  least = np.log(majority.FLOOR)
+  result = np.full((len(scores), fitted.outputs), least)
+  result[:, fitted.estimator.classes_] = special.log_softmax(
       scores * fitted.scale, 1)
-  return special.log_softmax(np.maximum(said, np.log(_FLOOR)), 1).astype(
-      np.float32)
+  return special.log_softmax(np.maximum(result, least), 1).astype(np.float32)
 
 
-def write(path, fitted):
+def write(path: str, fitted: interface.Fitted) -> None:
   """Saves an estimator; the rest of `Fitted` is numbers, for a record."""
   from skops import io
   io.dump(fitted.estimator, path)
 
 
-def read(path):
+def read(path: str) -> Any:
   """The estimator in a file.
 
   Raises:
@@ -127,17 +105,17 @@ def read(path):
     raise sealed.damaged(path, str(e)) from e
 
 
-def _make_steps(name, seed):
+def _make_steps(recipe: Recipe, seed: int) -> list[Any]:
   """What is done to rows before an estimator sees them.
 
   What does not vary among the training rows is left out. Statistics range over
-  many orders of magnitude, and no single one may lead a sum away: each is
-  placed between the quantiles of the training rows, and goes no further than
-  they do. What a window lacks is put in the middle.
+  many orders of magnitude, and no single one may dominate a sum: each is placed
+  between the quantiles of the training rows, and held within them. What a
+  window lacks is put in the middle.
   """
   from sklearn import feature_selection, impute, preprocessing
   varying = feature_selection.VarianceThreshold()
-  if name == settings.BOOSTING:  # a tree splits alike on any scale
+  if not recipe.scales:
     return [varying]
   return [
       varying,
@@ -147,52 +125,64 @@ def _make_steps(name, seed):
       impute.SimpleImputer(strategy='constant', fill_value=0.0)]
 
 
-def _list_estimators(name, classes, seed):
-  from sklearn import ensemble, linear_model, svm
-  if name == settings.BOOSTING:
-    kind = (ensemble.HistGradientBoostingClassifier if classes
-            else ensemble.HistGradientBoostingRegressor)
-    return [kind(max_iter=80, learning_rate=0.1, max_leaf_nodes=8,
-                 min_samples_leaf=5, max_features=0.1, early_stopping=False,
-                 random_state=seed)]
-  if name == settings.SVM:
-    kind = svm.SVC if classes else svm.SVR
-    return [kind(kernel=kernel, C=c) for kernel, c in
-            itertools.chain(zip(itertools.repeat('rbf'), (0.3, 1, 3, 10, 30)),
-                            zip(itertools.repeat('linear'), (0.001, 0.01)))]
-  if classes:
-    return [linear_model.LogisticRegression(C=c, max_iter=300,
-                                            random_state=seed)
-            for c in (1e-3, 1e-2, 1e-1, 1, 10)]
-  return [linear_model.Ridge(alpha) for alpha in (1e1, 1e2, 1e3, 1e4)]
+def _list_boosting(classes: bool, seed: int) -> list[Any]:
+  from sklearn import ensemble
+  make = (ensemble.HistGradientBoostingClassifier if classes
+          else ensemble.HistGradientBoostingRegressor)
+  return [make(max_iter=80, learning_rate=0.1, max_leaf_nodes=8,
+               min_samples_leaf=5, max_features=0.1, early_stopping=False,
+               random_state=seed)]
 
 
-def _score(fitted, rows_NxF):
+def _list_svm(classes: bool, seed: int) -> list[Any]:
+  del seed
+  from sklearn import svm
+  make = svm.SVC if classes else svm.SVR
+  return ([make(kernel='rbf', C=c) for c in (0.3, 1, 3, 10, 30)]
+          + [make(kernel='linear', C=c) for c in (0.001, 0.01)])
+
+
+def _list_linear(classes: bool, seed: int) -> list[Any]:
+  from sklearn import linear_model
+  if not classes:
+    return [linear_model.Ridge(alpha) for alpha in (1e1, 1e2, 1e3, 1e4)]
+  return [linear_model.LogisticRegression(C=c, max_iter=300, random_state=seed)
+          for c in (1e-3, 1e-2, 1e-1, 1, 10)]
+
+
+fit_logistic = functools.partial(fit, Recipe(True, _list_linear))
+fit_svm = functools.partial(fit, Recipe(True, _list_svm))
+# A tree splits alike on any scale.
+fit_boosting = functools.partial(fit, Recipe(False, _list_boosting))
+
+
+def _score(estimator: Any, rows_NxF: np.ndarray) -> np.ndarray:
   """Scores of the estimator's classes [N, k], or its values [N]."""
-  estimator = fitted.estimator
   if not hasattr(estimator, 'classes_'):
     return estimator.predict(rows_NxF)
-  if fitted.name == settings.SVM:
-    scores = estimator.decision_function(rows_NxF)
-    if scores.ndim == 1:  # of the second of two classes
-      scores = np.stack([-scores, scores], 1) / 2
-    return scores
-  return np.log(np.maximum(estimator.predict_proba(rows_NxF), _FLOOR))
+  if hasattr(estimator, 'predict_proba'):
+    return np.log(np.maximum(estimator.predict_proba(rows_NxF),
+                             majority.FLOOR))
+  scores = estimator.decision_function(rows_NxF)
+  if scores.ndim == 1:  # of the second of two classes
+    scores = np.stack([-scores, scores], 1) / 2
+  return scores
 
 
-def _set_scale(fitted, valid):
-  """Margins of a support vector machine become log-probabilities."""
-  if fitted.name != settings.SVM or not hasattr(fitted.estimator, 'classes_'):
+def _set_scale(fitted: interface.Fitted,
+               valid: interface.Rows) -> interface.Fitted:
+  """Margins, of what gives no probabilities, become log-probabilities."""
+  estimator = fitted.estimator
+  if not hasattr(estimator, 'classes_') or hasattr(estimator, 'predict_proba'):
     return fitted
-  rows_NxF, labels_N, _ = valid
-  known = np.isin(labels_N, fitted.estimator.classes_)
-  scores = _score(fitted, _clean(rows_NxF[known]))
-  places = np.searchsorted(fitted.estimator.classes_, labels_N[known])
-  temperature = calibration.fit_temperature(scores, places)
+  known = np.isin(valid.labels_N, estimator.classes_)
+  scores = _score(estimator, _clean(valid.features_NxF[known]))
+  columns = np.searchsorted(estimator.classes_, valid.labels_N[known])
+  temperature = calibration.fit_temperature(scores, columns)
   return fitted._replace(scale=1 / temperature)
 
 
-def _clean(rows_NxF):
+def _clean(rows_NxF: np.ndarray) -> np.ndarray:
   """float64; what is infinite becomes large, what is missing stays NaN."""
   rows_NxF = np.asarray(rows_NxF, np.float64)
   return np.where(np.isnan(rows_NxF), np.nan, np.clip(
@@ -200,7 +190,7 @@ def _clean(rows_NxF):
 
 
 @contextlib.contextmanager
-def _quietly():
+def _quietly() -> Iterator[None]:
   import threadpoolctl
   # A fit that has not wholly converged is a fit; a column that is missing
   # everywhere has no mean and needs none.

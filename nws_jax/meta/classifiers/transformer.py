@@ -4,15 +4,16 @@ No chunk crosses the border of a tensor, where borders may be known: a token
 tells what of one tensor's values it holds, which tensor, and where.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from nws_jax.meta.data import windows
-from nws_jax.meta.training import fit
+from nws_jax.meta.classifiers import cnn, interface
+from nws_jax.meta.data import places, windows
+from nws_jax.meta.data.windows import Array
 
 CHUNK = 512
 WIDTH = 32
@@ -30,32 +31,43 @@ class Tokens(NamedTuple):
   place_T: jax.Array  # of its first value, 0 ... 1 along the window or vector
 
 
-def count(length, parts):
+def count(length: int, parts: int) -> int:
   """The most tokens that a window can have."""
   return -(-length // CHUNK) + parts - 1
 
 
-def count_flops(length, parts):
+def count_flops(length: int, parts: int) -> int:
   """Multiplications and additions of one window."""
   tokens = count(length, parts)
   block = 2 * WIDTH * (4 * WIDTH + 4 * WIDTH + 2 * tokens)
   return tokens * (2 * CHUNK * WIDTH + BLOCKS * block)
 
 
-def cut(length, even, parts, number_P):
-  """A `fit.View` of tokens; models share what those of `windows.cut` do.
+class Shape(NamedTuple):
+  """What is static of the inputs."""
+  length: int  # of a window
+  even: int  # evenly spaced windows that decide together
+  parts: int  # 1 where the layout must not be known
+  number_P: tuple[int, ...]  # of each part of the source; empty likewise
 
-  Args:
-    length: of a window.
-    even: how many evenly spaced ones decide.
-    parts: how many there are; 1 where the layout must not be known.
-    number_P: int32, the number that a part of the source has here; empty where
-      the layout must not be known.
-  """
-  def look(shared, m, e, start):
+
+def find_shape(place: places.Place) -> Shape:
+  if not place.spec.layout:
+    return Shape(place.spec.length, place.num_even, 1, ())
+  frame = place.get_frame()
+  return Shape(place.spec.length, place.num_even, frame.parts,
+               tuple(frame.number_P.tolist()))
+
+
+def make_view(shape: Shape) -> interface.View:
+  """The `View` of tokens; models share what those of the cnn do."""
+  length, even, parts, number_P = shape
+
+  def cut(shared: Any, m: Array, e: Array,
+          start: jax.Array) -> Tokens:
     source, _, high_M = shared
     part_L, last = jnp.zeros(length, jnp.int32), length
-    if len(number_P):
+    if number_P:
       part_L = jnp.asarray(number_P)[jax.lax.dynamic_slice(
           source.parts_AxP, (source.layout_M[m], start), (1, length))[0]]
       last = high_M[m]
@@ -64,20 +76,29 @@ def cut(length, even, parts, number_P):
         count(length, parts), jnp.where(len(number_P) > 0, start, 0) / last,
         1 / last)
 
-  def pick(shared, key, m_B, e_B):
+  def pick(shared: Any, key: jax.Array, m_B: Array,
+           e_B: Array) -> Tokens:
     _, low_M, high_M = shared
     starts_B = windows.draw_starts(key, low_M[m_B], high_M[m_B], length)
-    return jax.vmap(lambda m, e, s: look(shared, m, e, s))(m_B, e_B, starts_B)
+    return jax.vmap(lambda m, e, s: cut(shared, m, e, s))(m_B, e_B, starts_B)
 
-  def grid(shared, m, e):
+  def grid(shared: Any, m: Array, e: Array) -> Tokens:
     _, low_M, high_M = shared
     starts_S = windows.space_starts(low_M[m], high_M[m], length, even)
-    return jax.vmap(lambda s: look(shared, m, e, s))(starts_S)
+    return jax.vmap(lambda s: cut(shared, m, e, s))(starts_S)
 
-  return fit.View(pick, grid)
+  return interface.View(pick, grid)
 
 
-def tokenise(window_L, part_L, tokens, first=0.0, step=0.0):
+INPUTS = interface.Vectors(find_shape, make_view, cnn.share)
+
+
+def make_module(outputs: int, shape: Shape) -> nn.Module:
+  return Transformer(outputs, shape.parts)
+
+
+def tokenise(window_L: jax.Array, part_L: jax.Array, tokens: int,
+             first: Any = 0.0, step: Any = 0.0) -> Tokens:
   """One window's `Tokens`, `tokens` of them; those left over are all padding.
 
   Args:
@@ -104,18 +125,18 @@ def tokenise(window_L, part_L, tokens, first=0.0, step=0.0):
 class Transformer(nn.Module):
   """[B] `Tokens` -> outputs [B, O]; pre-norm blocks, masked mean, one dense.
 
-  Values are told by their size and by their pattern apart, for the scale of
-  weights varies by orders between tensors and networks.
+  The size of values and their pattern are separate inputs, because the scale of
+  weights varies by orders of magnitude between tensors and networks.
   """
   outputs: int
   parts: int
 
   @nn.compact
-  def __call__(self, tokens, train):
+  def __call__(self, tokens: Tokens, train: bool) -> jax.Array:
     drop = nn.Dropout(0.2, deterministic=not train)
-    some_BxT = tokens.mask_TxC.any(-1)
+    present_BxT = tokens.mask_TxC.any(-1)
     x = drop(self._embed(tokens))
-    attend_Bx1xTxT = nn.make_attention_mask(some_BxT, some_BxT)
+    attend_Bx1xTxT = nn.make_attention_mask(present_BxT, present_BxT)
     for _ in range(BLOCKS):
       y = nn.LayerNorm()(x)
       x += drop(nn.MultiHeadDotProductAttention(_HEADS)(
@@ -123,12 +144,12 @@ class Transformer(nn.Module):
       y = nn.Dense(2 * WIDTH)(nn.LayerNorm()(x))
       x += drop(nn.Dense(WIDTH)(nn.gelu(y)))
     x = nn.LayerNorm()(x)
-    there = some_BxT[..., None].astype(x.dtype)
+    there = present_BxT[..., None].astype(x.dtype)
     pooled = (x * there).sum(1) / jnp.maximum(there.sum(1), 1)
     pooled = nn.Dropout(0.5, deterministic=not train)(pooled)
     return nn.Dense(self.outputs)(pooled)
 
-  def _embed(self, tokens):
+  def _embed(self, tokens: Tokens) -> jax.Array:
     values, mask = tokens.values_TxC, tokens.mask_TxC
     number = jnp.maximum(mask.sum(-1, keepdims=True), 1)
     mean = values.sum(-1, keepdims=True) / number
@@ -138,7 +159,7 @@ class Transformer(nn.Module):
     size = jnp.sqrt(
         jnp.sum(values**2, -1, keepdims=True) / number + _TINY**2)
     shaped = values / size
-    facts = [jnp.log(size), jnp.log(deviation + _TINY), mean / size,
+    columns = [jnp.log(size), jnp.log(deviation + _TINY), mean / size,
              jnp.abs(shaped).sum(-1, keepdims=True) / number,
              (shaped**3).sum(-1, keepdims=True) / number,
              jnp.log((shaped**4).sum(-1, keepdims=True) / number + _TINY),
@@ -146,7 +167,7 @@ class Transformer(nn.Module):
              number / CHUNK]
     waves = tokens.place_T[..., None] * (np.pi * 2.0**np.arange(_WAVES))[
         None, None]
-    facts = jnp.concatenate(facts, -1)
+    facts = jnp.concatenate(columns, -1)
     # The training windows' own scale, part by part.
     whom = nn.one_hot(tokens.part_T, self.parts) * mask.any(-1)[..., None]
     center, scale = self.variable(
@@ -160,7 +181,8 @@ class Transformer(nn.Module):
                 [jnp.sin(waves), jnp.cos(waves)], -1)))
 
 
-def _measure_scale(facts_BxTxF, whom_BxTxP):
+def _measure_scale(facts_BxTxF: jax.Array, whom_BxTxP: jax.Array
+                   ) -> tuple[jax.Array, jax.Array]:
   """(mean, deviation) of every fact among the tokens of each part: [P, F]."""
   number = jnp.maximum(whom_BxTxP.sum((0, 1)), 1)[:, None]
   center = jnp.einsum('btp,btf->pf', whom_BxTxP, facts_BxTxF) / number

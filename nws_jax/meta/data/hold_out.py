@@ -1,21 +1,24 @@
-"""Whether what was learned on some levels of a property holds on another.
+"""Splits that hold out one level of a property.
 
-All networks of one level are held out; the others are learned from.
+All networks of that level are tested; models learn from the others.
 """
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 
 from nws_jax import errors
-from nws_jax.meta.data import targets, windows
+from nws_jax.meta.data import splits, targets
 
 
-def parse(text):
+def parse(text: str) -> tuple[str, str]:
   """'dataset=cifar10' -> ('dataset', 'cifar10'); without a level it is ''."""
   column, _, level = text.partition('=')
   return column.strip(), level.strip()
 
 
-def list_levels(members, text, name):
+def list_levels(members: pd.DataFrame, text: str, name: str) -> list[Any]:
   """The levels to hold out, one after another, of `--hold_out=text`.
 
   Raises:
@@ -43,8 +46,9 @@ def list_levels(members, text, name):
   return [v for v in levels if str(v) == level]
 
 
-def split(members, text, level, target, networks=None):
-  """`windows.Sides`, one split: tested on a level, learned from the others.
+def split(members: pd.DataFrame, text: str, level: Any, target: targets.Target,
+          networks: int | None = None) -> splits.Sides:
+  """`splits.Sides`, one split: tested on a level, learned from the others.
 
   Of the others, fold 0 is validated on, or the validation side of a large zoo.
 
@@ -60,14 +64,14 @@ def split(members, text, level, target, networks=None):
   """
   column, _ = parse(text)
   held_M = (members[column] == level).to_numpy()
-  side = windows.by(networks or len(members))
+  side = splits.by(networks or len(members))
   valid_M = (members[side] == {'split': 'valid', 'fold': 0}[side]).to_numpy()
   rows = [np.flatnonzero(x) for x in (
       ~held_M & ~valid_M, ~held_M & valid_M, held_M)]
   if min(map(len, rows)) == 0:
     raise errors.Wrong(f'--hold_out={column}={level}: the other levels have '
                        'too few networks to learn from.')
-  sides = windows.join(*([r] for r in rows))
+  sides = splits.join(*([r] for r in rows))
   learned = np.bincount(target.label(sides)[0][rows[0]],
                         minlength=target.outputs) if target.classes else [9]
   if min(learned) < targets.LEAST:

@@ -1,9 +1,13 @@
 """Where each architecture's tensors lie, as static data that programs know."""
 
 import math
-from typing import NamedTuple
+from typing import Any, Iterable, NamedTuple, Sequence
+
+import pandas as pd
 
 from nws_jax import errors
+
+Part = tuple[str, str]  # (layer, tensor), whatever the architecture
 
 
 class Tensor(NamedTuple):
@@ -12,25 +16,28 @@ class Tensor(NamedTuple):
   tensor: str
   start: int
   stop: int
-  shape: tuple  # Flax's order; the vector has kernels as [out][in][h][w]
+  shape: tuple[int, ...]  # Flax's; the vector has kernels as [out][in][h][w]
 
   @property
-  def is_kernel(self):
+  def is_kernel(self) -> bool:
     return self.tensor == 'kernel' and len(self.shape) > 1
 
   @property
-  def published(self):
+  def published(self) -> tuple[int, ...]:
     """Its shape in the vector's own order."""
     h_w, (*into, out) = self.shape[:-2], self.shape[-2:]
     return (out, *into, *h_w)
 
-  def flatten(self, leaf):
+  def flatten(self, leaf: Any) -> Any:
     """Flax leaf -> its values in the order of the vector."""
     axes = range(leaf.ndim)
     return leaf.transpose(*reversed(axes[-2:]), *axes[:-2]).reshape(-1)
 
 
-def read(layers, architectures):
+Layouts = tuple[tuple[Tensor, ...], ...]  # of each architecture
+
+
+def read(layers: pd.DataFrame, architectures: Iterable[str]) -> Layouts:
   """Of each architecture its `Tensor`s, in the order of the vector.
 
   Args:
@@ -40,7 +47,7 @@ def read(layers, architectures):
   Raises:
     errors.Damaged: a shape is not of as many values as its place holds.
   """
-  found = {a: [] for a in architectures}
+  found: dict[str, list[Tensor]] = {a: [] for a in architectures}
   for row in layers.itertuples():
     if row.architecture in found:
       shape = tuple(int(n) for n in str(row.shape).split('x'))
@@ -54,11 +61,12 @@ def read(layers, architectures):
                for tensors in found.values())
 
 
-def keep(layouts, parts):
+def keep(layouts: Layouts, parts: Sequence[Part]) -> Layouts:
   """The layouts of vectors of which only some (layer, tensor) are left."""
   result = []
   for tensors in layouts:
-    kept, start = [], 0
+    kept: list[Tensor] = []
+    start = 0
     for t in tensors:
       if (t.layer, t.tensor) in parts:
         stop = start + t.stop - t.start

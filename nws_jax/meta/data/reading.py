@@ -1,17 +1,21 @@
 """From an open zoo to what meta-classifiers share: vectors and their layout."""
 
+from typing import Any, Iterable, NamedTuple, Sequence
+
 import numpy as np
+import pandas as pd
 
 from nws_jax import errors
+from nws_jax.meta.data import layouts
 
-WHOLE_UP_TO = 40_000  # longest vector that is one window unless told
+WHOLE_UP_TO = 40_000  # longest vector that is one window by default
 LOCAL = 5000  # the published window
 
 
 class Without:
   """A zoo as if some tensors had never been stored, to read as any other."""
 
-  def __init__(self, zoo, text):
+  def __init__(self, zoo: Any, text: str) -> None:
     """Leaves out the tensors of `text`, as 'mean,variance'.
 
     Raises:
@@ -37,22 +41,24 @@ class Without:
     self._architectures = dict(
         zip(zoo.members['id'], zoo.members['architecture']))
 
-  def vectors(self, ids, epochs):
+  def vectors(self, ids: Iterable[int], epochs: Sequence[int]) -> np.ndarray:
     """As of the zoo; the vectors must have one length."""
-    ids, values = [int(i) for i in ids], {}
+    ids = [int(i) for i in ids]
+    values: dict[int, np.ndarray] = {}
     for a in {self._architectures[i] for i in ids}:
-      some = [i for i in ids if self._architectures[i] == a]
-      found = self._zoo.vectors(some, epochs)[:, :, self._kept[a]]
-      values.update(zip(some, found))
+      alike = [i for i in ids if self._architectures[i] == a]
+      found = self._zoo.vectors(alike, epochs)[:, :, self._kept[a]]
+      values.update(zip(alike, found))
     return np.stack([values[i] for i in ids])
 
 
-def list_layers(layers, members):
+def list_layers(layers: pd.DataFrame, members: pd.DataFrame) -> pd.DataFrame:
   """The rows of layers.csv that these networks have."""
   return layers[layers['architecture'].isin(members['architecture'])]
 
 
-def choose_epochs(zoo, ids, wanted):
+def choose_epochs(zoo: Any, ids: Sequence[int], wanted: str
+                  ) -> dict[int, tuple[int, ...]]:
   """The epochs to read of every network, as many of each: {id: (epochs)}.
 
   Args:
@@ -84,7 +90,7 @@ def choose_epochs(zoo, ids, wanted):
   return chosen
 
 
-def choose_window(members, window):
+def choose_window(members: pd.DataFrame, window: int) -> int:
   """Length of a window, 0 being the default.
 
   Raises:
@@ -101,7 +107,8 @@ def choose_window(members, window):
   return window
 
 
-def read_weights(zoo, members, epochs):
+def read_weights(zoo: Any, members: pd.DataFrame,
+                 epochs: dict[int, tuple[int, ...]]) -> np.ndarray:
   """The networks' vectors after their epochs: float32 [M, E, P].
 
   Vectors of different lengths are padded with zeros. What is not finite, in
@@ -111,22 +118,27 @@ def read_weights(zoo, members, epochs):
   lengths_M = members['num_weights'].to_numpy()
   weights_MxExP = np.zeros(
       (len(ids), len(next(iter(epochs.values()))), lengths_M.max()), np.float32)
-  alike = {}  # (epochs, length) -> rows
+  # Networks of equal epochs and lengths are read together.
+  alike: dict[tuple[Any, int], list[int]] = {}
   for row, (id, length) in enumerate(zip(ids, lengths_M)):
     alike.setdefault((epochs[id], length), []).append(row)
-  for (some, length), rows in alike.items():
-    weights_MxExP[rows, :, :length] = zoo.vectors(ids[rows], some)
+  for (kept, length), rows in alike.items():
+    weights_MxExP[rows, :, :length] = zoo.vectors(ids[rows], kept)
   return np.nan_to_num(weights_MxExP, copy=False, posinf=0, neginf=0)
 
 
-def read_layout(layers, members):
+class Layout(NamedTuple):
+  """Which tensor every value belongs to."""
+  parts_AxP: np.ndarray  # int32, the number of its part, by architecture
+  layout_M: np.ndarray  # int32, each network's row of `parts_AxP`
+  names: list[layouts.Part]
+
+
+def read_layout(layers: pd.DataFrame, members: pd.DataFrame) -> Layout:
   """Which tensor every value belongs to.
 
   Tensors of one layer and name are one part, whatever the architecture; parts
   ascend along every vector (conv1_1 < ... < fc1 < ... < output, by name).
-
-  Returns:
-    (parts_AxP int32, layout_M int32, names [(layer, tensor)] of the parts).
   """
   architectures = list(dict.fromkeys(members['architecture']))
   layers = list_layers(layers, members)
@@ -139,4 +151,4 @@ def read_layout(layers, members):
     parts_AxP[architectures.index(row.architecture), row.start:row.stop] = (
         names.index((row.layer, row.tensor)))
   layout_M = np.array([architectures.index(a) for a in members['architecture']])
-  return parts_AxP, layout_M.astype(np.int32), names
+  return Layout(parts_AxP, layout_M.astype(np.int32), names)

@@ -4,16 +4,17 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from nws_jax import errors, space
-from nws_jax.meta.data import windows
+from nws_jax.meta.data import splits
 
 LEAST = 5  # networks of each class
 LEVELS = 20  # a number that takes more of them is regressed
 GAP, EPOCH, SAME = 'generalization_gap', 'epoch', 'same_setting'
 _OUTCOMES = ('test_accuracy', GAP)
 _PAIRS = 1_000_000  # of networks, compared at most
-# How a zoo is kept, and split for reading it: nothing that weights could tell.
+# Columns on how a zoo is kept and split, which weights cannot show.
 _KEPT = ('id', 'unit', 'setting', 'replicate', 'seed', 'split', 'fold',
          'status', 'seconds')
 
@@ -27,31 +28,32 @@ class Target:
   into as many quantiles, which are the classes.
   """
   name: str
-  classes: tuple  # empty where it is regressed
-  values_M: Any
+  classes: tuple[Any, ...]  # empty where it is regressed
+  values_M: np.ndarray
   bins: int = 0
 
   @property
-  def outputs(self):
+  def outputs(self) -> int:
     return len(self.classes) or 1
 
   @property
-  def fixes_shapes(self):
+  def fixes_shapes(self) -> bool:
     """Whether the layout of the weights gives it away."""
     p = space.BY_NAME.get(self.name)
     return p is not None and p.role == space.SHAPE
 
-  def natural(self, values):
+  def natural(self, values: Any) -> Any:
     """Values to regress -> what a reader of members.csv knows."""
     return np.exp(values) if self.name == 'learning_rate' else values
 
-  def cut(self, sides):
+  def cut(self, sides: splits.Sides) -> np.ndarray:
     """The quantiles of each split's training networks: [F, bins - 1]."""
     shares = np.arange(1, self.bins) / self.bins
     return np.stack([np.quantile(self.values_M[rows[:n]], shares)
                      for rows, n in zip(sides.train_FxN, sides.trains_F)])
 
-  def label(self, sides, values_M=None):
+  def label(self, sides: splits.Sides, values_M: np.ndarray | None = None
+            ) -> np.ndarray:
     """What each split has to learn, [F, M]: of `values_M` in place of its own.
 
     Quantiles are those of the training networks, so they differ a little
@@ -65,21 +67,21 @@ class Target:
     return np.stack([np.searchsorted(c, values_M, side='right') for c in cuts])
 
 
-def list_possible(members):
+def list_possible(members: pd.DataFrame) -> list[str]:
   """Everything that a target can be in this zoo."""
   return ([p.name for p in space.ALL] + list(_OUTCOMES)
           + [EPOCH, SAME] + [c for c in members.columns if c not in (
               *space.BY_NAME, *_OUTCOMES, *_KEPT)])
 
 
-def check_name(members, name):
-  """Raises `Wrong` for what this zoo does not tell."""
+def check_name(members: pd.DataFrame, name: str) -> None:
+  """Raises `Wrong` for a name that is no target of this zoo."""
   if name not in list_possible(members):
     raise errors.Wrong(f'--target={name} is not possible; allowed: '
                        f'{", ".join(list_possible(members))}.')
 
 
-def derive(members):
+def derive(members: pd.DataFrame) -> pd.DataFrame:
   """The members with the columns that follow from others."""
   if 'train_accuracy' in members:
     members = members.assign(**{
@@ -87,14 +89,14 @@ def derive(members):
   return members
 
 
-def find_varying(members):
+def find_varying(members: pd.DataFrame) -> list[str]:
   """Names of what is usually read: of more than one value."""
   rows = members.to_dict('records')
   return space.varying(rows) + [
       c for c in _OUTCOMES if c in members and members[c].nunique() > 1]
 
 
-def is_regressed(members, name):
+def is_regressed(members: pd.DataFrame, name: str) -> bool:
   """Whether it is a number of many values."""
   p = space.BY_NAME.get(name)
   if p is not None:
@@ -105,7 +107,7 @@ def is_regressed(members, name):
   return kind == 'f' or kind in 'iu' and members[name].nunique() > LEVELS
 
 
-def choose(members, name, bins=0):
+def choose(members: pd.DataFrame, name: str, bins: int = 0) -> Target:
   """The `Target` of these networks.
 
   Raises:
@@ -137,9 +139,10 @@ def choose(members, name, bins=0):
   return Target(name, classes, values_M)
 
 
-def warn(target, sides):
+def warn(target: Target, sides: splits.Sides) -> list[str]:
   """Sentences on classes that a split tests and has not taught its models."""
-  untaught, tests = {}, len(sides.trains_F)
+  untaught: dict[int, int] = {}
+  tests = len(sides.trains_F)
   for labels_M, train_N, trains, test_N, n in zip(
       target.label(sides) if target.classes else (), sides.train_FxN,
       sides.trains_F, sides.test_FxN, sides.tests_F):
@@ -151,7 +154,7 @@ def warn(target, sides):
           for k, count in sorted(untaught.items())]
 
 
-def _choose_number(members, name, bins):
+def _choose_number(members: pd.DataFrame, name: str, bins: int) -> Target:
   values_M = members[name].to_numpy(float)
   if not np.isfinite(values_M).all():
     raise errors.Wrong(f'--target={name} cannot be read: it is missing for '
@@ -166,7 +169,9 @@ def _choose_number(members, name, bins):
                 values_M, bins)
 
 
-def select(members, name, *, diverged, min_accuracy, balance):
+def select(members: pd.DataFrame, name: str, *, diverged: bool,
+           min_accuracy: float, balance: bool
+           ) -> tuple[pd.DataFrame, dict[str, int]]:
   """The networks to read, and why the others are left out.
 
   Args:
@@ -182,7 +187,7 @@ def select(members, name, *, diverged, min_accuracy, balance):
   """
   left_out = {}
 
-  def keep(rows, reason):
+  def keep(rows: np.ndarray, reason: str) -> pd.DataFrame:
     left_out[reason] = int(len(members) - rows.sum())
     return members[rows]
 
@@ -200,7 +205,8 @@ def select(members, name, *, diverged, min_accuracy, balance):
   return members, left_out
 
 
-def spread_epochs(members, epochs):
+def spread_epochs(members: pd.DataFrame, epochs: dict[int, tuple[int, ...]]
+                  ) -> pd.DataFrame:
   """A row a snapshot, in the order (network, epoch): column `epoch`.
 
   Args:
@@ -212,7 +218,7 @@ def spread_epochs(members, epochs):
       epoch=[e for id in members['id'] for e in epochs[id]])
 
 
-def pair(members, seed):
+def pair(members: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
   """Pairs of networks: of one setting, and as many of different ones.
 
   Settings are what their properties say: two that are equal in every one are
@@ -237,7 +243,7 @@ def pair(members, seed):
         f'--target={SAME} would compare up to {most:,} pairs of these '
         f'networks, at most {_PAIRS:,} are possible. Read a zoo of fewer '
         'replicates.')
-  side_M = members[windows.by(len(members))].to_numpy()
+  side_M = members[splits.by(len(members))].to_numpy()
   rows, same = [], []
   for setting, side in dict.fromkeys(zip(setting_M, side_M)):
     of_it = np.flatnonzero((setting_M == setting) & (side_M == side))
@@ -258,7 +264,7 @@ def pair(members, seed):
       other=ids[pairs_Mx2[:, 1]], same_setting=same), pairs_Mx2
 
 
-def _order(name, values):
+def _order(name: str, values: set[Any]) -> tuple[Any, ...]:
   """Values in the order of the table, others after them, ascending."""
   p = space.BY_NAME.get(name)
   known = p.words if p else ()

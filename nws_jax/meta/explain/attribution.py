@@ -25,14 +25,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nws_jax.meta import settings
-from nws_jax.meta.classifiers import published
-from nws_jax.meta.data import features, windows
-from nws_jax.meta.training import measure, views
+from nws_jax.meta.classifiers import fast
+from nws_jax.meta.data import bank, features, places, windows
+from nws_jax.meta.training import measure
 
-# Points on the line, and networks at most, for the time.
-STEPS = {settings.FAST: 64, settings.CNN: 64, settings.TRANSFORMER: 256}
-MOST = {settings.FAST: 2000, settings.CNN: 40, settings.TRANSFORMER: 60}
 BINS = 100  # along a vector
 
 
@@ -51,19 +47,15 @@ class Attribution(NamedTuple):
     return self.tensors_NxT.sum(1) - (self.after_N - self.before_N)
 
 
-def find_obstacle(name):
+def find_obstacle(classifier):
   """Why a classifier's words cannot be attributed; None if they can."""
-  if name in settings.FITTED:
-    return 'it has no gradients'
-  if name == settings.EQUIVARIANT:
-    return ('it looks at the logarithm of single weights, which has a pole '
-            'where a weight crosses 0, so that no sum comes out right')
-  return None
+  about = classifier.attribution
+  return about if isinstance(about, str) else None
 
 
-def describe_line(name):
+def describe_line(classifier):
   """(what is changed along the line, where it begins), in words."""
-  if name == settings.FAST:
+  if isinstance(classifier.inputs, bank.Description):
     return ('statistics of each part of a window, encoded as the classifier '
             'sees them; spread evenly over the places of a part',
             'the median of each over the training networks')
@@ -76,19 +68,20 @@ def run(models, place, values_FxM, sides, progress=lambda done, of: None,
   """The `Attribution` of held-out networks, evenly drawn if they are many.
 
   Args:
-    models: `asking.Models`.
-    place: `views.Place` of all networks.
+    models: `cross_validation.TrainedModels`.
+    place: `places.Place` of all networks.
     values_FxM: labels or values, as each fold has them.
-    sides: `windows.Sides` that the models were trained by.
+    sides: `splits.Sides` that the models were trained by.
     progress: called with networks done, and of how many.
-    steps: points on the line; None: `STEPS`.
-    most: networks at most; None: `MOST`.
+    steps: points on the line; None: as the table says.
+    most: networks at most; likewise.
   """
-  steps, most = steps or STEPS[models.name], most or MOST[models.name]
+  about, see = models.classifier.attribution, models.classifier.inputs
+  steps, most = steps or about.steps, most or about.networks
   rows_N = np.concatenate([r[:n] for r, n in zip(
       sides.test_FxN, sides.tests_F)])
   folds_N = np.repeat(np.arange(len(sides.tests_F)), sides.tests_F)
-  line = (_Features if models.name == settings.FAST else _Weights)(
+  line = (_Features if isinstance(see, bank.Description) else _Weights)(
       models, place, sides)
   there = [n for n, (m, f) in enumerate(zip(rows_N, folds_N))
            if line.has_start(m, f)]
@@ -136,7 +129,7 @@ class _Weights:
   """Lines through vectors, for classifiers that see them."""
 
   def __init__(self, models, place, sides):
-    place = place._replace(frame=views.get_frame(place))
+    place = place._replace(frame=place.get_frame())
     self._place, self._sides = place, sides
     self._layout_M = np.asarray(place.source.layout_M)
     self._start = functools.lru_cache(1)(self._find_start)
@@ -192,14 +185,14 @@ class _Features:
         len(even_MxExSxF), -1, even_MxExSxF.shape[-1])
     self._starts_FxF = [_find_median(self._seen_MxSxF[rows[:n]])
                         for rows, n in zip(sides.train_FxN, sides.trains_F)]
-    module = published.Fast(models.outputs)
+    module = models.classifier.training.make_module(models.outputs, None)
 
     @functools.partial(jax.jit, static_argnames='steps')
     def run(start_SxF, end_SxF, value, trained, steps):
       def encode(seen_SxF):
         return jax.vmap(lambda knots: jnp.where(  # nothing there, no way
             jnp.tile(jnp.isnan(end_SxF), (1, len(knots) - 1)), 0,
-            published.encode(seen_SxF, knots)))(trained['encoder']['knots'])
+            fast.encode(seen_SxF, knots)))(trained['encoder']['knots'])
 
       def evidence(encoded_GxSxF):
         return measure_evidence(jax.vmap(lambda variables, x: module.apply(
@@ -230,23 +223,23 @@ class _Features:
 
   def _spread(self, m, given_SxF):
     """Attributions of parts -> of places, evenly over each part: [P]."""
-    place, looks = self._place, self._place.looks
+    place, spec = self._place, self._place.spec
     source, region = place.source, place.region
     part_P = np.asarray(source.parts_AxP)[int(source.layout_M[m])]
-    frame = views.get_frame(place)
+    frame = place.get_frame()
     starts_S = np.asarray(windows.space_starts(
-        region.low_M[m], region.high_M[m], looks.length, len(given_SxF)))
+        region.low_M[m], region.high_M[m], spec.length, len(given_SxF)))
     result_P = np.zeros(len(part_P))
     for given_F, start in zip(given_SxF, starts_S):
-      if looks.layout:
-        part_L = frame.number_P[part_P[start:start + looks.length]]
+      if spec.layout:
+        part_L = frame.number_P[part_P[start:start + spec.length]]
         parts = frame.parts
       else:
-        parts = min(views.STRETCHES, looks.length)
-        part_L = np.arange(looks.length) * parts // looks.length
+        parts = min(places.STRETCHES, spec.length)
+        part_L = np.arange(spec.length) * parts // spec.length
       whole = given_F[:parts * features.PER_PART].reshape(parts, -1).sum(1)
       count = np.bincount(part_L, minlength=parts)
-      result_P[start:start + looks.length] += (
+      result_P[start:start + spec.length] += (
           whole / np.maximum(count, 1))[part_L]
     return result_P
 

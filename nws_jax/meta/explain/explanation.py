@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nws_jax import errors
-from nws_jax.meta import request as requests
+from nws_jax.meta import running
 from nws_jax.meta.explain import attribution, landscape, prototypes
 from nws_jax.meta.figures import intervals
 from nws_jax.meta.identify import saved
@@ -42,7 +42,7 @@ def run(request, source, models, predictions, progress):
   Args:
     request: `request.Request`.
     source: its `windows.Source`.
-    models: the `asking.Models` that answered it.
+    models: the `cross_validation.TrainedModels` that answered it.
     predictions: DataFrame of predictions.csv.
     progress: (what) -> a function called with (done, of how many).
   """
@@ -67,15 +67,15 @@ def run(request, source, models, predictions, progress):
 def _attribute(request, source, models, names, group_M, progress):
   """(what the record says, tables) of the attribution."""
   name = request.settings.classifier
-  obstacle = attribution.find_obstacle(name)
+  obstacle = attribution.find_obstacle(request.classifier)
   if obstacle:
     return {'left_out': f'{name}: {obstacle}. Use --classifier=fast, cnn or '
             'transformer.'}, {}
   found = attribution.run(
-      models, requests.make_place(request, source),
+      models, running.make_place(request, source),
       request.target.label(request.sides), request.sides, progress)
   s, settings_N = request.settings, request.settings_M[found.rows_N]
-  parts = requests.list_parts(request)
+  parts = request.parts
   layers = list(dict.fromkeys(layer for layer, _ in parts))
   columns = [(ALL, ALL)] + [(x, ALL) for x in layers] + parts
   values_NxC = np.concatenate([
@@ -91,12 +91,13 @@ def _attribute(request, source, models, names, group_M, progress):
                    values_NxC[mine], settings_N[mine], s.bootstrap))]
   positions = [{'position': n, **row} for n, row in enumerate(
       _average(found.bins_NxB, settings_N, s.bootstrap))]
-  line, start = attribution.describe_line(name)
+  line, start = attribution.describe_line(request.classifier)
   gain_N, residual_N = found.after_N - found.before_N, found.residual_N
   return {
       'of': ('log-probability of the true class' if request.target.classes
              else 'minus the squared error, in units of the variance'),
-      'line': line, 'baseline': start, 'steps': attribution.STEPS[name],
+      'line': line, 'baseline': start,
+      'steps': request.classifier.attribution.steps,
       'networks': len(found.rows_N), 'before': float(found.before_N.mean()),
       'after': float(found.after_N.mean()),
       'residual': {
@@ -119,7 +120,7 @@ def _average(values_NxC, settings_N, repetitions):
 
 def _describe_classes(request, source, predictions, names, group_M):
   """(what the record says, tables) of the prototypes."""
-  tensors = requests.read_tensors(request)
+  tensors = request.tensors
   layout_M = np.asarray(source.layout_M)
   weights_MxP = np.asarray(source.weights_MxExP[:, -1])
   tables = {'prototypes.csv': prototypes.find(

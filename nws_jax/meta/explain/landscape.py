@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nws_jax import errors
-from nws_jax.meta.data import reading, windows
+from nws_jax.meta.data import bank, reading, windows
 
 MOST = 2000  # networks; the map of more is no clearer
 _MEMORY = 64 << 20  # bytes of vectors that are read at once
@@ -95,9 +95,10 @@ def _describe_all(vectors_NxP, part_P, parts):
   source = windows.Source(jnp.asarray(padded)[:, None],
                           jnp.asarray(part_P)[None],
                           np.zeros(len(padded), np.int32))
-  return np.asarray(windows.describe(
-      source, np.zeros((len(padded), 1, 1), np.int32), np.arange(parts),
-      length=padded.shape[1], parts=parts))[:count, 0, 0]
+  describe = bank.Describer(
+      source, np.arange(parts), padded.shape[1], parts, bank.FEATURES)
+  return np.asarray(describe(
+      np.zeros((len(padded), 1, 1), np.int32)))[:count, 0, 0]
 
 
 def standardise(rows_NxC):

@@ -102,7 +102,7 @@ def write(path: str, request: Any, source: Any, tested: Any) -> None:
     request: `request.Request`.
     source: its `windows.Source`. The vectors in it are known when rounded, too;
       of the other snapshots only the zoo's own digests are known.
-    tested: the `asking.Decisions` on networks held out.
+    tested: the `cross_validation.Decisions` on networks held out.
   """
   folds = dict(zip(request.networks['id'].tolist(),
                    request.networks['fold'].tolist()))

@@ -8,12 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from nws_jax import errors
-from nws_jax.meta import settings
-from nws_jax.meta.data import reading, windows
+from nws_jax.meta.data import bank, places, reading, windows
 from nws_jax.meta.figures import calibration
 from nws_jax.meta.identify import membership, novelty
-from nws_jax.meta.training import fitted, measure, views
-from nws_jax.meta.training import trials as trials_lib
+from nws_jax.meta.training import cross_validation, measure
 
 
 class Answer(NamedTuple):
@@ -83,8 +81,8 @@ def _answer_one(classifier, row_C, said_FxO, standing):
 
 def describe(place):
   """Statistics of whole networks, the mean of their windows': [M * E, C]."""
-  even = np.asarray(views.fill(
-      place._replace(looks=place.looks._replace(drawn=1)), settings.LOGISTIC,
+  even = np.asarray(bank.fill(
+      place._replace(spec=place.spec._replace(drawn=1)), bank.STATISTICS,
       jax.random.key(0)).even_MxExSxF, np.float64)
   there = ~np.isnan(even)
   sums = np.where(there, even, 0).sum(2)
@@ -97,7 +95,7 @@ def _exp(value):
 
 
 def _place(classifier, vectors_NxP, architecture):
-  """The `views.Place` of strangers, in the frame of the training."""
+  """The `places.Place` of strangers, in the frame of the training."""
   import pandas as pd
   networks, length = vectors_NxP.shape
   names = classifier.record['architectures']
@@ -108,18 +106,15 @@ def _place(classifier, vectors_NxP, architecture):
       jnp.full(networks, names.index(architecture), jnp.int32))
   region = windows.Region(np.zeros(networks, np.int32),
                           np.full(networks, length, np.int32))
-  looks = classifier.models.looks
-  frame = views.find_frame(parts_AxP, [
-      (0, tensors[-1].stop, a) for a, tensors in enumerate(looks.tensors)])
-  return views.Place(source, region, looks, frame=frame)
+  spec = classifier.models.spec
+  frame = places.find_frame(parts_AxP, [
+      (0, tensors[-1].stop, a) for a, tensors in enumerate(spec.tensors)])
+  return places.Place(source, region, spec, frame=frame)
 
 
 def _speak(models, place):
   """[folds, N, S, O]: log-probabilities, or values of the target."""
-  if models.name in settings.FITTED:
-    bank = views.fill(place, models.name, jax.random.key(0))
-    said = np.stack([fitted.say(f, bank.even_MxExSxF) for f in models.trained])
-  else:
-    said = measure.predict(models, place)
-  said = trials_lib.average(said, models.units, models.members, models.outputs)
+  said = cross_validation.average(
+      measure.predict(models, place), models.units, models.members,
+      models.outputs)
   return said.reshape(said.shape[:2] + (-1, said.shape[-1]))

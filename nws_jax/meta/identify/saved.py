@@ -16,16 +16,14 @@ from typing import Any
 import numpy as np
 
 from nws_jax import errors
-from nws_jax.meta import request as requests
-from nws_jax.meta import settings
+from nws_jax.meta import running
 from nws_jax.meta.answers import answer as answers
 from nws_jax.meta.answers import score
-from nws_jax.meta.classifiers import sklearn_models
-from nws_jax.meta.data import layouts
+from nws_jax.meta.classifiers import interface, sklearn_models, table
+from nws_jax.meta.data import layouts, places
 from nws_jax.meta.figures import calibration
 from nws_jax.meta.identify import membership, novelty, orbax_folders, predict
-from nws_jax.meta.training import trials as trials_lib
-from nws_jax.meta.training import views
+from nws_jax.meta.training import cross_validation
 from nws_jax.store import sealed
 
 FORMAT = 2
@@ -37,10 +35,10 @@ _LOOKS = ('length', 'even', 'drawn', 'layout')
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-  """A saved classifier: its record, its `trials.Models`, its `Reference`."""
+  """A saved classifier: its record, its models, its `Reference`."""
   folder: str
   record: dict
-  models: trials_lib.Models
+  models: cross_validation.TrainedModels
   reference: novelty.Reference
   members: membership.Members
   layers: Any  # DataFrame of the architectures it knows
@@ -64,12 +62,12 @@ def write(folder, request, source, outcome):
     folder: of the result, without a model.
     request: `request.Request`.
     source: its `windows.Source`.
-    outcome: the `trials.Outcome` that answered it, with its models.
+    outcome: the `cross_validation.Outcome` that answered it, with its models.
   """
   path, models = os.path.join(folder, MODEL), outcome.models
   os.makedirs(path)
   record = _describe(request, outcome)
-  if models.name in settings.FITTED:
+  if isinstance(models.classifier.training, interface.Estimator):
     record['fitted'] = [
         {'shares': f.shares_O.tolist(), 'scale': float(f.scale),
          'file': f'estimator-{n}.skops' if f.estimator else None}
@@ -82,7 +80,7 @@ def write(folder, request, source, outcome):
         name: [list(x.shape), str(x.dtype)] for name, x
         in orbax_folders.flatten(models.trained).items()}
     orbax_folders.write(os.path.join(path, 'variables'), models.trained)
-  place = requests.make_place(request, source)
+  place = running.make_place(request, source)
   reference = novelty.fit(
       predict.describe(place), np.repeat(request.rows['fold'].to_numpy(),
                                  source.weights_MxExP.shape[1]))
@@ -127,7 +125,7 @@ def read(path):
       raise ValueError(f'its format is {record["format"]}, not {FORMAT}')
     _check(record)
     layers = pd.DataFrame(record['layers'])
-    looks = views.Looks(
+    spec = places.WindowSpec(
         *(record['looks'][name] for name in _LOOKS),
         layouts.read(layers, record['architectures']))
     try:
@@ -136,10 +134,10 @@ def read(path):
       members = membership.read(os.path.join(path, 'members.csv'), record)
     except (OSError, EOFError, zipfile.BadZipFile) as e:
       raise ValueError(f'what lies beside it cannot be read: {e}') from e
-    models = trials_lib.Models(
-        record['classifier'], looks, len(record['classes']) or 1,
-        record['folds'], record['members'], trained,
-        _read_units(record))
+    models = cross_validation.TrainedModels(
+        table.CLASSIFIERS[record['classifier']], spec,
+        len(record['classes']) or 1, record['folds'], record['members'],
+        trained, _read_units(record))
   return Classifier(path, record, models, reference, members, layers)
 
 
@@ -157,18 +155,19 @@ def _check(record):
 
 
 def _read_units(record):
-  """`trials.Unit` of all folds; records of older versions know no ranges."""
+  """The scales of all folds; records of older versions know no ranges."""
   ranges = record.get('ranges') or [(-np.inf, np.inf)] * record['folds']
-  return trials_lib.Unit(
+  return cross_validation.TargetScale(
       np.array(record['centers']), np.array(record['scales']),
       *np.array(ranges).T)
 
 
 def _read_trained(path, record):
-  if record['classifier'] in settings.FITTED:
+  if isinstance(table.CLASSIFIERS[record['classifier']].training,
+                interface.Estimator):
     outputs = len(record['classes']) or 1
-    return [sklearn_models.Fitted(
-        record['classifier'], outputs,
+    return [interface.Fitted(
+        outputs,
         sklearn_models.read(os.path.join(path, os.path.basename(entry['file'])))
         if entry['file'] else None,
         np.array(entry['shares']), entry['scale'])
@@ -187,9 +186,9 @@ def _describe(request, outcome):
   test, valid = outcome.tested[0], outcome.valid
   return {
       'format': FORMAT, 'target': target.name, 'classes': list(target.classes),
-      'classifier': models.name, 'folds': models.folds,
+      'classifier': models.classifier.name, 'folds': models.folds,
       'members': models.members, 'logarithm': target.name == 'learning_rate',
-      'looks': {name: getattr(models.looks, name) for name in _LOOKS},
+      'looks': {name: getattr(models.spec, name) for name in _LOOKS},
       'centers': models.units.center.tolist(),
       'scales': models.units.scale.tolist(),
       'ranges': [] if target.classes else np.stack(

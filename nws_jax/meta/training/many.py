@@ -1,53 +1,51 @@
 """Trains many models at once: `fit`'s functions mapped, and their rounds.
 
-What has stopped makes room for others, so that no lane waits long.
+A model that has stopped gives its lane to one that waits.
 """
 
 import functools
+from typing import Any, Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from nws_jax import errors
+from nws_jax.meta.classifiers import interface
 from nws_jax.meta.training import fit
 
+_REFILL = 3  # lanes are filled again when one in so many is free
 
-def over(one, together):
+
+def over(function: Callable[..., Any], together: bool) -> Callable[..., Any]:
   """A function of one model as one of many: side by side if `together`, or one
   after another."""
-  return jax.vmap(one) if together else (
-      lambda *models: jax.lax.map(lambda model: one(*model), models))
+  return jax.vmap(function) if together else (
+      lambda *models: jax.lax.map(lambda model: function(*model), models))
 
 
-def map_fit(functions, together=True):
-  """Maps what `fit.make_fit` made `over` models; compiled once a shape."""
-  return tuple(
-      jax.jit(lambda shared, *models, f=f: over(
-          functools.partial(f, shared), together)(*models),
-              donate_argnums=given)
-      for f, given in zip(functions, ((), (3,), ())))
+def map_fit(programs: fit.Programs, together: bool = True) -> fit.Programs:
+  """Maps the programs of `fit.make_fit` over models; compiled once a shape."""
+  def map_one(function: Callable[..., Any], donated: tuple[int, ...]) -> Any:
+    return jax.jit(lambda shared, *models: over(
+        functools.partial(function, shared), together)(*models),
+                   donate_argnums=donated)
+
+  return fit.Programs(map_one(programs.start, ()),
+                      map_one(programs.advance, (3,)),  # the state
+                      map_one(programs.predict, ()))
 
 
-def run(mapped, shared, tasks, keys, plan,
-        progress=lambda done, going: None):
-  """`train`, and what the models say of their test networks.
-
-  Returns:
-    outputs [models, N, span, S, O], float32 on the host.
-  """
-  variables = train(mapped, shared, tasks, keys, plan, progress)
-  return np.asarray(mapped[2](shared, tasks, variables))
-
-
-def train(mapped, shared, tasks, keys, plan,
-          progress=lambda done, going: None, lanes=None):
-  """Trains all models, some at once: what has stopped makes room for others.
+def train(programs: fit.Programs, shared: Any, tasks: interface.Task,
+          keys: jax.Array, plan: fit.Plan,
+          progress: Callable[[int, int], None] = lambda rounds, left: None,
+          lanes: int | None = None) -> interface.Variables:
+  """Trains all models in lanes: one that has stopped gives its lane to another.
 
   Args:
-    mapped: from `map_fit`.
+    programs: from `map_fit`.
     shared: what all models see, whole.
-    tasks: `fit.Task` with a leading axis of models.
+    tasks: with a leading axis of models.
     keys: one key a model; consumed.
     plan: the `fit.Plan` they were made with.
     progress: called after each round with the rounds done and the number of
@@ -60,54 +58,58 @@ def train(mapped, shared, tasks, keys, plan,
   Raises:
     errors.Damaged: a model's validation loss was never finite.
   """
-  start, advance, _ = mapped
   models = len(keys)
   # The model in each lane; the last one again where there are too few.
   row_W = np.minimum(np.arange(lanes or models), models - 1)
-  waiting, best, rounds = min(len(row_W), models), {}, 0
+  begun = min(len(row_W), models)  # the models before this one have a lane
+  best: dict[int, interface.Variables] = {}
   last = -(-plan.steps // plan.round_steps) * plan.round_steps
   now = take(tasks, row_W), keys[row_W]
-  state = start(shared, *now)
+  state, rounds = programs.start(shared, *now), 0
   while True:
-    state = advance(shared, *now, state)
+    # 1. A round of all lanes; those that have stopped do not change.
+    state = programs.advance(shared, *now, state)
     rounds += 1
     done_W = ((np.asarray(state.waited) >= plan.patience)
               | (np.asarray(state.step) >= last))
-    progress(rounds, len(set(row_W[~done_W])) + models - waiting)
+    progress(rounds, len(set(row_W[~done_W])) + models - begun)
+
+    # 2. Go on as long as too few lanes are free to be worth filling. Lanes at
+    # their last step are stopped as if their patience had ended.
     if not done_W.all() and (
-        waiting == models or done_W.sum() < len(row_W) / _REFILL):
+        begun == models or done_W.sum() < len(row_W) / _REFILL):
       if (np.asarray(state.step) >= last).any():
         state = state._replace(waited=jnp.where(
             jnp.asarray(done_W), plan.patience, state.waited))
       continue
-    _keep(best, state, row_W, done_W)
-    if waiting == models and done_W.all():
+
+    # 3. Note what is done, and give its lanes to the models that wait.
+    _collect(best, state, row_W, done_W)
+    if begun == models and done_W.all():
       break
-    free = np.flatnonzero(done_W)[:models - waiting]
+    free = np.flatnonzero(done_W)[:models - begun]
     row_W = row_W.copy()
-    row_W[free] = waiting + np.arange(len(free))
-    waiting += len(free)
+    row_W[free] = begun + np.arange(len(free))
+    begun += len(free)
     now = take(tasks, row_W), keys[row_W]
     state = _refill(np.isin(np.arange(len(row_W)), free),
-                    start(shared, *now), state)
+                    programs.start(shared, *now), state)
   return jax.tree.map(lambda *x: np.stack(x), *(best[m] for m in range(models)))
 
 
-_REFILL = 3  # lanes are filled again when one in so many is free
-
-
 @functools.partial(jax.jit, donate_argnums=2)
-def _refill(new_W, fresh, state):
-  """The state, with the fresh one in some of its lanes."""
+def _refill(new_W: jax.Array, fresh: fit.State, state: fit.State) -> fit.State:
+  """The state, with the fresh one in the lanes that are new."""
   return jax.vmap(fit.choose)(new_W, fresh, state)
 
 
-def take(tasks, rows):
-  """Some of the models' tasks, on the device."""
-  return jax.tree.map(lambda x: jnp.asarray(x[rows]), tasks)
+def take(models: Any, rows: Any) -> Any:
+  """Some of the models' tasks, or variables, on the device."""
+  return jax.tree.map(lambda x: jnp.asarray(x[rows]), models)
 
 
-def _keep(best, state, row_W, done_W):
+def _collect(best: dict[int, interface.Variables], state: fit.State,
+             row_W: np.ndarray, done_W: np.ndarray) -> None:
   """Notes the best variables of lanes that are done, by their models."""
   if not np.isfinite(np.asarray(state.best_loss)[done_W]).all():
     raise errors.Damaged(

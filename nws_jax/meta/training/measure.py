@@ -1,172 +1,252 @@
-"""Trains meta-classifiers for what is to be found out, and lets them decide.
+"""Trains the models of trials, and lets them decide.
 
-The folds and members of a trial, and all trials that look alike, are trained
-together.
+The folds and members of a trial, and all trials whose inputs are alike, are
+trained together.
 """
 
 import functools
+from typing import Any, Callable, NamedTuple, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nws_jax.meta import settings
-from nws_jax.meta.data import windows
-from nws_jax.meta.training import fit, fitted, lanes, views
-from nws_jax.meta.training import trials as trials_lib
+from nws_jax.meta.classifiers import interface, table
+from nws_jax.meta.data import bank as banks
+from nws_jax.meta.data import places as places_lib
+from nws_jax.meta.training import cross_validation, estimators, fit, lanes
 
 _FEW = 30  # trials whose features may be padded to any width
+Progress = Callable[[int, int, int], None]
 
 
-def decide(places, trials, outputs, *, name, plan, key, progress, members=1,
-           validate=False, keep=0):
+class Rules(NamedTuple):
+  """How trials are decided."""
+  classifier: interface.Classifier
+  plan: Callable[[int], fit.Plan]  # of models that use so many snapshots
+  outputs: int  # classes, or 1
+  # Models of each task whose outputs are averaged: on this few networks one
+  # model's start alone moves its accuracy by points. What is fitted without
+  # gradients has one start.
+  members: int = 1
+  validate: bool = False  # whether validation networks are decided too
+  keep: int = 0  # of how many trials, the first ones, the models are returned
+
+
+class _Group(NamedTuple):
+  """Trials that train together."""
+  trials: list[int]  # their numbers
+  classifier: interface.Classifier
+  shape: Any  # of the inputs; None of descriptions
+  span: int
+
+
+def decide(places: Sequence[places_lib.AnyPlace],
+           trials: Sequence[cross_validation.Trial], rules: Rules,
+           key: jax.Array, progress: Progress
+           ) -> list[cross_validation.Outcome]:
   """Trains every model, and decides for every tested network.
 
   Args:
-    places: `views.Place` or `views.Numbers`.
-    trials: `trials.Trial`s.
-    outputs: classes, or 1.
-    name: the classifier.
-    plan: span -> `fit.Plan`.
+    places: where the trials read.
+    trials: `cross_validation.Trial`s.
+    rules: `Rules`.
     key: consumed.
-    members: models of each task whose outputs are averaged: on this few
-      networks one model's start alone moves its accuracy by points. What is
-      fitted without gradients has one start.
     progress: called with (models done, models, rounds done), the last of the
       group that trains now.
-    validate: whether validation networks are decided too.
-    keep: of how many trials, the first ones, the models are returned.
 
   Returns:
-    An `trials.Outcome` for each trial.
+    The outcome of each trial.
   """
   fill_key, key = jax.random.split(key)
-  members = 1 if name in settings.FITTED else members
-  sizes = [members * len(t.sides.trains_F) for t in trials]
-  begins, outcomes = _number(trials, sizes), [None] * len(trials)
+  if isinstance(rules.classifier.training, interface.Estimator):
+    rules = rules._replace(members=1)
+  sizes = [rules.members * t.folds for t in trials]
+  begins = _number(trials, sizes)
+  outcomes: list[Any] = [None] * len(trials)
   done = 0
-  for some, kind, span in _group(places, trials, name):
-    shared, offsets = _share(places, trials, some, kind, fill_key)
-    tasks, units = trials_lib.make_tasks(trials, some, offsets, members)
+  for group in _group(places, trials, rules.classifier):
+    numbers = group.trials
+    # 1. What all models of the group share, and what each has of its own.
+    shared, offsets = _share(places, trials, group, fill_key)
+    together = cross_validation.Group(
+        [trials[t] for t in numbers], list(places), offsets, rules.members,
+        rules.validate)
+    tasks, units = cross_validation.make_tasks(together)
     keys = jnp.concatenate([
         jax.vmap(lambda n, t=t: jax.random.fold_in(
             jax.random.fold_in(key, trials[t].seed), n))(
-                jnp.arange(begins[t], begins[t] + sizes[t])) for t in some])
-    now = plan(span)
-    asked = trials_lib.ask(trials, some, offsets, tasks, members, validate)
-    kept = sum(sizes[t] for t in some if t < keep)
-    show = functools.partial(
-        _show, progress, done + sum(sizes[t] for t in some), sum(sizes))
-    if kind[0] in settings.FITTED:
-      said, trained = fitted.run(
-          kind[0], shared, tasks, asked, keys, outputs, span, kept, show)
-    else:
-      mapped = lanes.build(kind[0], outputs, now._replace(steps=0), kind[1])
-      said, trained = lanes.run(
-          mapped, shared, tasks, asked, keys, now, kind[1], kept, show)
-    trials_lib.collect(
-        outcomes, trials, some, places, said, units, members, validate)
-    trials_lib.keep(
-        outcomes, trials, [t for t in some if t < keep], places, kind[0],
-        outputs, members, trained, units)
-    done += sum(sizes[t] for t in some)
+                jnp.arange(begins[t], begins[t] + sizes[t])) for t in numbers])
+    kept = [t for t in numbers if t < rules.keep]
+    job = fit.Job(
+        tasks, cross_validation.list_tests(together, tasks), keys,
+        rules.outputs, group.span, sum(sizes[t] for t in kept))
+
+    # 2. Train, and predict.
+    outputs, trained = _run(shared, group, job, rules, functools.partial(
+        _show, progress, done + sum(sizes[t] for t in numbers), sum(sizes)))
+
+    # 3. The outcomes of the trials, and the models of the first ones.
+    for t, outcome in zip(numbers, cross_validation.collect(
+        together, outputs, units)):
+      outcomes[t] = outcome
+    if kept:
+      models = cross_validation.TrainedModels(
+          group.classifier, places_lib.WindowSpec(0, 0, 0, False),
+          rules.outputs, 0, rules.members, trained,
+          cross_validation.join_units(units))
+      for t, own in zip(kept, cross_validation.divide_models(
+          together, models)):
+        outcomes[t] = outcomes[t]._replace(models=own)
+    done += sum(sizes[t] for t in numbers)
   return outcomes
 
 
-def _show(progress, end, models, rounds, going):
-  progress(end - going, models, rounds)
+def _run(shared: Any, group: _Group, job: fit.Job, rules: Rules,
+         show: Callable[[int, int], None]) -> tuple[list[np.ndarray], Any]:
+  """(outputs for each test, what was trained of the kept models)."""
+  if isinstance(group.classifier.training, interface.Estimator):
+    return estimators.run(group.classifier.training, shared, job, show)
+  plan = rules.plan(group.span)
+  # However many steps: they are counted outside of what is compiled.
+  programs = lanes.build(group.classifier, job.outputs, plan._replace(steps=0),
+                         group.shape)
+  return lanes.run(programs, shared, job, plan, group.shape, show)
 
 
-def _number(trials, sizes):
+def _show(progress: Progress, end: int, models: int, rounds: int,
+          left: int) -> None:
+  progress(end - left, models, rounds)
+
+
+def _number(trials: Sequence[cross_validation.Trial],
+            sizes: Sequence[int]) -> list[int]:
   """The number of each trial's first model among those of its seed."""
-  begins, ends = [], {}
+  begins: list[int] = []
+  ends: dict[int, int] = {}
   for trial, size in zip(trials, sizes):
     begins.append(ends.get(trial.seed, 0))
     ends[trial.seed] = begins[-1] + size
   return begins
 
 
-def _group(places, trials, name):
-  """Trials that train together: (trials, (classifier, form), span).
+class _Open(NamedTuple):
+  """A group that takes more trials, while its banks fit into the memory."""
+  group: _Group
+  bytes: int
+  places: set[int]
 
-  Trials on features of one kind share a program, narrower ones being padded,
-  as long as what they look at fits into `lanes.MEMORY`.
+
+def _group(places: Sequence[places_lib.AnyPlace],
+           trials: Sequence[cross_validation.Trial],
+           classifier: interface.Classifier) -> list[_Group]:
+  """Trials that train together.
+
+  Those on features of one kind share a program, narrower ones being padded, as
+  long as their banks fit into `lanes.MEMORY`; others share one place.
   """
-  groups, found = [], {}
+  groups: list[_Group] = []
+  open_: dict[Any, _Open] = {}
   for t, trial in enumerate(trials):
     place = places[trial.place]
-    form = views.find_form(place, name)
-    if form or name in settings.FITTED:
-      kind, cost, alike = (name, form), 0, (trial.place, trial.span)
+    # A number of each network is read by the classifier for numbers, unless
+    # what is fitted without gradients can read it.
+    reader = classifier
+    if (isinstance(place, places_lib.Numbers)
+        and isinstance(classifier.training, interface.Gradients)):
+      reader = table.CLASSIFIERS[table.NUMBERS]
+    shape, size = reader.find_shape(place), 0
+    if shape is not None or isinstance(reader.training, interface.Estimator):
+      alike: tuple[Any, ...] = (trial.place, trial.span)
     else:
-      even, parts, cost = views.measure_size(place)
-      kind = (settings.FAST, None)
+      assert isinstance(reader.inputs, banks.Description)
+      even, parts, size = banks.measure_size(place, reader.inputs)
       # A few models are trained in less time than a program is compiled.
       width = (parts.bit_length() + 1) // 2 if len(trials) > _FEW else (
-          isinstance(place, views.Place))
+          isinstance(place, places_lib.Place))
       alike = (even > 1, width, trial.span)
-    _, total, seen = found.get(alike, (None, np.inf, ()))
-    if trial.place not in seen and total + cost > lanes.MEMORY:
-      found[alike] = [([], kind, trial.span), 0, set()]
-      groups.append(found[alike][0])
-    group, _, seen = found[alike]
-    group[0].append(t)
-    if trial.place not in seen:
-      seen.add(trial.place)
-      found[alike][1] += cost
+    found = open_.get(alike)
+    if found is None or (trial.place not in found.places
+                         and found.bytes + size > lanes.MEMORY):
+      found = _Open(_Group([], reader, shape, trial.span), 0, set())
+      groups.append(found.group)
+    found.group.trials.append(t)
+    if trial.place not in found.places:
+      found = found._replace(bytes=found.bytes + size)
+      found.places.add(trial.place)
+    open_[alike] = found
   return groups
 
 
-def _share(places, trials, some, kind, key):
+def _share(places: Sequence[places_lib.AnyPlace],
+           trials: Sequence[cross_validation.Trial], group: _Group,
+           key: jax.Array) -> tuple[Any, dict[int, int]]:
   """What the models of a group share, and where each place begins in it.
 
   Banks of places are laid behind one another along the axis of snapshots.
   """
-  numbers = list(dict.fromkeys(trials[t].place for t in some))
-  if kind[1]:
-    return views.share_vectors(places[numbers[0]], *kind), {numbers[0]: 0}
-  banks = [views.fill(places[n], kind[0], key) for n in numbers]
-  starts = np.cumsum([0] + [b.even_MxExSxF.shape[1] for b in banks])
-  return (windows.Bank(*(views.join([b[i] for b in banks]) for i in (0, 1))),
+  numbers = list(dict.fromkeys(trials[t].place for t in group.trials))
+  given = group.classifier.inputs
+  if isinstance(given, interface.Vectors):
+    place = places[numbers[0]]
+    assert isinstance(place, places_lib.Place)
+    return given.share(place, group.shape), {numbers[0]: 0}
+  filled = [banks.fill(places[n], given, key) for n in numbers]
+  starts = np.cumsum([0] + [b.even_MxExSxF.shape[1] for b in filled])
+  return (banks.Bank(banks.join([b.drawn_MxExRxF for b in filled]),
+                     banks.join([b.even_MxExSxF for b in filled])),
           dict(zip(numbers, starts.tolist())))
 
 
-def predict(models, place):
-  """Outputs of kept Flax models for all networks: [models, M, E, S, O].
+def predict(models: cross_validation.TrainedModels,
+            place: places_lib.Place) -> np.ndarray:
+  """Outputs of kept models for all networks: [models, M, E, S, O].
 
   Args:
-    models: `trials.Models`.
-    place: `Place`, with the `views.Frame` that they were trained in.
+    models: what was trained.
+    place: with the `places.Frame` that they were trained in.
   """
-  shared, speak = prepare(models, place)
-  return np.asarray(speak(
+  classifier = models.classifier
+  if isinstance(classifier.training, interface.Estimator):
+    assert isinstance(classifier.inputs, banks.Description)
+    features = banks.fill(
+        place, classifier.inputs, jax.random.key(0)).even_MxExSxF
+    return np.stack([estimators.predict(f, features) for f in models.trained])
+  shared, predict_all = prepare(models, place)
+  return np.asarray(predict_all(
       shared, models.trained, place.source.weights_MxExP.shape[0]))
 
 
-def prepare(models, place):
-  """(what the models share, speak), as of `predict`.
+def prepare(models: cross_validation.TrainedModels, place: places_lib.Place
+            ) -> tuple[Any, Callable[[Any, Any, int], jax.Array]]:
+  """(what the models share, a function) of a classifier with gradients.
 
-  speak(shared, trained, networks) -> outputs: of the like of both, so of other
-  networks or of some of the models; it can be differentiated.
+  The function maps (shared, trained, networks) to outputs: for the like of
+  both, so of other networks or of some of the models; it can be
+  differentiated.
   """
-  form = views.find_form(place, models.name)
-  span = place.source.weights_MxExP.shape[1]
-  if form:
-    shared = views.share_vectors(place, models.name, form)
+  classifier = models.classifier
+  shape = classifier.find_shape(place)
+  if isinstance(classifier.inputs, interface.Vectors):
+    shared = classifier.inputs.share(place, shape)
   else:
-    width = models.trained['encoder']['knots'].shape[-1]
-    bank = views.fill(place, models.name, jax.random.key(0))
-    shared = windows.Bank(*(jnp.pad(
-        x, ((0, 0),) * 3 + ((0, width - x.shape[-1]),),
-        constant_values=np.nan) for x in bank))
-  mapped = lanes.build(models.name, models.outputs,
-                  fit.Plan(0, 1, 1, 1, 1e-3, span), form)
+    # Trained together with other places, a model may know more features.
+    assert isinstance(classifier.training, interface.Gradients)
+    assert classifier.training.count_features is not None
+    one = jax.tree.map(lambda x: x[0], models.trained)
+    shared = banks.widen(
+        banks.fill(place, classifier.inputs, jax.random.key(0)),
+        classifier.training.count_features(one))
+  programs = lanes.build(
+      classifier, models.outputs,
+      fit.Plan(0, 1, 1, 1, 1e-3, place.source.weights_MxExP.shape[1]), shape)
 
-  def speak(shared, trained, networks):
+  def predict_all(shared: Any, trained: Any, networks: int) -> jax.Array:
     count = len(jax.tree.leaves(trained)[0])
     nothing = jnp.zeros(count, jnp.int32)
     rows = jnp.broadcast_to(jnp.arange(networks)[None], (count, networks))
-    task = fit.Task(*[nothing] * len(fit.Task._fields))._replace(test_N=rows)
-    return mapped[2](shared, task, trained)
+    task = interface.Task(
+        *[nothing] * len(interface.Task._fields))._replace(test_N=rows)
+    return programs.predict(shared, task, trained)
 
-  return shared, speak
+  return shared, predict_all

@@ -4,19 +4,18 @@ from typing import Any, NamedTuple
 
 from nws_jax import errors
 from nws_jax.meta import request as requests
-from nws_jax.meta import settings
+from nws_jax.meta import running, settings
 from nws_jax.meta.answers import score
 from nws_jax.meta.answers.controls import control, table
-from nws_jax.meta.data import windows
-from nws_jax.meta.training import trials as trials_lib
-from nws_jax.meta.training import views
+from nws_jax.meta.data import places, windows
+from nws_jax.meta.training import cross_validation
 
 
 class Prepared(NamedTuple):
   """A control whose trials are ready to be trained."""
   control: control.Control
-  place: views.Place | views.Numbers | None  # None: that of the score
-  trials: list[trials_lib.Trial]  # of that place
+  place: places.Place | places.Numbers | None  # None: that of the score
+  trials: list[cross_validation.Trial]  # of that place
   about: dict[str, Any]  # goes into result.json
 
 
@@ -68,7 +67,7 @@ def prepare(
         left_out[c.name] = str(e)
       continue
     prepared.append(Prepared(c, plan.place, [
-        requests.make_trial(request, **changes) for changes in plan.changes],
+        running.make_trial(request, **changes) for changes in plan.changes],
                              plan.about))
   # Models draw by the number of their trial: those at the score's place come
   # first, in whatever order they are named.
@@ -76,7 +75,7 @@ def prepare(
 
 
 def describe(main: control.Score, prepared: list[Prepared],
-             decisions: list[trials_lib.Decisions]) -> dict[str, Any]:
+             decisions: list[cross_validation.Decisions]) -> dict[str, Any]:
   """What result.json says of the controls.
 
   Args:

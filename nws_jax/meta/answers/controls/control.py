@@ -6,9 +6,8 @@ from typing import Any, Literal, NamedTuple
 
 from nws_jax.meta import request as requests
 from nws_jax.meta import settings
-from nws_jax.meta.data import windows
-from nws_jax.meta.training import trials as trials_lib
-from nws_jax.meta.training import views
+from nws_jax.meta.data import places, windows
+from nws_jax.meta.training import cross_validation
 
 
 class NotApplicable(Exception):
@@ -19,15 +18,15 @@ class Score(NamedTuple):
   """The answer that controls stand beside."""
   request: requests.Request
   figures: dict[str, Any]  # of all its meta-seeds
-  trial: trials_lib.Trial  # of the first meta-seed
-  decisions: trials_lib.Decisions  # likewise
+  trial: cross_validation.Trial  # of the first meta-seed
+  decisions: cross_validation.Decisions  # likewise
 
 
 class Role(NamedTuple):
   """What a kind of control tells, and how its outcome is judged."""
   tells: str  # in words
   # Its entry in result.json, from the decisions of its trials.
-  describe: Callable[[Score, list[trials_lib.Decisions]], dict[str, Any]]
+  describe: Callable[[Score, list[cross_validation.Decisions]], dict[str, Any]]
   # (its name, its entry, the score's figures) -> a sentence if it explains a
   # score above chance, else ''.
   explain: Callable[[str, dict[str, Any], dict[str, Any]], str]
@@ -35,7 +34,7 @@ class Role(NamedTuple):
 
 class Plan(NamedTuple):
   """The trials of a control, before they are trained."""
-  place: views.Place | views.Numbers | None  # None: that of the score
+  place: places.Place | places.Numbers | None  # None: that of the score
   changes: list[dict[str, Any]]  # a trial each: what differs from the score's
   about: dict[str, Any]  # what its entry in result.json says beside the figures
 

@@ -4,8 +4,9 @@ import numpy as np
 
 from nws_jax import errors
 from nws_jax.meta import request as requests
+from nws_jax.meta import running
 from nws_jax.meta.answers.controls import control
-from nws_jax.meta.data import windows
+from nws_jax.meta.data import splits, windows
 
 _STRATA = 10  # of equal test accuracy, at most
 _LEAST = 10  # matched networks of each class, on average
@@ -45,14 +46,14 @@ def match_accuracy(request: requests.Request,
   if kept_M.sum() < _LEAST * target.outputs:
     raise control.NotApplicable(f'only {kept_M.sum()} networks can be matched')
   try:
-    sides = windows.restrict(request.sides, kept_M)
+    sides = splits.restrict(request.sides, kept_M)
   except errors.Wrong as e:
     raise control.NotApplicable(str(e)) from e
   # The classes that were matched: quantiles of fewer networks differ.
   values_FxM = np.broadcast_to(
       labels_M, (len(sides.trains_F), len(labels_M)))
   return control.Plan(
-      requests.make_place(request, source),
+      running.make_place(request, source),
       [{'sides': sides, 'values_FxM': values_FxM}],
       {'explained_before': _explain_variance(accuracy_M, labels_M),
        'explained_after': _explain_variance(

@@ -14,14 +14,14 @@ import numpy as np
 from nws_jax.meta.answers import score
 from nws_jax.meta.answers.controls import control
 from nws_jax.meta.figures import intervals, significance
-from nws_jax.meta.training import trials as trials_lib
+from nws_jax.meta.training import cross_validation
 
 _LEVEL = 0.05  # of p-values
 
 
 def _describe_reading(
     main: control.Score,
-    decisions: list[trials_lib.Decisions]) -> dict[str, Any]:
+    decisions: list[cross_validation.Decisions]) -> dict[str, Any]:
   """The figures of one trial, compared with the score network by network."""
   request, (decided,) = main.request, decisions
   figures = score.score(decided, request.target, request.settings_M,
@@ -40,7 +40,7 @@ def _describe_reading(
 
 def _describe_guess(
     main: control.Score,
-    decisions: list[trials_lib.Decisions]) -> dict[str, Any]:
+    decisions: list[cross_validation.Decisions]) -> dict[str, Any]:
   """The accuracy of the commonest class of the training side, without models.
   """
   del decisions
@@ -55,14 +55,14 @@ def _describe_guess(
 
 def _describe_permutations(
     main: control.Score,
-    decisions: list[trials_lib.Decisions]) -> dict[str, Any]:
+    decisions: list[cross_validation.Decisions]) -> dict[str, Any]:
   """The scores on permuted labels.
 
   The p-value counts the true labels among them, so it is never 0.
   """
   request = main.request
 
-  def measure(decided: trials_lib.Decisions) -> float:
+  def measure(decided: cross_validation.Decisions) -> float:
     return score.main_figure(score.score(
         decided, request.target, request.settings_M, 20, brief=True)).value
 

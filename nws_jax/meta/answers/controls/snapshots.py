@@ -4,9 +4,9 @@ import numpy as np
 
 from nws_jax import errors
 from nws_jax.meta import request as requests
+from nws_jax.meta import running
 from nws_jax.meta.answers.controls import control
-from nws_jax.meta.data import windows
-from nws_jax.meta.training import views
+from nws_jax.meta.data import places, windows
 
 
 def read_untrained(request: requests.Request,
@@ -48,9 +48,9 @@ def read_equal_updates(request: requests.Request,
 
 
 def _read(request: requests.Request,
-          epochs: dict[int, tuple[int, ...]]) -> views.Place:
+          epochs: dict[int, tuple[int, ...]]) -> places.Place:
   try:
-    return requests.make_place(request, requests.load(request, epochs))
+    return running.make_place(request, running.load(request, epochs))
   except errors.Wrong as e:
     raise control.NotApplicable(
         f'not all networks have such a snapshot: {e}') from e

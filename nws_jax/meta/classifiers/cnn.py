@@ -1,26 +1,26 @@
-"""Meta-classifiers as Flax modules: the published 1-D CNNs, and a fast one.
+"""The published classifiers: 1-D CNNs on windows of weights.
 
-Each is an (init, apply) pair for `fit`; all keep running statistics, or what
-they took from the training windows, and use them at test time, so that a
-window's score does not depend on its neighbours in a batch.
+Running statistics are kept and used at test time, so that the outputs of a
+window do not depend on its neighbours in a batch.
 """
 
 import functools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from nws_jax.meta import settings
-from nws_jax.meta.classifiers import conv1d, equivariant, transformer
-from nws_jax.meta.training import fit
+from nws_jax.meta.classifiers import conv1d, interface
+from nws_jax.meta.data import places, windows
+from nws_jax.meta.data.windows import Array
 
 SMALL_UP_TO = 40_000  # longest window of the smaller published CNN
-CNN_SHORTEST = 16  # what its poolings leave at least one position of
+SHORTEST = 16  # what its poolings leave at least one position of
 _POOL = 0
 
 
-def plan_cnn(length):
+def plan_cnn(length: int) -> tuple[int, ...]:
   """Channels of each convolution; 0 is a pooling (recipe, section 12)."""
   if length > SMALL_UP_TO:
     return (8, 0, 16, 0, 32, 0, 64, 0) + 5 * (128, 0) + (
@@ -33,7 +33,7 @@ def plan_cnn(length):
   return tuple(layers) + (_POOL,)
 
 
-def count_flops(length, outputs):
+def count_flops(length: int, outputs: int) -> int:
   """Multiplications and additions of one window through the published CNN."""
   flops, into = 0, 1
   for out in plan_cnn(length):
@@ -50,12 +50,57 @@ def count_flops(length, outputs):
 _HEAD = (1024, 1024, 1024, 1024, 64)
 
 
+class Shape(NamedTuple):
+  """What is static of the inputs."""
+  length: int  # of a window
+  even: int  # evenly spaced windows that decide together
+
+
+def find_shape(place: places.Place) -> Shape:
+  return Shape(place.spec.length, place.num_even)
+
+
+def share(place: places.Place, shape: Any) -> tuple[Any, ...]:
+  """(Source, low_M, high_M): what models that see windows share."""
+  del shape
+  return (place.source, jnp.asarray(place.region.low_M),
+          jnp.asarray(place.region.high_M))
+
+
+def make_view(shape: Shape) -> interface.View:
+  """The `View` of the windows themselves: a new start at each use."""
+  def pick(shared: Any, key: jax.Array, m_B: Array,
+           e_B: Array) -> jax.Array:
+    source, low_M, high_M = shared
+    starts_B = windows.draw_starts(key, low_M[m_B], high_M[m_B], shape.length)
+    return jax.vmap(lambda m, e, s: windows.window(
+        source.weights_MxExP, m, e, s, shape.length))(m_B, e_B, starts_B)
+
+  def grid(shared: Any, m: Array, e: Array) -> jax.Array:
+    source, low_M, high_M = shared
+    starts_S = windows.space_starts(
+        low_M[m], high_M[m], shape.length, shape.even)
+    return jax.vmap(lambda s: windows.window(
+        source.weights_MxExP, m, e, s, shape.length))(starts_S)
+
+  return interface.View(pick, grid)
+
+
+INPUTS = interface.Vectors(find_shape, make_view, share)
+
+
+def make_module(outputs: int, shape: Any = None) -> nn.Module:
+  del shape  # it follows from the inputs
+  return Cnn(outputs)
+
+
 class _Conv(nn.Module):
   """`conv1d.layer`; `norm` is what `BatchNorm` says of its input."""
   channels: int
 
   @nn.compact
-  def __call__(self, x_BxLxC, norm, pools):
+  def __call__(self, x_BxLxC: jax.Array, norm: tuple[jax.Array, jax.Array],
+               pools: int) -> tuple[jax.Array, jax.Array]:
     kernel = self.param('kernel', nn.initializers.glorot_normal(),
                         (conv1d.WIDTH, x_BxLxC.shape[-1], self.channels))
     bias_O = self.param('bias', nn.initializers.zeros, (self.channels,))
@@ -63,13 +108,14 @@ class _Conv(nn.Module):
 
 
 class BatchNorm(nn.Module):
-  """Told as a factor and a shift of each channel, for who applies it.
+  """Gives a factor and a shift of each channel, for its caller to apply.
 
   Scales start around 1 as in TensorLayer 1.x (recipe, section 5).
   """
 
   @nn.compact
-  def __call__(self, sums_2xC, count, train):
+  def __call__(self, sums_2xC: jax.Array, count: int, train: bool
+               ) -> tuple[jax.Array, jax.Array]:
     """(factor, shift), from sums of `count` values and of their squares."""
     width = sums_2xC.shape[1:]
     scale_C = self.param('scale', lambda key: (
@@ -88,7 +134,7 @@ class BatchNorm(nn.Module):
 
 
 class Cnn(nn.Module):
-  """The published classifier of windows [B, L]; its form follows from L.
+  """The published classifier of windows [B, L]; its layers follow from L.
 
   Glorot-normal kernels, convolution -> ReLU -> batch norm; dense layers are
   followed by dropout too. Released code: docs/recipe.md, section 12. Unlike
@@ -97,7 +143,7 @@ class Cnn(nn.Module):
   outputs: int
 
   @nn.compact
-  def __call__(self, windows_BxL, train):
+  def __call__(self, windows_BxL: jax.Array, train: bool) -> jax.Array:
     dense = functools.partial(
         nn.Dense, kernel_init=nn.initializers.glorot_normal())
     x, norm, pools = windows_BxL[:, :, None], (jnp.ones(1), jnp.zeros(1)), 0
@@ -116,67 +162,3 @@ class Cnn(nn.Module):
       x = nn.Dropout(0.5, deterministic=not train)(
           x * factor[None] + shift[None])
     return dense(self.outputs)(x)
-
-
-class Fast(nn.Module):
-  """A small perceptron on `features.describe`, encoded piecewise linearly.
-
-  Each feature becomes `bins` numbers that tell how far it lies through each
-  interval between quantiles of the training windows, which makes features of
-  any scale comparable and lets a small network resolve fine differences
-  (Gorishniy et al., arXiv 2203.05556). What a window lacks is all zero; so is,
-  in training, a random share of the features, each with all of its numbers.
-  """
-  outputs: int
-  hidden: int = 32
-  bins: int = 6
-
-  @nn.compact
-  def __call__(self, features_BxF, train, encoded=False):
-    x = features_BxF
-    if not encoded:
-      x = encode(x, self.variable(
-          'encoder', 'knots', lambda: jnp.nanquantile(
-              x, jnp.linspace(0, 1, self.bins + 1), axis=0)).value)
-    # Whole features, all of their intervals.
-    x = x.reshape(x.shape[0], self.bins, -1)
-    x = nn.Dropout(0.3, broadcast_dims=(1,), deterministic=not train)(x)
-    x = x.reshape(x.shape[0], -1)
-    x = nn.relu(nn.Dense(self.hidden)(x))
-    x = nn.Dropout(0.5, deterministic=not train)(x)
-    return nn.Dense(self.outputs)(x)
-
-
-def encode(features_BxF, knots_QxF):
-  """How far each feature lies through each interval: [B, (Q - 1) * F]."""
-  low, high = knots_QxF[None, :-1], knots_QxF[None, 1:]
-  x = (features_BxF[:, None] - low) / jnp.maximum(high - low, 1e-9)
-  x = 2 * jnp.clip(x, 0, 1) - 1
-  return jnp.where(jnp.isfinite(x), x, 0).reshape(x.shape[0], -1)
-
-
-def make(name, outputs, form=()):
-  """The (init, apply) pair of a classifier, as `fit.Classifier`.
-
-  Args:
-    name: of a classifier that is a Flax module.
-    outputs: classes, or 1.
-    form: what else its module takes.
-  """
-  module = {
-      settings.CNN: Cnn, settings.FAST: Fast,
-      settings.TRANSFORMER: transformer.Transformer,
-      settings.EQUIVARIANT: equivariant.Equivariant}[name](outputs, *form)
-
-  def init(key, inputs):
-    return dict(module.init(key, inputs, train=False))
-
-  def apply(variables, inputs, key):
-    if key is None:
-      return module.apply(variables, inputs, train=False), variables
-    outputs, changed = module.apply(
-        variables, inputs, train=True, rngs={'dropout': key},
-        mutable=['batch_stats'])
-    return outputs, {**variables, **changed}
-
-  return fit.Classifier(init, apply)
