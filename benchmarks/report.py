@@ -15,7 +15,7 @@ _HERE = os.path.dirname(contest.RESULTS)
 def main():
   parts = ['# Results of the last runs\n\nWritten by `python -m '
            'benchmarks.report` from benchmarks/results/. A ratio is the median '
-           'over rounds in which all contestants took turns, with a 95 % '
+           'over rounds in which all contestants alternate, with a 95 % '
            'interval by bootstrap over rounds.\n']
   paths = sorted(glob.glob(os.path.join(contest.RESULTS, '*', '*.json')),
                  key=lambda path: (os.path.basename(path), path))
@@ -51,14 +51,14 @@ def _show_train(results):
   means = [contest.mean([r['ours_against'][o][0] for r in results.values()
                          if o in r['ours_against']]) for o in others]
   rows.append(['geometric mean', '', '', '', *(f'{m:.2f}' for m in means)])
-  return _table(['net', 'sizes', 'batch', 'ours, images/s',
+  return _table(['architecture', 'sizes', 'batch', 'ours, images/s',
                  *(f'times {o}' for o in others)], rows)
 
 
 def _show_zoo(results):
   return _table(
-      ['networks', 'seconds', 'a network', 'with an empty cache',
-       'of the bare rate', 'MB'],
+      ['networks', 'seconds', 'per network', 'with an empty cache',
+       'share of the bare rate', 'peak MB'],
       [[n, f'{r["seconds"]:.1f}', f'{r["seconds"] / int(n):.3f}',
         f'{r["seconds_with_compilation"]:.1f}'
         if r['seconds_with_compilation'] else '', f'{r["kept"]:.0%}',
@@ -66,14 +66,14 @@ def _show_zoo(results):
 
 
 def _show_store(results):
-  return _table(['', 'figure'],
+  return _table(['', 'value'],
                 [[name, f'{v:,.1f}'] for name, v in results.items()])
 
 
 def _show_roofline(results):
   return _table(
-      ['net', 'images/s', 'MFLOP an image', 'plain', 'MB an image',
-       'of the dot rate', 'plain', 'of the copy rate'],
+      ['architecture', 'images/s', 'MFLOP per image', 'direct', 'MB per image',
+       'share of the peak FLOP rate', 'direct', 'share of the copy rate'],
       [[name, f'{r["images_per_second"]:,.0f}',
         f'{r["flops_per_image"] / 1e6:.1f}', f'{r["plain_flops"] / 1e6:.1f}',
         f'{r["bytes_per_image"] / 1e6:.2f}', f'{r["of_dot_rate"]:.0%}',
@@ -84,13 +84,13 @@ def _show_roofline(results):
 def _show_meta(results):
   dots = results.pop('dot_gflops')
   return _table(
-      ['net', 'models', 'batch', 'what', 'ours, windows/s',
+      ['classifier', 'models', 'batch', 'mode', 'ours, windows/s',
        'times PyTorch, eager'],
       [[name, r['models'], r['batch'], what,
         f'{contest.median(r[what]["rates"]["ours"]):,.0f}',
         _ratio(r[what]['ratio'])] for name, r in results.items()
        for what in ('infer', 'train')]) + (
-           '\nA large dot: ' + ', '.join(
+           '\nA large matrix product: ' + ', '.join(
                f'{who} {rate:,.0f} GFLOP/s' for who, rate in dots.items())
            + '.\n')
 
@@ -105,8 +105,9 @@ def _show_strangers(results):
 
 def _show_forms(results):
   return _table(
-      ['net, precision, columns a tile, networks (0: chosen)', 'images/s',
-       'networks', 'kB an image', 'MB a network', 'priced'],
+      ['architecture, precision, columns per tile, networks (0: chosen)',
+       'images/s', 'networks', 'kB per image', 'MB per network',
+       'estimated MB'],
       [[case, f'{contest.median(r["images_per_second"]):,.0f}', r['networks'],
         f'{r["bytes_an_image"] / 1e3:,.0f}',
         f'{r["bytes_a_network"] / 1e6:.1f}',
@@ -116,10 +117,10 @@ def _show_forms(results):
 
 def _show_precision(results):
   networks, epochs, net = map(results.pop, ('networks', 'epochs', 'net'))
-  return (f'{networks} networks ({net}), {epochs} epochs, against '
+  return (f'{networks} networks ({net}), {epochs} epochs, compared with '
           'float32.\n\n') + _table(
-      ['', 'median test accuracy', 'of float32', 'largest distance', 'p',
-       'a network differs by, median'],
+      ['', 'median test accuracy', 'in float32', 'Kolmogorov-Smirnov distance',
+       'p', 'median difference per network'],
       [[name, *(f'{r[k]:.4f}' for k in ('median', 'median_float32', 'ks', 'p',
                                         'typical_difference'))]
        for name, r in results.items()])

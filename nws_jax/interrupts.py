@@ -18,8 +18,8 @@ from nws_jax import say
 
 CODE = 130
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# A second signal after this many seconds ends the process without saving. (One
-# Ctrl-C may arrive as several signals.)
+# A signal that comes this many seconds after the first ends the process without
+# saving. (One Ctrl-C may arrive as several signals.)
 _AGAIN = 0.5
 _listening: list[int] = []  # the signals that are handled
 _saves: list[Callable[[], object]] = []  # called before the process ends

@@ -19,6 +19,7 @@ CONVERT = 'convert_test.py::'
 DRIVER = 'zoo/driver_test.py::'
 FIT = 'meta/fit_test.py::'
 IMAGES = 'zoo/images_test.py::'
+INTERVALS = 'meta/intervals_test.py::'
 NETWORK = 'zoo/network_test.py::'
 NWS = 'formats/nws_test.py::'
 NWS_READ = 'formats/nws_read_test.py::'
@@ -28,12 +29,11 @@ PRESETS = 'zoo/presets_test.py::'
 RECIPE = 'zoo/recipe_test.py::'
 REQUEST = 'meta/request_test.py::'
 SPACE = 'space_test.py::'
-STATS = 'meta/stats_test.py::'
 STOPPING = 'zoo/stopping_test.py::'
 TABLES = 'store/tables_test.py::'
 TARGETS = 'meta/targets_test.py::'
 TRAIN = 'zoo/train_test.py::'
-VECTORS = 'store/vectors_test.py::'
+VECTORS = 'zoo/shapes_test.py::'
 VERIFY = 'verify_test.py::'
 WINDOWS = 'meta/windows_test.py::'
 
@@ -346,7 +346,7 @@ CHECKS = {
         'split by snapshot': (
             WINDOWS + 'test_no_network_is_on_two_sides',
             SPACE + 'test_sides_are_even_in_every_block',
-            STATS
+            INTERVALS
             + 'test_the_bootstrap_resamples_settings_and_is_repeatable'),
         'running statistics fed by evaluation: even': (FIRST,),
         'decay inert': (EPOCH, DRIVER + 'test_tables_of_a_finished_zoo'),
