@@ -252,7 +252,7 @@ def test_a_later_narrower_reading_stands_beside_the_default_one(
   page = _Tables(text)
   assert page.find('Read from networks')[1][:3] == [
       'optimizer', 'cnn', '78.3 %']
-  head, row = page.find('Read otherwise')
+  head, row = page.find('Other readings')
   row = dict(zip(head, row))
   assert (row['settings'], row['value'], row['above chance']) == (
       'epochs=0', '0.450', '○ no')
@@ -289,7 +289,7 @@ def test_a_default_folder_that_is_not_there_is_said(zoo, tmp_path):
       capture_output=True, text=True,
       env={**os.environ, 'PYTHONPATH': str(_ROOT)})
   assert done.returncode == 0, done.stderr
-  assert done.stderr == 'runs/meta is not there: no results are shown\n'
+  assert done.stderr == 'runs/meta does not exist: no results are shown\n'
   assert (tmp_path / 'runs' / 'report' / 'index.html').exists()
 
 

@@ -1,26 +1,29 @@
 """Pictures of an ablation: where and when a property can be read."""
 
+from typing import NamedTuple, Sequence
+
 import pandas as pd
+from matplotlib import figure as mpl_figure
 
-from nws_jax.pictures import heatmap, theme
+from nws_jax.pictures import heatmap, measures, theme
 
-# Axes that make an x axis, and as how many cells they may stand in a row.
+# Axes that can be an x axis, and the longest row of cells of a heat map.
 _ORDERED = ('position', 'window', 'pooled', 'epoch', 'train_epoch')
 _ACROSS = 40
 
 
-def fits_map(cells, axes):
+def fits_map(cells: pd.DataFrame, axes: Sequence[str]) -> bool:
   """Whether a grid can be read as a heat map."""
   return len(axes) > 1 and cells[axes[-1]].nunique() <= _ACROSS
 
 
-def to_png(cells, axes, title):
-  """The picture beside an ablation.csv, as PNG bytes: lines, or a heat map.
+def to_png(cells: pd.DataFrame, axes: Sequence[str], title: str) -> bytes:
+  """The picture beside an ablation.csv, as PNG bytes: lines or a heat map.
 
   Args:
-    cells: DataFrame, a row a cell: what ablation.csv has.
+    cells: a row a cell, with the columns of ablation.csv.
     axes: names of the grid's axes.
-    title: words above it.
+    title: printed above.
   """
   with theme.style():
     if not fits_map(cells, axes):
@@ -36,17 +39,18 @@ def to_png(cells, axes, title):
     return theme.to_png(drawn)
 
 
-def draw_lines(cells, axes):
-  """A line a level of the other axes over the ordered one, with intervals."""
+def draw_lines(cells: pd.DataFrame, axes: Sequence[str]) -> mpl_figure.Figure:
+  """Scores over the ordered axis, a line with intervals a level of the others.
+  """
   x = next((a for a in _ORDERED if a in axes), axes[0])
   others = [a for a in axes if a != x]
-  places, names = _place(cells[x])
+  ticks = _place(cells[x])
   drawn = theme.figure(9.6, 3.8)
   on = drawn.subplots()
   groups = cells.groupby(others, sort=False) if others else [('', cells)]
   for n, (key, part) in enumerate(groups):
     name = ', '.join(map(str, key)) if isinstance(key, tuple) else key
-    at = places[part.index]
+    at = ticks.places[part.index]
     order = at.argsort()
     colour = theme.COLOURS[n % len(theme.COLOURS)]
     on.fill_between(at.iloc[order], part.low.iloc[order],
@@ -55,29 +59,28 @@ def draw_lines(cells, axes):
     on.plot(at.iloc[order], part.value.iloc[order], color=colour,
             marker=theme.MARKERS[n % 7], markersize=5, linewidth=1.8,
             label=name)
-  on.plot(*_chance(cells, places), color=theme.INK, linewidth=1,
-          linestyle=(0, (2, 2)), label='chance')
-  if names is not None:
-    on.set_xticks(range(len(names)), names)
-  accuracy = cells.chance.max() > 0  # of R² chance is 0
-  on.set(xlabel=theme.words(x),
-         ylabel='accuracy per network' if accuracy else 'R²',
-         ylim=(0 if accuracy else max(-0.3, min(0, cells.low.min())), 1.02))
-  if accuracy:
-    theme.percent_axis(on.yaxis)
+  chance = cells.groupby(ticks.places).chance.mean()
+  on.plot(chance.index, chance, color=theme.INK, linewidth=1,
+          linestyle=theme.DASHES, label='chance')
+  if ticks.names is not None:
+    on.set_xticks(range(len(ticks.names)), ticks.names)
+  scale = measures.find_scale(cells)
+  on.set(xlabel=theme.words(x), ylabel=scale.title,
+         ylim=(max(-0.3, min(0, cells.low.min())), 1.02))
+  scale.in_axis(on.yaxis)
   on.legend(title=theme.words(', '.join(others)) or None, alignment='left',
             loc='center left', bbox_to_anchor=(1.01, 0.5))
   return drawn
 
 
-def _place(values):
-  """Where the levels stand on the x axis, and their names unless numbers."""
+class _Ticks(NamedTuple):
+  """Where each row stands on the x axis; names of the ticks unless numbers."""
+  places: pd.Series
+  names: list[str] | None
+
+
+def _place(values: pd.Series) -> _Ticks:
   if pd.api.types.is_numeric_dtype(values):
-    return values, None
+    return _Ticks(values, None)
   names = list(dict.fromkeys(values))  # in the order of the file
-  return values.map(names.index), [str(n) for n in names]
-
-
-def _chance(cells, places):
-  chance = cells.groupby(places).chance.mean()
-  return chance.index, chance
+  return _Ticks(values.map(names.index), [str(n) for n in names])

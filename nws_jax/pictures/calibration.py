@@ -1,16 +1,22 @@
-"""Whether a classifier's probabilities are what they say: reliability curves.
-"""
+"""Whether predicted probabilities are true: reliability curves."""
 
 import math
 import statistics
+from typing import Sequence
 
 import pandas as pd
+from matplotlib import axes as mpl_axes
+from matplotlib import figure as mpl_figure
 
-from nws_jax.pictures import theme
+from nws_jax.pictures import records, theme
 
 
-def tabulate(found):
-  """One row a result: the expected calibration error, before and after."""
+def tabulate(found: Sequence[records.Result]) -> pd.DataFrame:
+  """One row a result: expected calibration error and loss.
+
+  The error is that after a temperature was fitted, and the uncalibrated one
+  that before.
+  """
   return pd.DataFrame([
       {'property': r.target, 'classifier': r.classifier,
        'calibration_error': float(r.data['calibration']['error']),
@@ -24,8 +30,8 @@ def tabulate(found):
       for r in found])
 
 
-def tabulate_curves(found):
-  """One row a bin of every curve."""
+def tabulate_curves(found: Sequence[records.Result]) -> pd.DataFrame:
+  """One row a bin of every reliability curve."""
   rows = []
   for r in found:
     about = r.data['calibration']
@@ -39,42 +45,42 @@ def tabulate_curves(found):
   return pd.DataFrame(rows)
 
 
-def draw(found):
-  """A panel a result: how often a network told with a probability is right."""
+def draw(found: Sequence[records.Result]) -> mpl_figure.Figure:
+  """A panel a result: accuracy over predicted probability."""
   across = min(3, len(found))
   down = math.ceil(len(found) / across)
   drawn = theme.figure(3.2 * across, 0.4 + 3.1 * down)
   panels = drawn.subplots(down, across, squeeze=False, sharex=True,
                           sharey=True).ravel()
-  drawn.get_layout_engine().set(w_pad=0.12)
+  drawn.set_layout_engine('constrained', w_pad=0.12)
   points = tabulate_curves(found)
   for axes, r in zip(panels, found):
     mine = points[(points.property == r.target)
                   & (points.classifier == r.classifier)]
     axes.plot((0, 1), (0, 1), color=theme.INK, linewidth=1,
-              linestyle=(0, (2, 2)))
-    _draw_curve(axes, mine[mine.of == 'raw'], theme.FAINT, 'raw', True)
+              linestyle=theme.DASHES)
+    _draw_curve(axes, mine[mine.of == 'raw'], theme.FAINT, 'raw', hollow=True)
     _draw_curve(axes, mine[mine.of == 'calibrated'], theme.COLOURS[0],
-                'with temperature', False)
+                'with temperature', hollow=False)
     error = r.data['calibration']['error']
-    axes.set_title(f'{theme.words(r.target)}, {r.classifier}\n'
-                   f'error {error:.3f}')
+    axes.set_title(f'{r.title}\nerror {error:.3f}')
     axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xticks=(0, 0.5, 1))
     theme.percent_axis(axes.xaxis)
     theme.percent_axis(axes.yaxis)
   for axes in panels[len(found):]:
     axes.set_axis_off()
   for axes in panels[::across]:
-    axes.set_ylabel('told rightly')
+    axes.set_ylabel('accuracy')
   for axes in panels[max(0, len(found) - across):len(found)]:
-    axes.set_xlabel('probability given')
+    axes.set_xlabel('predicted probability')
     axes.tick_params(labelbottom=True)
   drawn.legend(*panels[0].get_legend_handles_labels(),
                loc='outside upper left', ncols=2)
   return drawn
 
 
-def _draw_curve(axes, rows, colour, name, hollow):
+def _draw_curve(axes: mpl_axes.Axes, rows: pd.DataFrame, colour: str, name: str,
+                *, hollow: bool) -> None:
   if not hollow and rows.low.notna().any():
     axes.vlines(rows.probability, rows.low, rows.high, color=colour,
                 linewidth=1.2, alpha=0.6)

@@ -1,11 +1,10 @@
-"""Meta's explanations, read: explanation.json and the tables beside it."""
+"""Reads meta's explanation.json, with the tables beside it."""
 
+import os
 import pathlib
-from typing import NamedTuple
+from typing import Any, Mapping
 
-import pandas as pd
-
-from nws_jax.pictures import results
+from nws_jax.pictures import ranking, records, results
 from nws_jax.store import sealed
 
 _COLUMNS = {
@@ -16,54 +15,44 @@ _COLUMNS = {
     'map': ('id', 'epoch', 'x', 'y')}
 
 
-class Explanation(NamedTuple):
-  """One explanation.json; a table that was not written is None."""
-  target: str
-  classifier: str
-  classes: list
-  folder: pathlib.Path
-  differs: dict
-  digest: str
-  data: dict
-  attribution: pd.DataFrame | None
-  attribution_position: pd.DataFrame | None
-  prototypes: pd.DataFrame | None
-  filters: pd.DataFrame | None
-  map: pd.DataFrame | None
-
-
-def read(folder, usual=None):
+def read(folder: str | os.PathLike[str],
+         defaults: Mapping[str, Any] | None = None
+         ) -> list[records.Explanation]:
   """Every explanation under `folder`; as `results.read_results`."""
-  return [_parse(path, usual)
+  return [_read(path, defaults)
           for path in sealed.find(folder, 'explanation.json')]
 
 
-def _parse(path, usual):
+def _read(path: pathlib.Path,
+          defaults: Mapping[str, Any] | None) -> records.Explanation:
   data = sealed.read(path)
-  tables = {}
+  tables: dict[str, Any] = dict.fromkeys(_COLUMNS)
   for name, columns in _COLUMNS.items():
     file = path.with_name(f'{name}.csv')
-    tables[name] = (results.read_csv(file, columns) if file.exists() else None)
-    if tables[name] is not None and 'class' in columns:
-      tables[name]['class'] = tables[name]['class'].astype(str)
-  beside = path.with_name(sealed.RESULT)  # older ones have no settings
-  if 'config' not in data and beside.exists():
-    data['config'] = sealed.read(beside, ()).get('config', {})
+    if file.exists():
+      tables[name] = results.read_csv(file, columns)
+      if 'class' in columns:
+        tables[name]['class'] = tables[name]['class'].astype(str)
+  result = path.with_name(sealed.RESULT)  # older explanations have no settings
+  if 'config' not in data and result.exists():
+    data['config'] = sealed.read(result, ()).get('config', {})
   with sealed.naming(path):
-    typical = data['prototypes']['typical']
-    for of in typical.values():
-      int(of['id']), float(of['sure'])
-    x, y = data['map']['explained_variance']
-    float(x), float(y), int(data['map']['columns'])
-    about = data['attribution']
-    if tables['attribution'] is not None:
-      float(about['residual']['share']), float(about['before'])
-      float(about['after']), int(about['networks']), str(about['of'])
-    str(about.get('left_out'))
-    found = Explanation(
-        str(data['target']), str(data['classifier']),
-        [str(c) for c in data['classes']], path.parent,
-        results.find_differing(data, usual), str(data['zoo']['digest']), data,
-        **tables)
-    results.order([found], '')
+    _check(data, tables['attribution'] is not None)
+    found = records.Explanation(
+        classes=[str(c) for c in data['classes']], **tables,
+        **results.read_common(data, path.parent, defaults))
+    ranking.order([found], '')
     return found
+
+
+def _check(data: Mapping[str, Any], attributed: bool) -> None:
+  """Raises what `sealed.naming` names, where the page would miss something."""
+  for network in data['prototypes']['typical'].values():
+    int(network['id']), float(network['sure'])
+  x, y = data['map']['explained_variance']
+  float(x), float(y), int(data['map']['columns'])
+  about = data['attribution']
+  if attributed:
+    float(about['residual']['share']), float(about['before'])
+    float(about['after']), int(about['networks']), str(about['of'])
+  str(about.get('left_out'))

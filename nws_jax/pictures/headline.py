@@ -1,18 +1,33 @@
-"""The project in one picture: who is in the zoo, and what can be read."""
+"""The main results in one picture."""
 
-from nws_jax.pictures import heatmap, readings, results, spread, theme
+from typing import Sequence
+
+import pandas as pd
+from matplotlib import axes as mpl_axes
+from matplotlib import figure as mpl_figure
+
+from nws_jax.pictures import (
+    heatmap,
+    measures,
+    ranking,
+    readings,
+    records,
+    spread,
+    theme,
+)
 
 
-def draw(members, found, ablations):
+def draw(members: pd.DataFrame, found: Sequence[records.Result],
+         ablations: Sequence[records.Ablation]) -> mpl_figure.Figure:
   """Test accuracy by data set, the forest, and the layer x epoch heat map.
 
-  A panel whose data are not there yet says which command makes them. The map
-  is of the property that some layer tells best after some epoch.
+  A panel without data names the command that makes them. The heat map shows
+  the property that a single layer at a single epoch reveals best.
 
   Args:
-    members: DataFrame of members.csv.
-    found: `results.Result`s of the zoo, in `results.order`.
-    ablations: `results.Ablation`s of it, likewise.
+    members: of members.csv.
+    found: results of this zoo, in `ranking.order`.
+    ablations: grids of this zoo, in `ranking.order`.
   """
   drawn = theme.figure(13.2, 4.4)
   left, middle, right = drawn.subplots(1, 3, width_ratios=(1, 1.25, 1.6))
@@ -20,20 +35,19 @@ def draw(members, found, ablations):
   left.set(title=f'{len(members):,} networks, trained at once',
            ylabel='test accuracy')
   middle.set_title('What their weights tell')
-  kept, _ = results.keep_first(found, lambda r: (r.target, r.classifier))
-  if kept:
-    middle.legend(handles=readings.draw_forest(middle, kept), loc='best')
+  shown = ranking.choose_each(found).shown
+  if shown:
+    middle.legend(handles=readings.draw_forest(middle, shown), loc='best')
     middle.set_xlabel('accuracy per network, 95 % interval')
   else:
     _leave(middle, 'python -m nws_jax.meta\n--target=optimizer')
-  maps, _ = results.keep_first(
-      [a for a in ablations if set(a.axes) == {'layer', 'epoch'}],
-      lambda a: a.target)
+  maps = ranking.choose_best(
+      [a for a in ablations if set(a.axes) == {'layer', 'epoch'}])
   if maps:
     best = max(maps, key=lambda a: (a.cells.value - a.cells.chance).max())
     heatmap.draw(best.cells, right, best.axes)
-    unit = 'accuracy in %' if best.cells.chance.max() > 0 else 'R²'
-    right.set_title(f'Where and when: {theme.words(best.target)}, {unit}')
+    right.set_title(f'Where and when: {theme.words(best.target)}, '
+                    + measures.find_scale(best.cells).unit)
   else:
     right.set_title('Where and when')
     _leave(right, 'python -m nws_jax.meta\n--target=optimizer '
@@ -41,7 +55,7 @@ def draw(members, found, ablations):
   return drawn
 
 
-def _leave(axes, command):
+def _leave(axes: mpl_axes.Axes, command: str) -> None:
   axes.text(0.5, 0.5, f'not made yet:\n{command}', ha='center', va='center',
             transform=axes.transAxes, color=theme.FAINT, fontsize=8.5)
   axes.set(xticks=[], yticks=[])

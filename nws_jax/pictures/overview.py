@@ -2,102 +2,79 @@
 from where, and from when."""
 
 import math
+from typing import Any, Sequence
 
 import pandas as pd
 
-from nws_jax.pictures import page, results, theme
+from nws_jax.pictures import measures, ranking, records, tables, theme
 
+WORDS = {'property', 'classifier', 'measure', 'settings', 'layer',
+         'common_layer', 'from_epoch'}  # the columns that are not numbers
 _CONTROLS = ('epoch_0', 'no_statistics', 'accuracy_matched', 'updates_matched',
              'weight_norm', 'num_weights')
 _INTERVALS = {'read': '', 'tells': 'tells_', 'common_tells': 'common_tells_'}
-_LEVEL = 0.05  # of p-values after Holm's correction over a grid
-_SAID = (
-    'How much: the score per network (accuracy, or R² of a number) with its '
-    '95 % interval beside chance; the same before any training, without batch '
-    'norm\'s running statistics, at equal accuracy, at equal numbers of '
-    'updates, and from the weights\' norm or number alone; and the p-value '
-    'among shuffled labels. Read with the default settings, or else with those '
-    'nearest to them: settings says what differs.')
-_WHERE = (
-    'Where and when: the layer that alone tells most at the last epoch; the '
-    'same where all layers have one window; and the first epoch from which on '
-    'some layer is above chance after every epoch, after Holm\'s correction '
-    'over the grid.')
-_WORDS = {'property', 'classifier', 'measure', 'settings', 'layer',
-          'common_layer', 'from_epoch'}  # columns that are not numbers
+_LEVEL = 0.05  # of significance, after Holm's correction over a grid
 
 
-def describe(found, grids):
-  """The section with the tables of all properties; None if none was read."""
-  table = tabulate(found, grids)
-  if not len(table):
-    return None
-  shown = dict.fromkeys(set(table.columns) - _WORDS, _show)
-  cut = list(table).index('layer') if 'layer' in table else len(table.columns)
-  blocks = [page.Table('overview', _SAID, table.iloc[:, :cut], shown)]
-  if cut < len(table.columns):
-    where = table.iloc[:, [0, *range(cut, len(table.columns))]]
-    blocks.append(page.Table(
-        'overview_where', _WHERE, where.dropna(subset=['layer']), shown))
-  return page.Section('overview', 'How much, where and when', blocks)
-
-
-def tabulate(found, grids):
-  """One row a property: DataFrame, NaN where nothing was measured.
+def tabulate(found: Sequence[records.Result],
+             grids: Sequence[records.Ablation]) -> pd.DataFrame:
+  """One row a property; NaN where nothing was measured.
 
   Args:
-    found: `results.Result`s of one zoo, in `results.order`: of a property's
-      the first is taken.
-    grids: `results.Ablation`s of that zoo, likewise: the first over layers and
-      epochs.
+    found: results of one zoo, in `ranking.order`. The first of each property
+      counts.
+    grids: ablations of that zoo, in `ranking.order`. The first over layers
+      and epochs counts.
   """
-  best, _ = results.keep_first(found, lambda r: r.target)
   where = {a.target: a for a in reversed(grids)
            if set(a.axes) == {'layer', 'epoch'} and 'p_holm' in a.cells}
-  rows = []
-  for r in results.sort_by_gain(best):
-    controls = _controls(r)
-    rows.append({
-        'property': r.target, 'classifier': r.classifier,
-        'measure': 'R²' if r.regression else 'accuracy',
-        'read': r.main.value, 'low': r.main.low, 'high': r.main.high,
-        'chance': r.main.chance,
-        **{name: results.number(controls.get(name)) for name in _CONTROLS},
-        'shuffled_p': controls.get('shuffled', {}).get('p_value', math.nan),
-        'settings': results.tell_settings(r),
-        **(_locate(where[r.target].cells) if r.target in where else {})})
-  return results.shed(rows)
+  return tables.drop_uninformative([{
+      'property': r.target, 'classifier': r.classifier,
+      'measure': 'R²' if r.scale is measures.R2 else 'accuracy',
+      'read': r.main.value, 'low': r.main.low, 'high': r.main.high,
+      'chance': r.main.chance,
+      **{name: records.find_number(r.controls.get(name))
+         for name in _CONTROLS},
+      'shuffled_p': r.controls.get('shuffled', {}).get('p_value', math.nan),
+      'settings': r.settings,
+      **(_locate(where[r.target].cells) if r.target in where else {})}
+      for r in ranking.sort_by_gain(ranking.choose_best(found))])
 
 
-def to_markdown(table):
+def to_markdown(table: pd.DataFrame) -> str:
   """The table as GitHub shows it; a number and its interval share a cell."""
-  lines = []
+  lines: list[list[str]] = []
   for row in table.to_dict('records'):
     for name, prefix in _INTERVALS.items():
       if f'{prefix}low' in row:
         low, high = (
-            _show(row.pop(f'{prefix}{end}')) for end in ('low', 'high'))
-        row[name] = f'{_show(row[name])} ({low} – {high})'
+            write_number(row.pop(f'{prefix}{end}')) for end in ('low', 'high'))
+        row[name] = f'{write_number(row[name])} ({low} – {high})'
     if not lines:
       lines += [list(map(theme.words, row)), ['---'] * len(row)]
-    lines.append([_show(v) if isinstance(v, float) else str(v)
+    lines.append([write_number(v) if isinstance(v, float) else str(v)
                   for v in row.values()])
   return ''.join(f'| {" | ".join(cells)} |\n' for cells in lines)
 
 
-def _controls(result):
-  return result.data.get('controls', {})
+def write_number(value: float) -> str:
+  return theme.DASH if math.isnan(value) else f'{value:.3f}'
 
 
-def _locate(cells):
-  """Where most is told at the last epoch, and from when on something is."""
-  found = cells[cells.p_holm < _LEVEL].epoch.unique()
+def _locate(cells: pd.DataFrame) -> dict[str, Any]:
+  """Which layer tells most at the last epoch, and since when some layer does.
+
+  The latter is the first epoch of the unbroken run of epochs up to the last
+  one at each of which a layer is above chance.
+  """
+  significant = set(cells.epoch[cells.p_holm < _LEVEL])
   first = math.nan
   for epoch in sorted(cells.epoch.unique(), reverse=True):
-    if epoch not in found:
+    if epoch not in significant:
       break
     first = epoch
-  last, where = cells[cells.epoch == cells.epoch.max()], {}
+  last = cells[cells.epoch == cells.epoch.max()]
+  where: dict[str, Any] = {}
   for kind in ('', 'common_'):
     if f'{kind}value' in cells:
       best = last.loc[last[f'{kind}value'].idxmax()]
@@ -107,7 +84,3 @@ def _locate(cells):
                 f'{kind}tells_high': best[f'{kind}high']}
   return where | {
       'from_epoch': 'never' if math.isnan(first) else f'{first:.0f}'}
-
-
-def _show(value):
-  return '–' if pd.isna(value) else f'{value:.3f}'

@@ -1,11 +1,12 @@
 """The population in numbers, from its tables.
 
-Every function takes the DataFrames `members` (a row a network) and `metrics`
-(a row a network and evaluation); their columns stand in docs/contract.md.
-Accuracies are fractions; quartiles are linear between networks.
+Every function takes `members` (a row a network) and perhaps `metrics` (a row a
+network and evaluation); docs/contract.md describes their columns. Accuracies
+are fractions; quartiles are interpolated linearly between networks.
 """
 
 import math
+from typing import Any, Callable, Mapping
 
 import pandas as pd
 
@@ -19,27 +20,29 @@ SPLITS = ('train', 'valid', 'test')
 STATUSES = ('finished', 'stopped', 'diverged')
 
 
-def find_varying(members):
+def find_varying(members: pd.DataFrame) -> list[str]:
   """Names of the properties with more than one value."""
   return [p.name for p in space.ALL if members[p.name].nunique() > 1]
 
 
-def find_chosen(members):
+def find_chosen(members: pd.DataFrame) -> list[str]:
   """The varying properties that have choices, not a range."""
   return [n for n in find_varying(members) if not space.BY_NAME[n].continuous]
 
 
-def summarize_accuracy(members):
-  """One row for all, and one a value of each chosen property: how accurate."""
+def summarize_accuracy(members: pd.DataFrame) -> pd.DataFrame:
+  """Accuracies: one row for all, and one a value of each chosen property."""
   return _tabulate(members, _measure)
 
 
-def summarize_coverage(members):
+def summarize_coverage(members: pd.DataFrame) -> pd.DataFrame:
   """The same rows: networks in each split, and how their training ended."""
   return _tabulate(members, _count)
 
 
-def _tabulate(members, describe):
+def _tabulate(members: pd.DataFrame,
+              describe: Callable[[pd.DataFrame], Mapping[str, Any]]
+              ) -> pd.DataFrame:
   rows = [{'property': 'all', 'value': '', **describe(members)}]
   for name in find_chosen(members):
     for value in theme.levels(name, members[name]):
@@ -48,7 +51,7 @@ def _tabulate(members, describe):
   return pd.DataFrame(rows)
 
 
-def _measure(rows):
+def _measure(rows: pd.DataFrame) -> dict[str, float]:
   accuracy = rows.test_accuracy.dropna()
   return {
       'networks': len(rows),
@@ -60,13 +63,13 @@ def _measure(rows):
   }
 
 
-def _count(rows):
+def _count(rows: pd.DataFrame) -> dict[str, int]:
   return {'networks': len(rows),
           **{s: int((rows.split == s).sum()) for s in SPLITS},
           **{s: int((rows.status == s).sum()) for s in STATUSES}}
 
 
-def cross(members, row, column):
+def cross(members: pd.DataFrame, row: str, column: str) -> pd.DataFrame:
   """Median test accuracy by two properties, with `all` as the last of each."""
   index = theme.levels(row, members[row])
   columns = theme.levels(column, members[column])
@@ -80,12 +83,13 @@ def cross(members, row, column):
   return values.rename_axis(row).reset_index()
 
 
-def trace_curves(members, metrics, by=None):
+def trace_curves(members: pd.DataFrame, metrics: pd.DataFrame,
+                 by: str | None = None) -> pd.DataFrame:
   """Median and quartiles of test accuracy by data set, epoch and a property.
 
   Returns:
-    DataFrame: dataset, [by,] epoch, networks, lower_quartile, median,
-    upper_quartile. A network counts as long as it was trained.
+    Columns dataset, [by,] epoch, networks, lower_quartile, median and
+    upper_quartile. A network counts at the epochs for which it was trained.
   """
   columns = ['dataset'] + ([by] if by and by != 'dataset' else [])
   rows = metrics.merge(members[['id'] + columns], on='id')

@@ -1,21 +1,29 @@
 """Pictures of what was read from the weights: results of meta-classifiers."""
 
 import math
+from typing import Any, Sequence
 
 import numpy as np
+import pandas as pd
+from matplotlib import axes as mpl_axes
+from matplotlib import figure as mpl_figure
+from matplotlib import lines as mpl_lines
 
-from nws_jax.pictures import results, theme
+from nws_jax.pictures import measures, ranking, records, theme
 
 
-def draw_forest(axes, found):
+def draw_forest(axes: mpl_axes.Axes,
+                found: Sequence[records.Result]) -> list[mpl_lines.Line2D]:
   """A row a property: value, 95 % interval and chance of each classifier.
 
-  Filled where the interval lies above chance, hollow where it does not.
-  Regressions show R², the others the accuracy per network. Returns handles of
-  a legend.
+  A marker is filled where the interval lies above chance, and hollow where it
+  does not. Regressions show R², the others the accuracy per network.
+
+  Returns:
+    Handles of the legend.
   """
   targets = list(dict.fromkeys(
-      r.target for r in results.sort_by_gain(found)))[::-1]  # the best on top
+      r.target for r in ranking.sort_by_gain(found)))[::-1]  # the best on top
   classifiers = sorted({r.classifier for r in found})
   colour = theme.colours(classifiers)
   step = 0.6 / max(len(classifiers), 2)
@@ -31,7 +39,7 @@ def draw_forest(axes, found):
     axes.plot((r.main.chance,) * 2, (targets.index(r.target) - 0.4,
                                      targets.index(r.target) + 0.4),
               color=theme.INK, **_DASHED)
-  kinds = {r.target: ' (R²)' if r.regression else '' for r in found}
+  kinds = {r.target: ' (R²)' if r.scale is measures.R2 else '' for r in found}
   axes.set_yticks(range(len(targets)),
                   [theme.words(t) + kinds[t] for t in targets])
   least = min(0, *(max(r.main.low, _LEAST) for r in found))
@@ -44,23 +52,23 @@ def draw_forest(axes, found):
               axes.plot([], [], color=theme.INK, label='chance', **_DASHED)[0]]
 
 
-_DASHED = {'linewidth': 1.4, 'linestyle': (0, (2, 1.5))}
+_DASHED: dict[str, Any] = {'linewidth': 1.4, 'linestyle': (0, (2, 1.5))}
 _LEAST = -0.3  # a bad regression's R² has no lower bound
 
 
-def draw_all(found):
+def draw_all(found: Sequence[records.Result]) -> mpl_figure.Figure:
   """The forest as a picture of its own."""
   rows = len({r.target for r in found})
   drawn = theme.figure(9.6, 1.1 + 0.55 * rows)
   axes = drawn.subplots()
   handles = draw_forest(axes, found)
-  axes.set_xlabel('accuracy per network (R² where said), 95 % interval')
+  axes.set_xlabel('accuracy per network (R² where marked), 95 % interval')
   drawn.legend(handles=handles, loc='outside upper left', ncols=7)
   return drawn
 
 
-def draw_confusions(found):
-  """A confusion matrix a result: rows true, each row's shares coloured."""
+def draw_confusions(found: Sequence[records.Result]) -> mpl_figure.Figure:
+  """A confusion matrix a result; colours are shares within a true class."""
   across = min(3, len(found))
   down = math.ceil(len(found) / across)
   drawn = theme.figure(3.2 * across, 3.7 * down)
@@ -75,7 +83,8 @@ def draw_confusions(found):
   return drawn
 
 
-def _draw_confusion(axes, counts_KxK, classes):
+def _draw_confusion(axes: mpl_axes.Axes, counts_KxK: np.ndarray,
+                    classes: Sequence[str]) -> None:
   sums_Kx1 = counts_KxK.sum(axis=1, keepdims=True)
   shares_KxK = counts_KxK / np.maximum(sums_Kx1, 1)
   axes.imshow(shares_KxK, cmap='Blues', vmin=0, vmax=1)
@@ -91,16 +100,17 @@ def _draw_confusion(axes, counts_KxK, classes):
   axes.spines[:].set_visible(False)
 
 
-def draw_scatter(result, predictions):
-  """A dot a network: the value it was trained with, and the one read."""
+def draw_scatter(result: records.Result,
+                 predictions: pd.DataFrame) -> mpl_figure.Figure:
+  """A dot a network: its predicted value over its true one."""
   drawn = theme.figure(4.8, 4.4)
   axes = drawn.subplots()
   axes.scatter(predictions.true, predictions.predicted, s=16, alpha=0.6,
                color=theme.COLOURS[0], linewidths=0)
   span = (predictions.true.min(), predictions.true.max())
-  axes.plot(span, span, color=theme.INK, linewidth=1, linestyle=(0, (2, 2)))
+  axes.plot(span, span, color=theme.INK, linewidth=1, linestyle=theme.DASHES)
   axes.set(xlabel='true', ylabel='predicted',
-           title=f'{theme.words(result.target)}, {result.classifier}')
+           title=result.title)
   for axis in (axes.xaxis, axes.yaxis):
     axis.set_major_formatter(lambda x, _: f'{x:g}')
   axes.locator_params(nbins=6)

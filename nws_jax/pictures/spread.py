@@ -1,24 +1,29 @@
-"""Pictures of the population: how test accuracy is spread, and its course."""
+"""Pictures of the population: test accuracy, and how it develops."""
 
 import math
+from typing import Any, Callable, Sequence
 
 import numpy as np
+import pandas as pd
+from matplotlib import axes as mpl_axes
+from matplotlib import figure as mpl_figure
 
 from nws_jax import space
 from nws_jax.pictures import population, theme
 
-DOTS = 2000  # as many as a panel can show
+DOTS = 2000  # the most that a panel shows
+_THIN = {'color': theme.INK, 'linewidth': 0.9}
 
 
-def draw_histogram(members):
+def draw_histogram(members: pd.DataFrame) -> mpl_figure.Figure:
   """Networks by test accuracy, data sets stacked."""
   drawn = theme.figure(9.6, 3.2)
   axes = drawn.subplots()
   sets = theme.levels('dataset', members.dataset)
   values = [members.test_accuracy[members.dataset == s].dropna() for s in sets]
-  axes.hist(values, bins=np.linspace(0, 1, 41), stacked=True, label=sets,
-            color=[theme.colours(sets)[s] for s in sets], edgecolor='white',
-            linewidth=0.5)
+  axes.hist(values, bins=np.linspace(0, 1, 41).tolist(), stacked=True,
+            label=sets, color=[theme.colours(sets)[s] for s in sets],
+            edgecolor='white', linewidth=0.5)
   _mark_chance(axes.axvline)
   axes.set(xlim=(0, 1), xlabel='test accuracy', ylabel='networks')
   theme.percent_axis(axes.xaxis)
@@ -28,8 +33,8 @@ def draw_histogram(members):
   return drawn
 
 
-def draw_properties(members):
-  """A panel a varying property: every network's test accuracy by its value."""
+def draw_properties(members: pd.DataFrame) -> mpl_figure.Figure:
+  """A panel a varying property: test accuracy by its value."""
   names = population.find_varying(members)
   across = min(3, len(names))
   down = math.ceil(len(names) / across)
@@ -45,9 +50,10 @@ def draw_properties(members):
   return drawn
 
 
-def draw_strips(axes, members, name):
+def draw_strips(axes: mpl_axes.Axes, members: pd.DataFrame,
+                name: str) -> None:
   """A dot a network, coloured by data set, and a box a value."""
-  rng = np.random.default_rng(0)  # the dots' places say nothing
+  rng = np.random.default_rng(0)  # jitter, so that dots do not hide each other
   values = theme.levels(name, members[name])
   rows = members[members.test_accuracy.notna()]
   place = rows[name].map({v: i for i, v in enumerate(values)}).astype(float)
@@ -55,16 +61,15 @@ def draw_strips(axes, members, name):
   axes.boxplot(
       [rows.test_accuracy[rows[name] == v] for v in values],
       positions=range(len(values)), widths=0.66, showfliers=False, zorder=3,
-      medianprops={'color': theme.INK, 'linewidth': 2},
-      **{f'{part}props': {'color': theme.INK, 'linewidth': 0.9}
-         for part in ('box', 'whisker', 'cap')})
+      medianprops={'color': theme.INK, 'linewidth': 2}, boxprops=_THIN,
+      whiskerprops=_THIN, capprops=_THIN)
   axes.set_xticks(range(len(values)), [_wrap(v) for v in values])
   axes.grid(axis='x', visible=False)
   _finish(axes)
 
 
-def draw_rates(axes, members, name):
-  """A dot a network by a continuous property, and sets' running medians."""
+def draw_rates(axes: mpl_axes.Axes, members: pd.DataFrame, name: str) -> None:
+  """A dot a network by a continuous property; running medians of each set."""
   rows = members[members.test_accuracy.notna()]
   _dot(axes, rows[name], rows)
   sets = theme.levels('dataset', members.dataset)
@@ -80,11 +85,12 @@ def draw_rates(axes, members, name):
   _finish(axes)
 
 
-def draw_curves(members, metrics, names):
+def draw_curves(members: pd.DataFrame, metrics: pd.DataFrame,
+                names: Sequence[str]) -> mpl_figure.Figure:
   """Medians and quartiles by epoch: a column a data set, a row a property.
 
   The first row takes all networks of a set together. More than two bands of
-  quartiles hide each other and are left out.
+  quartiles would hide each other: then there are none.
   """
   sets = theme.levels('dataset', members.dataset)
   drawn = theme.figure(9.6, 2.3 * (len(names) + 1) + 0.2)
@@ -111,7 +117,8 @@ def draw_curves(members, metrics, names):
   return drawn
 
 
-def _draw_curve(axes, part, name, colour, *, band):
+def _draw_curve(axes: mpl_axes.Axes, part: pd.DataFrame, name: str, colour: str,
+                *, band: bool) -> None:
   if band:
     axes.fill_between(part.epoch, part.lower_quartile, part.upper_quartile,
                       color=colour, alpha=0.15, linewidth=0)
@@ -119,7 +126,7 @@ def _draw_curve(axes, part, name, colour, *, band):
             marker='.' if len(part) == 1 else None)
 
 
-def _dot(axes, x, rows):
+def _dot(axes: mpl_axes.Axes, x: pd.Series, rows: pd.DataFrame) -> None:
   sets = theme.levels('dataset', rows.dataset)
   rows = rows.sample(min(len(rows), DOTS), random_state=0)
   small = len(rows) > 1000
@@ -128,23 +135,24 @@ def _dot(axes, x, rows):
                alpha=0.5 if small else 0.55, linewidths=0, zorder=2)
 
 
-def _name_sets(drawn, axes, members):
+def _name_sets(drawn: mpl_figure.Figure, axes: mpl_axes.Axes,
+               members: pd.DataFrame) -> None:
   sets = theme.levels('dataset', members.dataset)
   handles = [axes.scatter([], [], color=c, s=30, label=s)
              for s, c in theme.colours(sets).items()]
   drawn.legend(handles=handles, loc='outside upper left', ncols=7)
 
 
-def _finish(axes):
+def _finish(axes: mpl_axes.Axes) -> None:
   _mark_chance(axes.axhline)
   axes.set_ylim(0, 1.02)
   theme.percent_axis(axes.yaxis)
 
 
-def _mark_chance(line):
-  line(population.CHANCE, color=theme.INK, linewidth=1, linestyle=(0, (2, 2)),
+def _mark_chance(line: Callable[..., Any]) -> None:
+  line(population.CHANCE, color=theme.INK, linewidth=1, linestyle=theme.DASHES,
        zorder=1.5)
 
 
-def _wrap(value):
+def _wrap(value: object) -> str:
   return theme.label(value).replace('_', '\n')

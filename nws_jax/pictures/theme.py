@@ -1,12 +1,15 @@
-"""How every picture looks: sizes, colours, the order and words of values.
+"""How pictures look: sizes, colours, and the order and names of values.
 
-Pictures are drawn at 100 pixels an inch of page and saved at twice that. The
-colours are those of Okabe and Ito, told apart by colour-blind readers.
+An inch of a picture is 100 pixels of the page; files have twice as many. The
+colours are those of Okabe and Ito, which colour-blind readers can tell apart.
 """
 
 import io
+import math
+from typing import Any, ContextManager, Iterable
 
 import matplotlib
+from matplotlib import axis as mpl_axis
 from matplotlib import figure as mpl_figure
 
 from nws_jax import space
@@ -15,10 +18,11 @@ COLOURS = ('#0072b2', '#e69f00', '#009e73', '#d55e00', '#cc79a7', '#56b4e9',
            '#7f7f7f')
 INK, FAINT = '#222222', '#8a8a8a'
 MARKERS = 'osD^vPX'
+DASHES = (0, (2, 2))  # of lines that mark chance, or equality
 SIGNED = matplotlib.colormaps['PuOr_r']  # of numbers around 0
 RANGED = matplotlib.colormaps['viridis']  # of numbers without a middle
 
-_STYLE = {
+_STYLE: Any = {
     'font.size': 9.5,
     'font.family': 'DejaVu Sans',
     'axes.titlesize': 10,
@@ -51,24 +55,24 @@ _STYLE = {
 }
 
 
-def style():
+def style() -> ContextManager[None]:
   """The context in which pictures are made."""
   return matplotlib.rc_context(_STYLE)
 
 
-def figure(width, height):
-  """An empty figure, in inches of 100 pixels of the page."""
+def figure(width: float, height: float) -> mpl_figure.Figure:
+  """An empty figure; its size is in inches."""
   return mpl_figure.Figure(figsize=(width, height), layout='constrained')
 
 
-def to_png(drawn):
-  """PNG bytes at twice the page's resolution; the same for the same data."""
+def to_png(drawn: mpl_figure.Figure) -> bytes:
+  """PNG bytes at twice the page's resolution; equal data give equal bytes."""
   stream = io.BytesIO()
   drawn.savefig(stream, format='png', dpi=200, metadata={'Software': None})
   return stream.getvalue()
 
 
-def levels(name, values):
+def levels(name: str, values: Iterable[Any]) -> list[Any]:
   """The distinct values of a property: words in the order of its choices."""
   present = sorted(set(values))
   if not any(isinstance(v, str) for v in present):
@@ -78,20 +82,27 @@ def levels(name, values):
       v for v in present if v not in choices]
 
 
-def colours(values):
-  """{value: colour}; more values than colours begin again."""
+def colours(values: Iterable[Any]) -> dict[Any, str]:
+  """{value: colour}; colours repeat where there are more values."""
   return {v: COLOURS[i % len(COLOURS)] for i, v in enumerate(values)}
 
 
-def words(name):
-  """A column's or property's name for people."""
+def words(name: object) -> str:
+  """The name of a column or a property, for people."""
   return 'R²' if name == 'r2' else str(name).replace('_', ' ')
 
 
-def label(value):
-  """How a value of a property is written in pictures and tables."""
+def label(value: object) -> str:
+  """A property's value, as pictures and tables write it."""
   return {'True': 'on', 'False': 'off'}.get(str(value), str(value))
 
 
-def percent_axis(axis):
+DASH = '–'  # where there is no number
+
+
+def percent(value: float) -> str:
+  return DASH if math.isnan(value) else f'{100 * value:.1f} %'
+
+
+def percent_axis(axis: mpl_axis.Axis) -> None:
   axis.set_major_formatter(lambda x, _: f'{100 * x:.0f} %')

@@ -1,21 +1,34 @@
-"""Pictures of what a classifier's words rest on, and of each class's weights.
-"""
+"""Pictures of attributions, and of the weights that are typical of a class."""
 
 import math
+from typing import Mapping, NamedTuple
 
 import numpy as np
+import pandas as pd
+from matplotlib import axes as mpl_axes
+from matplotlib import figure as mpl_figure
 from matplotlib import patches
 
-from nws_jax.pictures import theme
+from nws_jax.pictures import records, theme
 
 ALL = 'all'
-_FILTERS = 8  # of a network, that have room
-_TENSORS = 6
+_FILTERS = 8  # the most of a network that are shown
+_TENSORS = 6  # the most whose distributions are shown
 
 
-def draw_attribution(explanation):
-  """Bars of the layers, and a map of layers and tensors."""
-  rows = explanation.attribution
+class Tensor(NamedTuple):
+  layer: str
+  tensor: str
+
+
+def draw_attribution(explanation: records.Explanation,
+                     rows: pd.DataFrame) -> mpl_figure.Figure:
+  """Bars of the layers, and a map of layers and tensors.
+
+  Args:
+    explanation: what is explained.
+    rows: its attribution.
+  """
   rows = rows[(rows['class'] == ALL) & (rows.layer != ALL)]
   layers = list(dict.fromkeys(rows.layer))
   tensors = [t for t in dict.fromkeys(rows.tensor) if t != ALL]
@@ -36,43 +49,46 @@ def draw_attribution(explanation):
   cells = rows[rows.tensor != ALL]
   most = max(cells.value.abs().max(), 1e-12)
   for cell in cells.to_dict('records'):
-    _draw_cell(right, (tensors.index(cell['tensor']),
-                       layers.index(cell['layer'])), cell, most)
+    _draw_cell(right, tensors.index(cell['tensor']),
+               layers.index(cell['layer']), cell, most)
   right.set_xticks(range(len(tensors)), tensors)
   right.set(xlim=(-0.5, len(tensors) - 0.5), title='by tensor; hatched: the '
-            'interval holds 0')
+            'interval contains 0')
   right.grid(False)
   right.spines[:].set_visible(False)
   return drawn
 
 
-def _draw_cell(axes, at, cell, most):
+def _draw_cell(axes: mpl_axes.Axes, column: int, row: int,
+               cell: Mapping[str, float], most: float) -> None:
   colour = theme.SIGNED(0.5 + 0.45 * cell['value'] / most)
-  hidden = cell['low'] <= 0 <= cell['high']
+  hatched = cell['low'] <= 0 <= cell['high']
   axes.add_patch(patches.Rectangle(
-      (at[0] - 0.5, at[1] - 0.5), 1, 1, facecolor=colour, edgecolor='#bbbbbb',
-      linewidth=0, hatch='///' if hidden else None))
-  axes.text(*at, f'{cell["value"]:.3f}', ha='center', va='center', fontsize=8,
+      (column - 0.5, row - 0.5), 1, 1, facecolor=colour, edgecolor='#bbbbbb',
+      linewidth=0, hatch='///' if hatched else None))
+  axes.text(column, row, f'{cell["value"]:.3f}', ha='center', va='center',
+            fontsize=8,
             color='white' if abs(cell['value']) > 0.7 * most else theme.INK,
             bbox={'facecolor': colour, 'edgecolor': 'none', 'pad': 1.0}
-            if hidden else None)
+            if hatched else None)
 
 
-def name_unit(explanation):
-  """What attributions are in."""
+def name_unit(explanation: records.Explanation) -> str:
+  """The unit of attributions."""
   return ('nats of the true class' if explanation.data.get('kind')
           == 'classification' else 'share of the variance')
 
 
-def draw_positions(explanation, layers):
+def draw_positions(explanation: records.Explanation, rows: pd.DataFrame,
+                   layers: pd.DataFrame | None) -> mpl_figure.Figure:
   """The attribution along the vector, with its interval.
 
   Args:
-    explanation: `explanations.Explanation`.
-    layers: DataFrame of layers.csv, to mark the layers of the one architecture
-      there is; None where there are several.
+    explanation: what is explained.
+    rows: its attribution by position.
+    layers: of layers.csv, to mark the layers of the only architecture; None
+      where there are several.
   """
-  rows = explanation.attribution_position
   drawn = theme.figure(9.6, 3.0)
   axes = drawn.subplots()
   at = rows.position + 0.5
@@ -80,7 +96,7 @@ def draw_positions(explanation, layers):
                     color=theme.COLOURS[0], linewidth=0)
   axes.step(at, rows.value, where='mid', color=theme.COLOURS[0], linewidth=1.6)
   axes.axhline(0, color=theme.INK, linewidth=0.8)
-  axes.set(xlim=(0, len(rows)), ylabel=name_unit(explanation) + '\nin 1 %',
+  axes.set(xlim=(0, len(rows)), ylabel=name_unit(explanation) + '\nper 1 %',
            xlabel='position along the vector')
   axes.xaxis.set_major_formatter(lambda x, _: f'{x:g} %')
   if layers is not None:
@@ -88,7 +104,7 @@ def draw_positions(explanation, layers):
   return drawn
 
 
-def mark_layers(axes, layers):
+def mark_layers(axes: mpl_axes.Axes, layers: pd.DataFrame) -> None:
   """Shades every other layer of one architecture, and names the wide ones."""
   total = layers.stop.max()
   bounds = layers.groupby('layer', sort=False).agg(
@@ -103,28 +119,32 @@ def mark_layers(axes, layers):
                     textcoords='offset points', color=theme.FAINT)
 
 
-def choose_tensors(explanation):
-  """[(layer, tensor)] shown: what told most, else the first kernels."""
+def choose_tensors(explanation: records.Explanation,
+                   prototypes: pd.DataFrame) -> list[Tensor]:
+  """The tensors with the largest attribution, or else the first kernels."""
   rows = explanation.attribution
   if rows is None:
-    rows = explanation.prototypes
-    rows = rows[rows.tensor == 'kernel']
+    rows = prototypes[prototypes.tensor == 'kernel']
   else:
     rows = rows[(rows['class'] == ALL) & (rows.tensor != ALL)].sort_values(
         'value', ascending=False)
-  found = list(dict.fromkeys(zip(rows.layer, rows.tensor)))
-  return found[:_TENSORS]
+  return list(dict.fromkeys(map(Tensor, rows.layer, rows.tensor)))[:_TENSORS]
 
 
-def draw_prototypes(explanation):
-  """The distribution of a tensor's values in each class, a panel a tensor."""
-  shown = choose_tensors(explanation)
+def draw_prototypes(explanation: records.Explanation,
+                    rows: pd.DataFrame) -> mpl_figure.Figure:
+  """The distribution of a tensor's values in each class, a panel a tensor.
+
+  Args:
+    explanation: what is explained.
+    rows: its prototypes.
+  """
+  shown = choose_tensors(explanation, rows)
   across = min(3, len(shown))
   down = math.ceil(len(shown) / across)
   drawn = theme.figure(9.6, 0.5 + 2.5 * down)
   panels = drawn.subplots(down, across, squeeze=False, sharey=True).ravel()
   colour = theme.colours(explanation.classes)
-  rows = explanation.prototypes
   rows = rows[rows.level.between(0.01, 0.99)]
   for axes, (layer, tensor) in zip(panels, shown):
     of_it = rows[(rows.layer == layer) & (rows.tensor == tensor)]
@@ -141,7 +161,7 @@ def draw_prototypes(explanation):
   for axes in panels[len(shown):]:
     axes.set_axis_off()
   for axes in panels[::across]:
-    axes.set_ylabel('values below')
+    axes.set_ylabel('share of values below')
   for axes in panels[max(0, len(shown) - across):len(shown)]:
     axes.set_xlabel('value of a weight')
   handles, labels = panels[0].get_legend_handles_labels()
@@ -149,10 +169,14 @@ def draw_prototypes(explanation):
   return drawn
 
 
-def draw_filters(explanation):
+def draw_filters(explanation: records.Explanation,
+                 rows: pd.DataFrame) -> mpl_figure.Figure:
   """First-layer filters of the most typical network of each class, a row each.
+
+  Args:
+    explanation: what is explained.
+    rows: its filters.
   """
-  rows = explanation.filters
   names = [c for c in explanation.classes if c in set(rows['class'])]
   count = min(_FILTERS, rows['filter'].max() + 1)
   drawn = theme.figure(1.8 + 0.9 * count, 0.2 + 0.95 * len(names))

@@ -9,15 +9,25 @@ import pytest
 from nws_jax import errors
 from nws_jax.pictures import (
   calibration,
-  explained,
   explanations,
   landscape,
-  page,
-  results,
+  measures,
+  records,
+  tables,
   theme,
   transfer,
-  trust,
   why,
+)
+from nws_jax.pictures.page import blocks, render
+from nws_jax.pictures.sections import (
+  calibration as calibration_section,
+)
+from nws_jax.pictures.sections import (
+  controls,
+  weight_map,
+)
+from nws_jax.pictures.sections import (
+  explanations as explanations_section,
 )
 
 _EVIL = '<img src=x onerror=alert(1)>'
@@ -70,27 +80,28 @@ def _build(made, members):
   found = explanations.read(made.parents[1])
   members = members.assign(
       optimizer=members.optimizer.where(members.id > 5, _EVIL))
-  return found[0], members, page.build('t', 's', [
-      explained.describe_explanations(found, 'd', _LAYERS, 'c'),
-      explained.describe_map(found, 'd', members, 'c')])
+  return found[0], members, render.build('t', 's', [
+      explanations_section.describe(found, 'd', _LAYERS, 'c'),
+      weight_map.describe(found, 'd', members, 'c')])
 
 
 def test_what_is_drawn_is_what_was_written(made, members):
   e, members, files = _build(made, members)
-  name = page.slug('optimizer', _EVIL)
+  name = blocks.slug('optimizer', _EVIL)
   for of in ('attribution', 'attribution_position', 'prototypes', 'filters'):
     assert files[f'{of}_{name}.csv'] == (made / f'{of}.csv').read_bytes()
   rows = e.attribution[(e.attribution['class'] == 'all')]
-  bars, cells = why.draw_attribution(e).axes
+  bars, cells = why.draw_attribution(e, e.attribution).axes
   assert [p.get_width() for p in bars.patches] == rows[
       (rows.tensor == 'all') & (rows.layer != 'all')].value.tolist()
   assert [t.get_text() for t in cells.texts] == [
       f'{v:.3f}' for v in rows[rows.tensor != 'all'].value]
-  axes, = why.draw_positions(e, _LAYERS).axes
+  axes, = why.draw_positions(
+      e, e.attribution_position, _LAYERS).axes
   np.testing.assert_array_equal(
       axes.lines[0].get_ydata(), e.attribution_position.value)
-  panel = why.draw_prototypes(e).axes[0]
-  layer, tensor = why.choose_tensors(e)[0]
+  panel = why.draw_prototypes(e, e.prototypes).axes[0]
+  layer, tensor = why.choose_tensors(e, e.prototypes)[0]
   most = rows[rows.tensor != 'all'].sort_values('value').iloc[-1]
   assert (layer, tensor) == (most.layer, most.tensor)
   if tensor == 'kernel':
@@ -98,7 +109,8 @@ def test_what_is_drawn_is_what_was_written(made, members):
                       & (e.prototypes.layer == layer)]
     np.testing.assert_array_equal(
         panel.lines[0].get_xdata(), of.value[of.level.between(.01, .99)])
-  images = [a.images[0] for a in why.draw_filters(e).axes if a.images]
+  images = [a.images[0] for a in why.draw_filters(e, e.filters).axes
+            if a.images]
   assert len(images) == 4
   mine = e.filters[(e.filters['class'] == 'adam') & (e.filters['filter'] == 1)]
   np.testing.assert_allclose(images[1].get_array(), mine.groupby(
@@ -149,8 +161,9 @@ def test_damaged_explanations_are_named(made, name, text, said):
 
 
 def _result(**changed):
-  return results.Result(
-      'optimizer', 'fast', results.Measure(0.7, 0.6, 0.8, 0.5), None, {}, 'd', {
+  return records.Result(
+      target='optimizer', classifier='fast', folder=None, overrides={},
+      digest='d', main=measures.Measure(0.7, 0.6, 0.8, 0.5), data={
           'kind': 'classification', 'classes': ['a', 'b'], 'chance': 0.5,
           'warnings': [_EVIL], 'controls_left_out': {'shuffled': _EVIL},
           'controls': {
@@ -168,7 +181,9 @@ def _result(**changed):
 
 
 def test_controls_warn_and_calibration_is_drawn_as_it_is():
-  files = page.build('t', 's', trust.describe_all([_result()], 'c'))
+  files = render.build('t', 's', [
+      controls.describe([_result()], 'c'),
+      calibration_section.describe([_result()])])
   text = files['index.html'].decode()
   assert text.count('class="warn"') == 1 and _EVIL not in text
   table = files['controls_accuracy.csv'].decode().splitlines()
@@ -179,7 +194,8 @@ def test_controls_warn_and_calibration_is_drawn_as_it_is():
   curve = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
   assert curve['raw'] == [[.9, .7]]
   assert curve['with temperature'] == [[.8, .7]]
-  bare = page.build('t', 's', trust.describe_all([], 'c'))
+  assert calibration_section.describe([]) is None
+  bare = render.build('t', 's', [controls.describe([], 'c')])
   assert '--controls' in bare['index.html'].decode()
 
 
@@ -197,11 +213,13 @@ def test_held_out_levels_stand_beside_seen_ones():
 
 
 def test_a_ladder_has_its_rungs_in_order():
-  found = [results.Result(t, c, results.Measure(v, v - .1, v + .1, .3), None,
-                          {}, 'd', {'kind': 'classification'})
+  found = [records.Result(
+      target=t, classifier=c, folder=None, overrides={}, digest='d',
+      main=measures.Measure(v, v - .1, v + .1, .3),
+      data={'kind': 'classification'})
            for t, v in (('optimizer', .5), ('dataset', .9))
            for c in ('fast', 'majority', 'other', 'svm')]
-  table = results.tabulate_ladder(found, False)
+  table = tables.tabulate_ladder(found, measures.ACCURACY)
   assert list(dict.fromkeys(table.classifier)) == [
       'majority', 'svm', 'fast', 'other']
   assert list(dict.fromkeys(table.property)) == ['dataset', 'optimizer']

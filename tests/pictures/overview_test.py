@@ -4,19 +4,23 @@ import pathlib
 import pandas as pd
 import pytest
 
-from nws_jax.pictures import overview, results
+from nws_jax.pictures import measures, overview, ranking, records
+from nws_jax.pictures.sections import overview as overview_section
 
 
-def _result(target, value, controls=None, **differs):
-  return results.Result(
-      target, 'fast', results.Measure(value, value - 0.1, value + 0.1, 0.25),
-      pathlib.Path('x'), differs, 'd', {
-          'kind': 'classification', 'controls': controls or {}})
+def _result(target, value, controls=None, **overrides):
+  return records.Result(
+      target=target, classifier='fast', folder=pathlib.Path('x'),
+      overrides=overrides, digest='d',
+      main=measures.Measure(value, value - 0.1, value + 0.1, 0.25),
+      data={'kind': 'classification', 'controls': controls or {}})
 
 
-def _grid(target, cells, **differs):
-  return results.Ablation(target, 'fast', ('layer', 'epoch'), cells,
-                          pathlib.Path('x'), differs, 'd', {})
+def _grid(target, cells, **overrides):
+  return records.Ablation(
+      target=target, classifier='fast', folder=pathlib.Path('x'),
+      overrides=overrides, digest='d', data={}, axes=('layer', 'epoch'),
+      cells=cells)
 
 
 def _cells(p, value):
@@ -32,7 +36,7 @@ def _cells(p, value):
 def test_the_reading_with_the_default_settings_counts():
   controls = {'epoch_0': {'accuracy': 0.26}, 'weight_norm': {'value': 0.4},
               'shuffled': {'accuracy': 0.2, 'p_value': 0.05}}
-  table = overview.tabulate(results.order([
+  table = overview.tabulate(ranking.order([
       _result('optimizer', 0.9, epochs='0', controls=controls),
       _result('dataset', 0.5), _result('optimizer', 0.7),
       _result('optimizer', 0.8, controls=controls)], 'd'), [])
@@ -71,16 +75,16 @@ def test_markdown_has_every_row_and_as_many_cells_in_each():
   assert len(lines) == 4 and len({line.count('|') for line in lines}) == 1
   assert '0.900 (0.800 – 1.000)' in lines[2]
   assert '0.600 (0.200 – 0.700)' in lines[2] and 'nan' not in lines[3]
-  assert overview.describe([], []) is None
+  assert overview_section.describe([], []) is None
 
 
 def test_the_page_has_where_and_when_in_a_table_of_their_own():
   found = [_result('optimizer', 0.9), _result('dataset', 0.5)]
-  much, where = overview.describe(
+  much, where = overview_section.describe(
       found, [_grid('dataset', _cells((1, 0, 0, 0), 0.6))]).blocks
   assert much.frame.property.tolist() == ['optimizer', 'dataset']
   assert where.frame.property.tolist() == ['dataset']
   assert {'layer', 'from_epoch'} <= set(where.frame) and (
       'layer' not in much.frame)
-  alone, = overview.describe(found, []).blocks
+  alone, = overview_section.describe(found, []).blocks
   assert 'read' in alone.frame

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from hypothesis import strategies
 
-from nws_jax.pictures import page, theme
+from nws_jax.pictures import theme
+from nws_jax.pictures.page import blocks, render
 
 _NUMBER, _FLAG = 'the name of a number', 'the name of a flag column'
 _EVIL = '<script src="https://x.example/a.js">&"\'</script>'
@@ -42,11 +43,12 @@ def _build(text):
   drawn.subplots().plot([0, 1])
   frame = pd.DataFrame({text: [text, 'b'], _NUMBER: [1234, np.nan],
                         _FLAG: [True, False]})
-  return page.build(text, text, [page.Section('s', text, [
-      page.Text(text), page.Warn(text), page.Commands([text]),
-      page.Missing(text, text), page.Table('t', text, frame),
-      page.Picture('p', text, text, drawn), page.Choice('c', text, [
-          (text, page.Picture('q', text, text, drawn))], frame)])])
+  return render.build(text, text, [blocks.Section('s', text, [
+      blocks.Text(text), blocks.Notice(text), blocks.Commands([text]),
+      blocks.Missing(text, [text]), blocks.Table('t', text, frame),
+      blocks.Picture('p', text, text, drawn), blocks.Choice('c', text, [
+          blocks.Option(text, blocks.Picture('q', text, text, drawn))],
+                                                     frame)])])
 
 
 def test_whatever_comes_from_files_is_text():
@@ -67,8 +69,8 @@ def test_no_text_breaks_the_page(text):
 
 @hypothesis.given(strategies.lists(strategies.text(), min_size=1, max_size=3))
 def test_names_of_files_stay_in_their_folder(parts):
-  name = page.slug(*parts)
-  assert not set(name) & set('/\\.\0') and page.slug(*parts) == name
+  name = blocks.slug(*parts)
+  assert not set(name) & set('/\\.\0') and blocks.slug(*parts) == name
 
 
 def test_files_hold_the_picture_of_the_page_and_plain_numbers():
@@ -90,9 +92,7 @@ def test_pictures_say_what_they_show():
 def test_a_choice_shows_one_of_its_pictures_at_a_time():
   text = _build('a')['index.html'].decode()
   assert text.count('type="radio"') == 1 and 'id="c-0" checked' in text
-  assert '<label for="c-0">a</label>' in text
+  assert '<label for="c-0">a</label>\n<figure>' in text  # beside each other
   style = text[text.index('<style>'):text.index('</style>')]
-  assert '.options > figure { display: none' in style
-  for n in (1, 24):
-    assert (f'nth-of-type({n}):checked ~ .options > figure:nth-child({n})'
-            in style)
+  assert '.choice > figure { display: none' in style
+  assert '.choice > input:checked + label + figure { display: block' in style

@@ -4,15 +4,22 @@ import pathlib
 import numpy as np
 import pandas as pd
 
-from nws_jax.pictures import ablation, heatmap, readings, results, theme
+from nws_jax.pictures import (
+    ablation,
+    heatmap,
+    measures,
+    readings,
+    records,
+    theme,
+)
 
 
 def _result(target, value, low, high, chance, confusion=(), regression=False):
   data = {'kind': 'regression' if regression else 'classification',
           'classes': ['False', 'True'], 'confusion': confusion}
-  return results.Result(
-      target, 'cnn', results.Measure(value, low, high, chance),
-      pathlib.Path('x'), {}, 'd', data)
+  return records.Result(
+      target=target, classifier='cnn', folder=pathlib.Path('x'), overrides={},
+      digest='d', data=data, main=measures.Measure(value, low, high, chance))
 
 
 def test_the_forest_shows_values_intervals_and_what_is_above_chance():

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from nws_jax import errors
-from nws_jax.pictures import results
+from nws_jax.pictures import measures, ranking, results, tables
 
 
 def _result(**changes):
@@ -46,7 +46,7 @@ def _first(folder, readings):
     config = {**_USUAL, **changed}
     _write(folder, name, _result(
         config=config, zoo={'digest': digest}, **data), age)
-  found = results.order(results.read_results(folder, _USUAL), 'd')
+  found = ranking.order(results.read_results(folder, _USUAL), 'd')
   return found[0].folder.name
 
 
@@ -83,12 +83,12 @@ def test_the_others_are_told_with_what_sets_them_apart(tmp_path):
   _write(tmp_path, 'a', _result(config={**_USUAL, 'controls': 'all'}))
   _write(tmp_path, 'b', _result(
       config={**_USUAL, 'epochs': '0', 'members': 7}, zoo={'digest': 'e'}))
-  first, other = results.order(results.read_results(tmp_path, _USUAL), 'd')
-  assert results.tell_settings(first) == 'default'  # controls change no number
-  row, = results.tabulate_others([other], 'd').to_dict('records')
+  first, other = ranking.order(results.read_results(tmp_path, _USUAL), 'd')
+  assert first.settings == 'default'  # controls change no number
+  row, = tables.tabulate_others([other], 'd').to_dict('records')
   assert row['settings'] == 'epochs=0, members=7' and row['folder'] == 'b'
-  assert (row['value'], row['chance']) == (0.7, 0.5) and 'another' in row['of']
-  assert 'settings' not in results.tabulate([first], False)
+  assert (row['value'], row['chance']) == (0.7, 0.5) and 'another' in row['zoo']
+  assert 'settings' not in tables.tabulate([first], measures.ACCURACY)
 
 
 def test_tables_hold_what_the_files_hold(tmp_path):
@@ -99,21 +99,21 @@ def test_tables_hold_what_the_files_hold(tmp_path):
       'zoo': {'digest': 'd'}}
   _write(tmp_path, 'a', _result())
   _write(tmp_path, 'b', regression)
-  found = results.sort_by_gain(results.read_results(tmp_path))
+  found = ranking.sort_by_gain(results.read_results(tmp_path))
   assert [r.target for r in found] == ['learning_rate', 'optimizer']
-  row, = results.tabulate(found, False).to_dict('records')
+  row, = tables.tabulate(found, measures.ACCURACY).to_dict('records')
   assert row == {
       'property': 'optimizer', 'classifier': 'cnn', 'accuracy': 0.7,
       'low': 0.6, 'high': 0.8, 'chance': 0.5, 'above_chance': True,
       'networks': 40, 'per_window': 0.6}
-  row, = results.tabulate(found, True).to_dict('records')
+  row, = tables.tabulate(found, measures.R2).to_dict('records')
   assert row == {
       'property': 'learning_rate', 'classifier': 'cnn', 'r2': 0.3, 'low': -0.1,
       'high': 0.5, 'chance': 0, 'above_chance': False, 'kendall_tau': 0.4}
-  row, = results.tabulate_controls(found, False).to_dict('records')
+  row, = tables.tabulate_controls(found, measures.ACCURACY).to_dict('records')
   assert (row['control'], row['value'], row['low'], row['high']) == (
       'shuffled_labels', 0.52, 0.4, 0.63)
-  table = results.tabulate_confusions(found)
+  table = tables.tabulate_confusions(found)
   assert table.networks.tolist() == [15, 5, 7, 13]
   assert table.predicted.tolist() == ['adam', 'rmsprop'] * 2
 
@@ -203,11 +203,10 @@ def test_a_record_without_digests_is_read_or_named(tmp_path, kind, put):
       part[last] = put
     path.write_text(json.dumps(changed))
     try:
-      found = results.order(read(tmp_path, _USUAL), 'd')
+      found = ranking.order(read(tmp_path, _USUAL), 'd')
       assert len(found) == 1
       read_well += 1
-      list(map(results.tell_settings, found))
-      list(map(results.name_result, found))
+      assert all(r.settings and r.title for r in found)
     except errors.Damaged as e:
       assert f'{path} is damaged' in str(e) and '--force' in str(e)
   assert read_well
