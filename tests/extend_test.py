@@ -90,8 +90,8 @@ def test_a_classifier_of_the_table_reads_and_is_kept(tmp_path, monkeypatch):
   monkeypatch.setitem(table.CLASSIFIERS, 'toy', TOY)
   zoo = planted.PlantedZoo(effect=2.0)
   request = requests.make(zoo, 'optimizer', settings.from_config({
-      **meta_presets.get_config('smoke'), 'classifier': 'toy', 'steps': 200,
-      'members': 2, 'permutations': 0}))
+      **meta_presets.get_config('smoke'), 'classifier': 'toy', 'steps': 100,
+      'permutations': 0}))
   source = running.load(request)
   record, _, outcome = answer.run(request, source, lambda *at: None)
   assert record['classifier'] == 'toy'

@@ -4,6 +4,8 @@ import pytest
 
 from nws_jax import errors, options
 from nws_jax.meta import settings
+from nws_jax.meta.classifiers import table
+from nws_jax.pictures import results
 
 
 def make(**changes):
@@ -42,3 +44,7 @@ def test_keys_that_are_missing_or_unknown_are_named():
   del config['seed']
   with pytest.raises(errors.Wrong, match='lacks seed: .* configs/meta.py'):
     settings.from_config(config)
+
+
+def test_the_report_lists_classifiers_in_the_order_of_the_table():
+  assert results.LADDER == tuple(table.CLASSIFIERS)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nws_jax.meta.data import cores, features, places, statistics, windows
+from nws_jax.meta.data.windows import Array
 
 _CHUNK = 1 << 22  # values of windows that are sorted before they are described
 
@@ -127,6 +128,14 @@ def measure_size(place: places.AnyPlace, description: Description) -> Size:
               rows * snapshots * described * parts * description.per_part * 4)
 
 
+class _Windows(NamedTuple):
+  """Windows of N snapshots, S of each."""
+  m_N: np.ndarray  # networks
+  e_N: np.ndarray  # their snapshots
+  starts_NxS: np.ndarray
+  sorted_NxSxL: np.ndarray | None = None  # values by part, ascending
+
+
 class Describer(NamedTuple):
   """Describes windows of every network and snapshot."""
   source: windows.Source
@@ -139,58 +148,54 @@ class Describer(NamedTuple):
   def make(cls, place: places.Place,
            description: Description) -> 'Describer':
     spec = place.spec
-    number_P, parts = (np.zeros(0, np.int32),
-                       min(places.STRETCHES, spec.length))
-    if spec.layout:
-      number_P, parts, _ = place.get_frame()
-    return cls(place.source, np.asarray(number_P), spec.length, parts,
-               description)
+    if not spec.layout:
+      return cls(place.source, np.zeros(0, np.int32), spec.length,
+                 min(places.STRETCHES, spec.length), description)
+    frame = place.get_frame()
+    return cls(place.source, np.asarray(frame.number_P), spec.length,
+               frame.parts, description)
 
-  def __call__(self, starts_MxExS: jax.Array) -> jax.Array:
+  def __call__(self, starts_MxExS: Array) -> jax.Array:
     """[M, E, S, F] of the windows that begin at these places."""
     networks, snapshots, count = starts_MxExS.shape
     m_N, e_N = np.divmod(np.arange(networks * snapshots, dtype=np.int32),
                          np.int32(snapshots))
-    starts_NxS = np.asarray(starts_MxExS).reshape(-1, count)
-    if self.description.presorted and jax.default_backend() == 'cpu':
-      described = self._describe_on_cores(m_N, e_N, starts_NxS)
-    else:
-      described = self._describe(m_N, e_N, starts_NxS, None)
+    cut = _Windows(m_N, e_N, np.asarray(starts_MxExS).reshape(-1, count))
+    on_cores = self.description.presorted and jax.default_backend() == 'cpu'
+    described = (self._describe_on_cores if on_cores else self._describe)(cut)
     return described.reshape(networks, snapshots, count, -1)
 
-  def _describe(self, m_N: np.ndarray, e_N: np.ndarray,
-                starts_NxS: np.ndarray,
-                sorted_NxSxL: np.ndarray | None) -> jax.Array:
-    return _describe(self.source, self.number_P, m_N, e_N, starts_NxS,
-                     sorted_NxSxL, length=self.length, parts=self.parts,
-                     by=self.description.describe)
+  def _describe(self, cut: _Windows) -> jax.Array:
+    return _describe(self.source, self.number_P, cut, length=self.length,
+                     parts=self.parts, by=self.description.describe)
 
-  def _describe_on_cores(self, m_N: np.ndarray, e_N: np.ndarray,
-                         starts_NxS: np.ndarray) -> jax.Array:
+  def _describe_on_cores(self, cut: _Windows) -> jax.Array:
     """The same in chunks of snapshots, whose values the host sorts."""
     weights_MxExP, parts_AxP, layout_M = map(np.asarray, self.source)
-    each = min(len(m_N), max(1, _CHUNK // (self.length * starts_NxS.shape[1])))
+    count, each_snapshot = cut.starts_NxS.shape
+    each = min(count, max(1, _CHUNK // (self.length * each_snapshot)))
 
     def sort(n: int, start: int) -> np.ndarray:
-      window = slice(start, start + self.length)
+      window, m = slice(start, start + self.length), cut.m_N[n]
       return features.sort_on_host(
-          weights_MxExP[m_N[n], e_N[n], window], number_parts(
-              parts_AxP[layout_M[m_N[n]], window], self.number_P, self.parts,
-              np))
+          weights_MxExP[m, cut.e_N[n], window], number_parts(
+              parts_AxP[layout_M[m], window], self.number_P, self.parts, np))
 
     def describe_chunk(first: int) -> jax.Array:
       # The last chunk repeats its last snapshot: one shape, one program.
-      rows = np.minimum(np.arange(first, first + each), len(m_N) - 1)
-      return self._describe(m_N[rows], e_N[rows], starts_NxS[rows], np.array(
-          [[sort(n, s) for s in starts_NxS[n].tolist()] for n in rows]))
+      rows = np.minimum(np.arange(first, first + each), count - 1)
+      return self._describe(_Windows(
+          cut.m_N[rows], cut.e_N[rows], cut.starts_NxS[rows], np.array(
+              [[sort(n, s) for s in cut.starts_NxS[n].tolist()]
+               for n in rows])))
 
     done = [describe_chunk(0)]  # compiled once, before threads ask for it
     with concurrent.futures.ThreadPoolExecutor(cores.count()) as pool:
-      done += pool.map(describe_chunk, range(each, len(m_N), each))
-    return jnp.concatenate(done)[:len(m_N)]
+      done += pool.map(describe_chunk, range(each, count, each))
+    return jnp.concatenate(done)[:count]
 
 
-def number_parts(part_L: Any, number_P: np.ndarray, parts: int,
+def number_parts(part_L: Any, number_P: Any, parts: int,
                  xp: ModuleType = jnp) -> Any:
   """The number of each value's part, or of its stretch of the window."""
   if number_P.size:
@@ -199,19 +204,19 @@ def number_parts(part_L: Any, number_P: np.ndarray, parts: int,
 
 
 @functools.partial(jax.jit, static_argnames=('length', 'parts', 'by'))
-def _describe(source: windows.Source, number_P: Any, m_N: Any, e_N: Any,
-              starts_NxS: Any, sorted_NxSxL: Any, *, length: int, parts: int,
+def _describe(source: windows.Source, number_P: jax.Array, cut: _Windows, *,
+              length: int, parts: int,
               by: Callable[..., jax.Array]) -> jax.Array:
-  def look(m: Any, e: Any, start: Any, *ordered: Any) -> jax.Array:
+  def describe(m: Any, e: Any, start: Any, *sorted_: Any) -> jax.Array:
     part_L = jax.lax.dynamic_slice(
         source.parts_AxP, (source.layout_M[m], start), (1, length))[0]
     return by(windows.window(source.weights_MxExP, m, e, start, length),
-              number_parts(part_L, number_P, parts), parts, *ordered)
+              number_parts(part_L, number_P, parts), parts, *sorted_)
 
   def describe_snapshot(at: Any) -> jax.Array:
-    m, e, starts_S, *ordered = at
-    return jax.vmap(lambda start, *ordered: look(m, e, start, *ordered))(
-        starts_S, *ordered)
+    m, e, starts_S, *sorted_ = at
+    return jax.vmap(lambda start, *sorted_: describe(m, e, start, *sorted_))(
+        starts_S, *sorted_)
 
-  ordered = () if sorted_NxSxL is None else (sorted_NxSxL,)
-  return jax.lax.map(describe_snapshot, (m_N, e_N, starts_NxS, *ordered))
+  given = cut[:3] if cut.sorted_NxSxL is None else cut
+  return jax.lax.map(describe_snapshot, tuple(given))
