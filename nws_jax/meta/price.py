@@ -1,6 +1,7 @@
 """The estimate of a request's time and memory, printed before it starts."""
 
 import os
+from typing import NamedTuple
 
 from nws_jax import errors, say
 from nws_jax.meta import request as requests
@@ -32,7 +33,7 @@ def tell(request: requests.Request, speed: float) -> str:
 
 
 def check_memory(request: requests.Request) -> None:
-  """Raises `Wrong` for what cannot be held at once, whatever is done."""
+  """Raises `Wrong` for a request that needs more memory than there is."""
   s, taken, memory = request.settings, count_bytes(request), find_memory()
   if taken > memory:
     counts = ', '.join(f'{name}={getattr(s, name)}' for name in (
@@ -50,58 +51,69 @@ def find_memory() -> int:
 
 
 def count_bytes(request: requests.Request) -> int:
-  """Of memory that a request takes at least: descriptions, and decisions."""
-  s = request.settings
-  found, models, span = _count(request)
+  """The least memory that a request takes: descriptions, and outputs."""
+  s, (places, models, span) = request.settings, _count(request)
   rows = max(len(request.rows), len(request.members))  # pairs may be more
-  parts = max(map(len, request.tensors))
-  most = max(w.longest - w.window + 1 for w in found)
+  most = max(_count_windows(p) for p in places)
   even = min(most, max(s.windows_per_network, ablation.POSITIONS
                        if ablation.POSITION in request.axes else 1))
-  drawn = min(most, s.windows_drawn)
-  see = request.classifier.inputs
-  width = see.per_part if isinstance(see, bank.Description) else 0
-  folds = len(request.sides.trains_F)
-  each = 4 * rows * span * even * request.target.outputs  # of one member
-  return (4 * rows * request.snapshots * (even + drawn * (most > 1))
-          * parts * width
-          + models // folds * each  # what models say
+  drawn = min(most, s.windows_drawn) if most > 1 else 0
+
+  # Features of all windows, for a classifier that sees those.
+  given, features = request.classifier.inputs, 0
+  if isinstance(given, bank.Description):
+    features = max(map(len, request.tensors)) * given.per_part
+  described = 4 * rows * request.snapshots * (even + drawn) * features
+  # Outputs of one member of each fold, and the data of each model.
+  outputs = 4 * rows * span * even * request.target.outputs
+  return (described + models // len(request.sides.trains_F) * outputs
           + models * (16 * rows + _TASK))
 
 
 def estimate(request: requests.Request, speed: float) -> float:
   """Seconds that a request takes at most, about; arguments as of `tell`."""
   s, classifier = request.settings, request.classifier
-  found, models, span = _count(request)
+  places, models, span = _count(request)
   plan = running.make_plan(request, span)
   networks, seconds = len(request.members), 0.0
+  tested = networks / len(request.sides.trains_F)
   describes = isinstance(classifier.inputs, bank.Description) and (
       classifier.inputs.describe is not None)
-  for where in found:
-    here = models // len(found)
-    most = where.longest - where.window + 1
+  for place in places:
+    here, most = models // len(places), _count_windows(place)
     even, drawn = (min(n, most)
                    for n in (s.windows_per_network, s.windows_drawn))
     if describes:
       seconds += (networks * request.snapshots * (even + drawn * (most > 1))
-                  * where.window * _VALUE)
-    tested = networks / len(request.sides.trains_F)
+                  * place.window * _VALUE)
     seconds += classifier.seconds(interface.Work(
-        here, plan.steps, plan.batch, networks * span * drawn,
-        here * tested * span * even, where.window, request.target.outputs,
-        request.tensors, speed))
-  return seconds + classifier.compile_seconds * len({w.window for w in found})
+        models=here, steps=plan.steps, batch=plan.batch,
+        rows=networks * span * drawn, scored=here * tested * span * even,
+        window=place.window, outputs=request.target.outputs,
+        tensors=request.tensors, speed=speed))
+  lengths = {place.window for place in places}  # a program each
+  return seconds + classifier.compile_seconds * len(lengths)
 
 
-def _count(request: requests.Request
-           ) -> tuple[list[grid.NamedPlace], int, int]:
-  """(places, models at all of them, snapshots that each uses together)."""
+class _Counts(NamedTuple):
+  """What a request trains."""
+  places: list[grid.NamedPlace]
+  models: int  # at all of them
+  span: int  # snapshots that each model uses together
+
+
+def _count(request: requests.Request) -> _Counts:
   s = request.settings
   if request.axes:
-    return (ablation.list_where(request), ablation.count_models(request),
-            ablation.span(request))
-  runs = s.seeds + controls.count_trials(s)
+    return _Counts(ablation.list_where(request),
+                   ablation.count_models(request), ablation.span(request))
+  trials = s.seeds + controls.count_trials(s)
   length = int(request.networks['num_weights'].max())
-  return ([grid.NamedPlace({}, (), request.window, length)],
-          runs * len(request.sides.trains_F) * request.num_members,
-          request.snapshots)
+  return _Counts([grid.NamedPlace({}, (), request.window, length)],
+                 trials * len(request.sides.trains_F) * request.num_members,
+                 request.snapshots)
+
+
+def _count_windows(place: grid.NamedPlace) -> int:
+  """Different windows of the longest network."""
+  return place.longest - place.window + 1

@@ -73,6 +73,9 @@ def test_tensors_that_lie_apart_are_closed_up(plant, settle):
       place.source.weights_MxExP[:, 0],
       zoo.weights_MxExP[:, 0][:, np.r_[40:48, 108:120, 150:160]])
   assert (place.region.low_M == 0).all() and (place.region.high_M == 30).all()
+  made, _ = ablation._make_places(request, source, [kernel, bias])
+  assert [(t.layer, t.start, t.stop) for t in made.spec.tensors[0]] == [
+      ('conv1_1', 0, 40), ('fc1', 40, 100), ('output', 100, 130)]
 
 
 def test_parts_and_tensors_cross(plant, settle):

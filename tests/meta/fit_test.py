@@ -51,7 +51,7 @@ def _decide(values_RxM, outputs, *, steps=200, name='fast', seed=0,
 def _make_tasks(labels, sides, members):
   trial = cross_validation.Trial(0, np.broadcast_to(labels, (5, 60)), sides, 1)
   return cross_validation.make_tasks(cross_validation.Group(
-      [trial], [], {0: 0}, members, False))[0]
+      [trial], table.CLASSIFIERS['fast'], 3, [], {0: 0}, members, False))[0]
 
 
 def test_losses_of_known_cases():

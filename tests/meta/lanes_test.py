@@ -97,7 +97,7 @@ def test_what_looks_at_one_place_shares_it_whatever_its_size(
     monkeypatch.setattr(lanes, 'MEMORY', memory)
     found = list(measure._group([place, place], sorted(
         trials, key=lambda t: t.place), table.CLASSIFIERS['fast']))
-    assert len(found) == groups and sum(len(g.trials) for g in found) == 6
+    assert len(found) == groups and sum(len(g.numbers) for g in found) == 6
 
 
 def test_a_place_says_how_its_bank_will_be_filled(plant, settle):

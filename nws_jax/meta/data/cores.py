@@ -1,4 +1,4 @@
-"""How many threads can work side by side."""
+"""How many threads can work at the same time."""
 
 import os
 
@@ -6,7 +6,7 @@ import jax
 
 
 def count() -> int:
-  """One a core that is ours; an accelerator's work is in one."""
+  """As many as cores are available; one for an accelerator."""
   return len(os.sched_getaffinity(0)) if (
       jax.default_backend() == 'cpu' and hasattr(os, 'sched_getaffinity')
   ) else 1

@@ -50,7 +50,7 @@ def split(members: pd.DataFrame, text: str, level: Any, target: targets.Target,
           networks: int | None = None) -> splits.Sides:
   """`splits.Sides`, one split: tested on a level, learned from the others.
 
-  Of the others, fold 0 is validated on, or the validation side of a large zoo.
+  Of the others, fold 0 is for validation, or that side of a large zoo.
 
   Args:
     members: DataFrame with `split`, `fold` and the property, by row.

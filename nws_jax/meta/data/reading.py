@@ -1,4 +1,4 @@
-"""From an open zoo to what meta-classifiers share: vectors and their layout."""
+"""From an open zoo to the vectors that classifiers share, and their layout."""
 
 from typing import Any, Iterable, NamedTuple, Sequence
 
@@ -13,7 +13,7 @@ LOCAL = 5000  # the published window
 
 
 class Without:
-  """A zoo as if some tensors had never been stored, to read as any other."""
+  """A zoo as if some tensors had never been stored; it is read as any other."""
 
   def __init__(self, zoo: Any, text: str) -> None:
     """Leaves out the tensors of `text`, as 'mean,variance'.

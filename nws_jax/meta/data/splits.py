@@ -1,4 +1,4 @@
-"""Which networks a classifier learns from, is stopped by and is tested on."""
+"""Which networks models are trained, validated and tested on."""
 
 from typing import NamedTuple, Sequence
 
@@ -14,7 +14,7 @@ LARGE = 1000  # networks from which one fixed split replaces the folds
 class Sides(NamedTuple):
   """Rows of the networks on each side of F splits, padded by repetition.
 
-  The `n` of a side are its rows that count: the first ones.
+  Of the rows of a side the first ones count: `trains_F` and so on many.
   """
   train_FxN: np.ndarray
   trains_F: np.ndarray
@@ -43,7 +43,7 @@ def join(train_F: Sequence[np.ndarray], valid_F: Sequence[np.ndarray],
 
 
 def by(networks: int) -> str:
-  """The column that tells the sides of so many networks: split or fold."""
+  """The column of the sides of so many networks: split or fold."""
   return 'split' if networks >= LARGE else 'fold'
 
 

@@ -1,4 +1,4 @@
-"""Which networks are read, and what is to be read from them."""
+"""Which networks are read, and which property of them."""
 
 import dataclasses
 from typing import Any
@@ -38,12 +38,12 @@ class Target:
 
   @property
   def fixes_shapes(self) -> bool:
-    """Whether the layout of the weights gives it away."""
+    """Whether the layout of the weights reveals it."""
     p = space.BY_NAME.get(self.name)
     return p is not None and p.role == space.SHAPE
 
   def natural(self, values: Any) -> Any:
-    """Values to regress -> what a reader of members.csv knows."""
+    """Values to regress -> values as in members.csv."""
     return np.exp(values) if self.name == 'learning_rate' else values
 
   def cut(self, sides: splits.Sides) -> np.ndarray:
@@ -82,7 +82,7 @@ def check_name(members: pd.DataFrame, name: str) -> None:
 
 
 def derive(members: pd.DataFrame) -> pd.DataFrame:
-  """The members with the columns that follow from others."""
+  """The members with columns that are computed from others."""
   if 'train_accuracy' in members:
     members = members.assign(**{
         GAP: members['train_accuracy'] - members['test_accuracy']})
@@ -90,7 +90,7 @@ def derive(members: pd.DataFrame) -> pd.DataFrame:
 
 
 def find_varying(members: pd.DataFrame) -> list[str]:
-  """Names of what is usually read: of more than one value."""
+  """Names of the usual targets that have more than one value."""
   rows = members.to_dict('records')
   return space.varying(rows) + [
       c for c in _OUTCOMES if c in members and members[c].nunique() > 1]
@@ -140,18 +140,18 @@ def choose(members: pd.DataFrame, name: str, bins: int = 0) -> Target:
 
 
 def warn(target: Target, sides: splits.Sides) -> list[str]:
-  """Sentences on classes that a split tests and has not taught its models."""
-  untaught: dict[int, int] = {}
+  """Sentences on classes that a split tests but does not train on."""
+  untrained: dict[int, int] = {}
   tests = len(sides.trains_F)
   for labels_M, train_N, trains, test_N, n in zip(
       target.label(sides) if target.classes else (), sides.train_FxN,
       sides.trains_F, sides.test_FxN, sides.tests_F):
     for k in np.setdiff1d(labels_M[test_N[:n]], labels_M[train_N[:trains]]):
-      untaught[k] = untaught.get(k, 0) + 1
+      untrained[k] = untrained.get(k, 0) + 1
   return [f'{target.name} {target.classes[k]} is tested in {count} of {tests} '
           'splits whose models never saw it, and cannot be read there: its '
           'networks are of too few settings.'
-          for k, count in sorted(untaught.items())]
+          for k, count in sorted(untrained.items())]
 
 
 def _choose_number(members: pd.DataFrame, name: str, bins: int) -> Target:
@@ -221,9 +221,8 @@ def spread_epochs(members: pd.DataFrame, epochs: dict[int, tuple[int, ...]]
 def pair(members: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
   """Pairs of networks: of one setting, and as many of different ones.
 
-  Settings are what their properties say: two that are equal in every one are
-  one. Both networks are on the same side of the split, or in the same fold, so
-  that no pair lies across them.
+  Two settings with the same value of every property count as one. Both networks
+  of a pair are on the same side of the split, or in the same fold.
 
   Returns:
     (a row a pair, that of its first network with `other`, the id of the
@@ -265,7 +264,7 @@ def pair(members: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def _order(name: str, values: set[Any]) -> tuple[Any, ...]:
-  """Values in the order of the table, others after them, ascending."""
+  """Values in the order of the table of properties, then others, ascending."""
   p = space.BY_NAME.get(name)
   known = p.words if p else ()
   if not all(isinstance(v, (str, bool)) for v in values):

@@ -79,7 +79,9 @@ class Outcome(NamedTuple):
 class Group(NamedTuple):
   """Trials whose models are trained together."""
   trials: list[Trial]
-  places: list[places_lib.AnyPlace]  # of all trials
+  classifier: interface.Classifier
+  outputs: int  # classes, or 1
+  places: Sequence[places_lib.AnyPlace]  # of all trials
   offsets: dict[int, int]  # place -> its first snapshot among the shared ones
   members: int  # models of each fold
   validate: bool  # whether validation networks are decided too
@@ -191,28 +193,27 @@ def collect(group: Group, outputs: list[np.ndarray],
   return outcomes
 
 
-def divide_models(group: Group, models: TrainedModels
-                  ) -> list[TrainedModels]:
-  """The models of each of a group's first trials, as many as were kept.
+def divide_models(group: Group, trained: Any, units: list[TargetScale],
+                  count: int) -> list[TrainedModels]:
+  """The models of each of a group's first trials.
 
   Args:
     group: `Group`.
-    models: of all kept trials together, with `units` (trial, fold).
+    trained: variables or `interface.Fitted`s of these trials, as they stand in
+      `TrainedModels`, one trial after the other.
+    units: (trial, fold), of these trials at least.
+    count: of trials.
   """
-  found, begin, unit, trained = [], 0, 0, models.trained
-  kept = len(trained) if isinstance(trained, list) else len(
-      jax.tree.leaves(trained)[0])
-  for trial in group.trials:
+  found, begin, unit = [], 0, 0
+  for trial in group.trials[:count]:
     end, unit_end = begin + group.members * trial.folds, unit + trial.folds
-    if end > kept:
-      break
     place = group.places[trial.place]
     assert isinstance(place, places_lib.Place)
-    found.append(models._replace(
-        spec=place.spec, folds=trial.folds,
-        trained=trained[begin:end] if isinstance(trained, list)
-        else jax.tree.map(lambda x, a=begin, b=end: x[a:b], trained),
-        units=TargetScale(*(x[unit:unit_end] for x in models.units))))
+    own = (trained[begin:end] if isinstance(trained, list) else
+           jax.tree.map(lambda x, a=begin, b=end: x[a:b], trained))
+    found.append(TrainedModels(
+        group.classifier, place.spec, group.outputs, trial.folds,
+        group.members, own, join_units(units[unit:unit_end])))
     begin, unit = end, unit_end
   return found
 

@@ -1,6 +1,6 @@
 """Fits the classifiers without gradients, one model after the other.
 
-They see the same rows, on the same sides, as the models that `fit` trains.
+They are given the same networks, on the same sides, as what `fit` trains.
 """
 
 from typing import Any, Callable

@@ -1,8 +1,8 @@
-"""Trains a meta-classifier, written for ONE and mapped over many.
+"""Trains one meta-classifier; `many` maps these functions over many.
 
 A model is a pytree of its own data (a `Task`: labels, sides, epochs), so that
-folds, cells of a grid and permuted labels all train in one program. What the
-inputs are is a `View`'s business: windows, or fixed features of them.
+folds, cells of a grid and permuted labels all train in one program. A `View`
+gives the inputs: windows, or features of them.
 """
 
 import functools

@@ -33,9 +33,9 @@ class Rules(NamedTuple):
   keep: int = 0  # of how many trials, the first ones, the models are returned
 
 
-class _Group(NamedTuple):
-  """Trials that train together."""
-  trials: list[int]  # their numbers
+class _Alike(NamedTuple):
+  """Trials whose inputs are alike, so that their models train together."""
+  numbers: list[int]  # of the trials
   classifier: interface.Classifier
   shape: Any  # of the inputs; None of descriptions
   span: int
@@ -65,53 +65,48 @@ def decide(places: Sequence[places_lib.AnyPlace],
   begins = _number(trials, sizes)
   outcomes: list[Any] = [None] * len(trials)
   done = 0
-  for group in _group(places, trials, rules.classifier):
-    numbers = group.trials
+  for alike in _group(places, trials, rules.classifier):
+    numbers = alike.numbers
     # 1. What all models of the group share, and what each has of its own.
-    shared, offsets = _share(places, trials, group, fill_key)
-    together = cross_validation.Group(
-        [trials[t] for t in numbers], list(places), offsets, rules.members,
-        rules.validate)
-    tasks, units = cross_validation.make_tasks(together)
+    shared, offsets = _share(places, trials, alike, fill_key)
+    group = cross_validation.Group(
+        [trials[t] for t in numbers], alike.classifier, rules.outputs, places,
+        offsets, rules.members, rules.validate)
+    tasks, units = cross_validation.make_tasks(group)
     keys = jnp.concatenate([
         jax.vmap(lambda n, t=t: jax.random.fold_in(
             jax.random.fold_in(key, trials[t].seed), n))(
                 jnp.arange(begins[t], begins[t] + sizes[t])) for t in numbers])
     kept = [t for t in numbers if t < rules.keep]
     job = fit.Job(
-        tasks, cross_validation.list_tests(together, tasks), keys,
-        rules.outputs, group.span, sum(sizes[t] for t in kept))
+        tasks, cross_validation.list_tests(group, tasks), keys,
+        rules.outputs, alike.span, sum(sizes[t] for t in kept))
 
     # 2. Train, and predict.
-    outputs, trained = _run(shared, group, job, rules, functools.partial(
+    outputs, trained = _run(shared, alike, job, rules, functools.partial(
         _show, progress, done + sum(sizes[t] for t in numbers), sum(sizes)))
 
     # 3. The outcomes of the trials, and the models of the first ones.
     for t, outcome in zip(numbers, cross_validation.collect(
-        together, outputs, units)):
+        group, outputs, units)):
       outcomes[t] = outcome
-    if kept:
-      models = cross_validation.TrainedModels(
-          group.classifier, places_lib.WindowSpec(0, 0, 0, False),
-          rules.outputs, 0, rules.members, trained,
-          cross_validation.join_units(units))
-      for t, own in zip(kept, cross_validation.divide_models(
-          together, models)):
-        outcomes[t] = outcomes[t]._replace(models=own)
+    for t, models in zip(kept, cross_validation.divide_models(
+        group, trained, units, len(kept))):
+      outcomes[t] = outcomes[t]._replace(models=models)
     done += sum(sizes[t] for t in numbers)
   return outcomes
 
 
-def _run(shared: Any, group: _Group, job: fit.Job, rules: Rules,
+def _run(shared: Any, alike: _Alike, job: fit.Job, rules: Rules,
          show: Callable[[int, int], None]) -> tuple[list[np.ndarray], Any]:
   """(outputs for each test, what was trained of the kept models)."""
-  if isinstance(group.classifier.training, interface.Estimator):
-    return estimators.run(group.classifier.training, shared, job, show)
-  plan = rules.plan(group.span)
+  if isinstance(alike.classifier.training, interface.Estimator):
+    return estimators.run(alike.classifier.training, shared, job, show)
+  plan = rules.plan(alike.span)
   # However many steps: they are counted outside of what is compiled.
-  programs = lanes.build(group.classifier, job.outputs, plan._replace(steps=0),
-                         group.shape)
-  return lanes.run(programs, shared, job, plan, group.shape, show)
+  programs = lanes.build(alike.classifier, job.outputs, plan._replace(steps=0),
+                         alike.shape)
+  return lanes.run(programs, shared, job, plan, alike.shape, show)
 
 
 def _show(progress: Progress, end: int, models: int, rounds: int,
@@ -131,22 +126,22 @@ def _number(trials: Sequence[cross_validation.Trial],
 
 
 class _Open(NamedTuple):
-  """A group that takes more trials, while its banks fit into the memory."""
-  group: _Group
+  """Trials that take more, as long as their banks fit into the memory."""
+  alike: _Alike
   bytes: int
   places: set[int]
 
 
 def _group(places: Sequence[places_lib.AnyPlace],
            trials: Sequence[cross_validation.Trial],
-           classifier: interface.Classifier) -> list[_Group]:
+           classifier: interface.Classifier) -> list[_Alike]:
   """Trials that train together.
 
   Those on features of one kind share a program, narrower ones being padded, as
   long as their banks fit into `lanes.MEMORY`; others share one place.
   """
-  groups: list[_Group] = []
-  open_: dict[Any, _Open] = {}
+  found: list[_Alike] = []
+  open_: dict[tuple[Any, ...], _Open] = {}
   for t, trial in enumerate(trials):
     place = places[trial.place]
     # A number of each network is read by the classifier for numbers, unless
@@ -156,41 +151,40 @@ def _group(places: Sequence[places_lib.AnyPlace],
         and isinstance(classifier.training, interface.Gradients)):
       reader = table.CLASSIFIERS[table.NUMBERS]
     shape, size = reader.find_shape(place), 0
-    if shape is not None or isinstance(reader.training, interface.Estimator):
-      alike: tuple[Any, ...] = (trial.place, trial.span)
-    else:
-      assert isinstance(reader.inputs, banks.Description)
-      even, parts, size = banks.measure_size(place, reader.inputs)
+    key: tuple[Any, ...] = (trial.place, trial.span)
+    if (isinstance(reader.inputs, banks.Description)
+        and isinstance(reader.training, interface.Gradients)):
+      bank = banks.measure_size(place, reader.inputs)
       # A few models are trained in less time than a program is compiled.
-      width = (parts.bit_length() + 1) // 2 if len(trials) > _FEW else (
+      width = (bank.parts.bit_length() + 1) // 2 if len(trials) > _FEW else (
           isinstance(place, places_lib.Place))
-      alike = (even > 1, width, trial.span)
-    found = open_.get(alike)
-    if found is None or (trial.place not in found.places
-                         and found.bytes + size > lanes.MEMORY):
-      found = _Open(_Group([], reader, shape, trial.span), 0, set())
-      groups.append(found.group)
-    found.group.trials.append(t)
-    if trial.place not in found.places:
-      found = found._replace(bytes=found.bytes + size)
-      found.places.add(trial.place)
-    open_[alike] = found
-  return groups
+      key, size = (bank.even > 1, width, trial.span), bank.bytes
+    now = open_.get(key)
+    if now is None or (trial.place not in now.places
+                       and now.bytes + size > lanes.MEMORY):
+      now = _Open(_Alike([], reader, shape, trial.span), 0, set())
+      found.append(now.alike)
+    now.alike.numbers.append(t)
+    if trial.place not in now.places:
+      now = now._replace(bytes=now.bytes + size)
+      now.places.add(trial.place)
+    open_[key] = now
+  return found
 
 
 def _share(places: Sequence[places_lib.AnyPlace],
-           trials: Sequence[cross_validation.Trial], group: _Group,
+           trials: Sequence[cross_validation.Trial], alike: _Alike,
            key: jax.Array) -> tuple[Any, dict[int, int]]:
-  """What the models of a group share, and where each place begins in it.
+  """What the models share, and where each place begins in it.
 
   Banks of places are laid behind one another along the axis of snapshots.
   """
-  numbers = list(dict.fromkeys(trials[t].place for t in group.trials))
-  given = group.classifier.inputs
+  numbers = list(dict.fromkeys(trials[t].place for t in alike.numbers))
+  given = alike.classifier.inputs
   if isinstance(given, interface.Vectors):
     place = places[numbers[0]]
     assert isinstance(place, places_lib.Place)
-    return given.share(place, group.shape), {numbers[0]: 0}
+    return given.share(place, alike.shape), {numbers[0]: 0}
   filled = [banks.fill(places[n], given, key) for n in numbers]
   starts = np.cumsum([0] + [b.even_MxExSxF.shape[1] for b in filled])
   return (banks.Bank(banks.join([b.drawn_MxExRxF for b in filled]),
