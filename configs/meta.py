@@ -64,8 +64,8 @@ def _default():
   # shuffled), or a list of epoch_0, no_statistics, accuracy_matched,
   # updates_matched, weight_norm, num_weights, shuffled.
   c.controls = 'default'
-  # Runs on shuffled labels, for a p-value; 0: 19 if controls include shuffled
-  c.permutations = 0
+  # Runs of the control shuffled, on permuted labels; p is at least 1 / (1 + 19)
+  c.permutations = 19
   return c
 
 
@@ -75,8 +75,8 @@ def _smoke():
   c.steps = 60
   c.members = c.grid_members = 1
   c.bootstrap = 100
+  c.controls = 'shuffled'
   c.permutations = 1
-  c.controls = 'none'
   return c
 
 

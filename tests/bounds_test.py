@@ -57,7 +57,7 @@ def test_a_word_that_is_a_count_too(word):
 
 def _request(**changed):
   return requests.make(planted.PlantedZoo(), 'optimizer', settings.from_config({
-      **meta_presets.get_config('smoke'), 'permutations': 0, **changed}))
+      **meta_presets.get_config('smoke'), 'controls': 'none', **changed}))
 
 
 @pytest.mark.parametrize('window', [0, 20])
@@ -74,7 +74,8 @@ def test_what_memory_cannot_hold_is_refused(monkeypatch):
   monkeypatch.setattr(price, 'find_memory', lambda: 16e9)
   price.check_memory(_request())
   with pytest.raises(errors.Wrong, match='permutations=10000.*16.00 GB'):
-    price.check_memory(_request(permutations=10_000, members=1000))
+    price.check_memory(_request(
+        controls='shuffled', permutations=10_000, members=1000))
 
 
 def test_resamples_are_the_same_however_many_are_held_at_once(monkeypatch):

@@ -91,7 +91,7 @@ def test_a_classifier_of_the_table_reads_and_is_kept(tmp_path, monkeypatch):
   zoo = planted.PlantedZoo(effect=2.0)
   request = requests.make(zoo, 'optimizer', settings.from_config({
       **meta_presets.get_config('smoke'), 'classifier': 'toy', 'steps': 100,
-      'permutations': 0}))
+      'controls': 'none'}))
   source = running.load(request)
   record, _, outcome = answer.run(request, source, lambda *at: None)
   assert record['classifier'] == 'toy'

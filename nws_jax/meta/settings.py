@@ -47,7 +47,7 @@ BOUNDS = {
     'patience': (1, 100_000_000),
     'windows_drawn': (1, 1000), 'windows_per_network': (1, 1000),
     'members': (1, 1000), 'grid_members': (1, 1000), 'seeds': (1, 1000),
-    'bootstrap': (20, 100_000), 'permutations': (0, 10_000), 'bins': (0, 1000),
+    'bootstrap': (20, 100_000), 'permutations': (1, 10_000), 'bins': (0, 1000),
 }
 _TYPES = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}
 _WORDS = {int: 'whole numbers', float: 'numbers', str: "text, as 'last'",

@@ -37,7 +37,7 @@ def explained():
     key = (target, classifier, *changed.items())
     if key not in found:
       request = requests.make(real.RealZoo(), target, settings.from_config({
-          **presets.get_config('smoke'), 'permutations': 0, 'steps': 60,
+          **presets.get_config('smoke'), 'steps': 60,
           'members': 2, 'controls': 'none', 'classifier': classifier,
           **changed}))
       source = running.load(request)

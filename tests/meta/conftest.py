@@ -22,7 +22,7 @@ def settle():
 
   def make(**changed):
     return settings.from_config({
-        **presets.get_config('smoke'), 'permutations': 0, 'round_steps': 20,
+        **presets.get_config('smoke'), 'controls': 'none', 'round_steps': 20,
         'steps': 200, **changed})
   return make
 

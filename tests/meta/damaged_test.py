@@ -30,7 +30,7 @@ def asked():
   from configs import meta as presets
   from nws_jax.meta import settings
   return {name: requests.make(real.RealZoo(), target, settings.from_config({
-      **presets.get_config('smoke'), 'permutations': 0,
+      **presets.get_config('smoke'), 'controls': 'none',
       'classifier': classifier}), axes)
           for name, (target, classifier, axes) in ASKED.items()}
 

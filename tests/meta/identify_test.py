@@ -39,7 +39,7 @@ def made(tmp_path_factory):
   for target, classifier in (('optimizer', 'logistic'), ('optimizer', 'fast'),
                              ('learning_rate', 'logistic')):
     request = requests.make(real.RealZoo(), target, settings.from_config({
-        **presets.get_config('smoke'), 'permutations': 0, 'steps': 60,
+        **presets.get_config('smoke'), 'steps': 60,
         'members': 2, 'controls': 'none', 'classifier': classifier}))
     source = running.load(request)
     record, text, outcome = answer.run(request, source, lambda *at: None)

@@ -16,7 +16,7 @@ def _answer(zoo, settings, name='optimizer'):
 
 
 def test_a_planted_property_is_read_with_its_controls(plant, settle):
-  record, text = _answer(plant(), settle(permutations=2))
+  record, text = _answer(plant(), settle(controls='shuffled', permutations=2))
   part = record['per_network']
   assert part['accuracy'] > 0.9 and part['interval'][0] > record['chance']
   assert part['networks'] == 60 and record['chance'] == pytest.approx(1 / 3)

@@ -16,7 +16,7 @@ from nws_jax.meta.data import places, windows
 from nws_jax.meta.data.windows import Array
 
 SMALL_UP_TO = 40_000  # longest window of the smaller published CNN
-SHORTEST = 16  # what its poolings leave at least one position of
+SHORTEST = 16  # window of which the poolings leave one position
 _POOL = 0
 
 
@@ -51,7 +51,7 @@ _HEAD = (1024, 1024, 1024, 1024, 64)
 
 
 class Shape(NamedTuple):
-  """What is static of the inputs."""
+  """The static part of the inputs."""
   length: int  # of a window
   even: int  # evenly spaced windows that decide together
 
@@ -95,7 +95,7 @@ def make_module(outputs: int, shape: Any = None) -> nn.Module:
 
 
 class _Conv(nn.Module):
-  """`conv1d.layer`; `norm` is what `BatchNorm` says of its input."""
+  """`conv1d.layer`; `norm` are the factor and shift of its input."""
   channels: int
 
   @nn.compact

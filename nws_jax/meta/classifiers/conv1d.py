@@ -27,7 +27,7 @@ _CACHE = 4 << 20  # bytes of a block's cut inputs and products
 
 
 class Weights(NamedTuple):
-  """What a layer's input is multiplied by, what is added; kernel and bias."""
+  """Factor and shift of a layer's inputs; kernel and bias."""
   factor_C: jax.Array
   shift_C: jax.Array
   kernel_5xCxO: jax.Array
@@ -36,7 +36,7 @@ class Weights(NamedTuple):
 
 def settle(x_BxLxC: jax.Array, factor_C: jax.Array, shift_C: jax.Array,
            pools: int) -> jax.Array:
-  """What a layer's convolution sees: scaled, shifted, pooled `pools` times.
+  """A convolution's input: scaled, shifted, and pooled `pools` times.
 
   A pooling takes the first of equal neighbours, as the primitive does, whose
   gradient is slow on a CPU.
@@ -52,7 +52,7 @@ def settle(x_BxLxC: jax.Array, factor_C: jax.Array, shift_C: jax.Array,
 
 def layer(x_BxLxC: jax.Array, weights: Weights, pools: int
           ) -> tuple[jax.Array, jax.Array]:
-  """The outputs [B, L, O], and their sums and their squares' [2, O].
+  """The outputs [B, L, O]; sums of them and of their squares [2, O].
 
   The convolution has stride 1 and keeps the length, by zeros at both ends.
   """
@@ -171,7 +171,7 @@ def _join(parts_4xNxO: jax.Array, length: int) -> jax.Array:
 
 
 def _count_blocks(x: jax.Array, weights: Weights, pools: int) -> int:
-  """So many that one fits the cache; a divisor of the number of sequences."""
+  """The fewest that fit the cache; a divisor of the number of sequences."""
   sequences, length, _ = x.shape
   size = 4 * _PRODUCTS * -(-(length >> pools) // _TILE) * (
       sum(weights.kernel_5xCxO.shape[1:]))

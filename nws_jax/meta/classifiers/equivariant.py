@@ -1,4 +1,4 @@
-"""A network over the neurons of a network, blind to their order.
+"""A network over the neurons of a network, invariant to their order.
 
 The hidden neurons of a layer may be renumbered without changing what a network
 does, if all that belongs to a neuron moves with it: its row of the kernel, its
@@ -29,14 +29,14 @@ _TINY = 1e-12
 
 
 class Layer(NamedTuple):
-  """A layer of the network that is read: neurons, and where they come from."""
+  """A layer of the network that is read."""
   name: str
-  kernel: int  # where it begins in the vector: [out][in][h][w] or [out][in]
+  kernel: int  # its start in the vector: [out][in][h][w] or [out][in]
   out: int
   into: int  # neurons of the layer before
   taps: int  # weights between two neurons: filter taps, or positions
   flat: bool  # whether [in] is (position, neuron), as behind a flatten
-  others: tuple[int, ...]  # where the tensors of one value a neuron begin
+  others: tuple[int, ...]  # starts of tensors with one value per neuron
 
 
 def plan(tensors: Sequence[layouts.Tensor]) -> tuple[Layer, ...]:
@@ -84,7 +84,7 @@ def count_flops(layers: Sequence[Layer]) -> int:
 
 
 class Shape(NamedTuple):
-  """What is static of the inputs."""
+  """The static part of the inputs."""
   length: int  # of a whole vector
   layers: tuple[Layer, ...]
 
@@ -120,9 +120,9 @@ def make_module(outputs: int, shape: Shape) -> nn.Module:
 
 
 class Whole(NamedTuple):
-  """A network: its vector, and what each neuron is alone, layer by layer."""
+  """A network: its vector, and features of each neuron, layer by layer."""
   vector_P: jax.Array
-  facts: tuple[jax.Array, ...]  # [neurons, F] of each layer, made once
+  facts: tuple[jax.Array, ...]  # [neurons, F] of each layer
 
 
 @functools.partial(jax.jit, static_argnames='layers')
@@ -177,12 +177,12 @@ class Equivariant(nn.Module):
     states[-1] += self.param('outputs_', nn.initializers.normal(0.1),
                              (self.layers[-1].out, WIDTH))[None]
     for n in range(ROUNDS):
-      heard = self._exchange(n, kernels, [inputs, *states])
+      messages = self._exchange(n, kernels, [inputs, *states])
       states = [
           x + drop(nn.Dense(WIDTH, name=f'update{n}_{layer.name}')(nn.gelu(
               nn.LayerNorm(name=f'norm{n}_{layer.name}')(
                   jnp.concatenate([x, y], -1)))))
-          for layer, x, y in zip(self.layers, states, heard)]
+          for layer, x, y in zip(self.layers, states, messages)]
     pooled = jnp.concatenate([
         y for x in states for y in (x.mean(1), x.max(1), x.min(1))], -1)
     pooled = nn.Dropout(0.5, deterministic=not train)(pooled)
@@ -200,8 +200,8 @@ class Equivariant(nn.Module):
 
   def _exchange(self, n: int, kernels: Sequence[Any],
                 states: Sequence[jax.Array]) -> list[jax.Array]:
-    """What the neurons of each layer hear from both sides, along weights."""
-    heard = []
+    """The messages that neurons receive along weights, from both layers."""
+    received = []
     states = [nn.Dense(MESSAGE, name=f'say{n}_{i}')(x)
               for i, x in enumerate(states)]
     for i, layer in enumerate(self.layers):
@@ -214,8 +214,8 @@ class Equivariant(nn.Module):
         back = self._weigh(f'back{n}_{above.name}', above)
         parts += [jnp.einsum('boit,bod,td->bid', w, states[i + 2], back,
                              optimize=True) for w in kernels[i + 1]]
-      heard.append(jnp.concatenate(parts, -1))
-    return heard
+      received.append(jnp.concatenate(parts, -1))
+    return received
 
   def _weigh(self, name: str, layer: Layer) -> jax.Array:
     """A vector for each tap: taps differ, neurons do not."""
@@ -225,7 +225,7 @@ class Equivariant(nn.Module):
 
 def _describe_layer(kernel_OxIxT: jax.Array, others_OxN: jax.Array,
                     following: Sequence[jax.Array]) -> jax.Array:
-  """What each neuron is alone: its weights' moments, in and out: [O, F].
+  """Features of each neuron: moments of its weights, in and out: [O, F].
 
   Args:
     kernel_OxIxT: of its layer.

@@ -50,7 +50,7 @@ class Model(NamedTuple):
 class Vectors(NamedTuple):
   """The inputs of a classifier that sees the weights themselves.
 
-  A shape is what is static of its inputs: hashable, with the `length` of a
+  A shape is the static part of its inputs: hashable, with the `length` of a
   window.
   """
   find_shape: Callable[[places.Place], Any]
@@ -134,7 +134,7 @@ class Classifier:
   too_slow_on_cpu: bool  # for a ladder
 
   def find_shape(self, place: places.AnyPlace) -> Any:
-    """What is static of its inputs; None if it sees descriptions."""
+    """The static part of its inputs; None if it sees descriptions."""
     if not isinstance(self.inputs, Vectors):
       return None
     assert isinstance(place, places.Place)

@@ -1,7 +1,7 @@
 """A transformer over chunks of a window, one token a chunk.
 
-No chunk crosses the border of a tensor, where borders may be known: a token
-tells what of one tensor's values it holds, which tensor, and where.
+No chunk crosses the border of a tensor, where the layout may be known: a token
+holds values of one tensor, the number of that tensor, and its position.
 """
 
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ _TINY = 1e-12
 
 
 class Tokens(NamedTuple):
-  """A window in chunks, padded; `mask` says which values are there."""
+  """A window in chunks, padded; `mask` is True where there is a value."""
   values_TxC: jax.Array
   mask_TxC: jax.Array
   part_T: jax.Array
@@ -44,7 +44,7 @@ def count_flops(length: int, parts: int) -> int:
 
 
 class Shape(NamedTuple):
-  """What is static of the inputs."""
+  """The static part of the inputs."""
   length: int  # of a window
   even: int  # evenly spaced windows that decide together
   parts: int  # 1 where the layout must not be known
@@ -168,10 +168,10 @@ class Transformer(nn.Module):
     waves = tokens.place_T[..., None] * (np.pi * 2.0**np.arange(_WAVES))[
         None, None]
     facts = jnp.concatenate(columns, -1)
-    # The training windows' own scale, part by part.
-    whom = nn.one_hot(tokens.part_T, self.parts) * mask.any(-1)[..., None]
+    # The mean and deviation of the training windows, part by part.
+    part_BxTxP = nn.one_hot(tokens.part_T, self.parts) * mask.any(-1)[..., None]
     center, scale = self.variable(
-        'encoder', 'scale', lambda: jnp.stack(_measure_scale(facts, whom))
+        'encoder', 'scale', lambda: jnp.stack(_measure_scale(facts, part_BxTxP))
     ).value
     facts = jnp.clip((facts - center[tokens.part_T]) / scale[tokens.part_T],
                      -5, 5)
@@ -181,11 +181,11 @@ class Transformer(nn.Module):
                 [jnp.sin(waves), jnp.cos(waves)], -1)))
 
 
-def _measure_scale(facts_BxTxF: jax.Array, whom_BxTxP: jax.Array
+def _measure_scale(facts_BxTxF: jax.Array, part_BxTxP: jax.Array
                    ) -> tuple[jax.Array, jax.Array]:
   """(mean, deviation) of every fact among the tokens of each part: [P, F]."""
-  number = jnp.maximum(whom_BxTxP.sum((0, 1)), 1)[:, None]
-  center = jnp.einsum('btp,btf->pf', whom_BxTxP, facts_BxTxF) / number
-  square = jnp.einsum('btp,btf->pf', whom_BxTxP, jnp.square(
-      facts_BxTxF - jnp.einsum('btp,pf->btf', whom_BxTxP, center)))
+  number = jnp.maximum(part_BxTxP.sum((0, 1)), 1)[:, None]
+  center = jnp.einsum('btp,btf->pf', part_BxTxP, facts_BxTxF) / number
+  square = jnp.einsum('btp,btf->pf', part_BxTxP, jnp.square(
+      facts_BxTxF - jnp.einsum('btp,pf->btf', part_BxTxP, center)))
   return center, jnp.maximum(jnp.sqrt(square / number), 1e-3)

@@ -39,8 +39,7 @@ def list_named(text: str) -> list[str]:
 def count_trials(s: settings.Settings) -> int:
   """How many more readings than the score itself its controls cost."""
   named = list_named(s.controls)
-  return sum(c.count_trials(s, c.name in named)
-             for c in table.CONTROLS.values())
+  return sum(table.CONTROLS[name].count_trials(s) for name in named)
 
 
 def prepare(
@@ -52,11 +51,10 @@ def prepare(
     (those that there are, {name: why a control that was asked for is left
     out}).
   """
-  s, named = request.settings, list_named(request.settings.controls)
-  unnamed = [c.name for c in table.CONTROLS.values() if c.name not in named
-             and (c.asked == 'always' or c.count_trials(s, False))]
+  named = list_named(request.settings.controls)
+  always = [c.name for c in table.CONTROLS.values() if c.asked == 'always']
   prepared, left_out = [], {}
-  for c in (table.CONTROLS[name] for name in unnamed + named):
+  for c in (table.CONTROLS[name] for name in always + named):
     try:
       obstacle = c.find_obstacle(request)
       if obstacle:

@@ -47,19 +47,19 @@ class Control:
   # always: with every score that it applies to; default: unless
   # `--config.controls` says otherwise; named: only with `all` or by its name.
   asked: Literal['always', 'default', 'named']
-  # (settings, whether it is asked for by them) -> trials that it trains, each
-  # of which costs as much as one reading of the target.
-  count_trials: Callable[[settings.Settings, bool], int]
+  # How many trials it trains, each of which costs as much as one reading of the
+  # target.
+  count_trials: Callable[[settings.Settings], int]
   # Why it does not apply to a request's target; '' if it does.
   find_obstacle: Callable[[requests.Request], str]
   # Raises `NotApplicable` for what only the zoo itself tells.
   plan: Callable[[requests.Request, windows.Source], Plan]
 
 
-def count_one(s: settings.Settings, named: bool) -> int:
+def count_one(s: settings.Settings) -> int:
   """`Control.count_trials` of those that are one reading of something else."""
   del s
-  return int(named)
+  return 1
 
 
 def allow_all(request: requests.Request) -> str:

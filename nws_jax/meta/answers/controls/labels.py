@@ -8,12 +8,10 @@ from nws_jax.meta.answers.controls import control
 from nws_jax.meta.data import windows
 from nws_jax.meta.figures import significance
 
-_PERMUTATIONS = 19  # the fewest that can give p = 0.05
 
-
-def count_none(s: settings.Settings, named: bool) -> int:
+def count_none(s: settings.Settings) -> int:
   """Guessing trains nothing."""
-  del s, named
+  del s
   return 0
 
 
@@ -27,9 +25,8 @@ def guess(request: requests.Request, source: windows.Source) -> control.Plan:
   return control.Plan(None, [], {})
 
 
-def count_permutations(s: settings.Settings, named: bool) -> int:
-  """As many as the settings say, though it is not named."""
-  return s.permutations or _PERMUTATIONS * named
+def count_permutations(s: settings.Settings) -> int:
+  return s.permutations
 
 
 def permute(request: requests.Request, source: windows.Source) -> control.Plan:
@@ -37,7 +34,7 @@ def permute(request: requests.Request, source: windows.Source) -> control.Plan:
   del source
   s, values_M = request.settings, request.target.values_M
   orders = significance.permute(
-      request.settings_M, count_permutations(s, True),
+      request.settings_M, count_permutations(s),
       np.random.default_rng([s.seed, 1]))
   return control.Plan(None, [
       {'values_FxM': request.target.label(request.sides, values_M[order])}
