@@ -71,7 +71,8 @@ def test_the_default_reading_counts_whatever_was_made_when(
     ({'steps': 10, 'networks': {'read': 30}},
      {'epochs': '0', 'networks': {'read': 20}}),
     ({'epochs': '0'}, {'steps': 10}),  # by the words
-    ({'controls': 'none'}, {'steps': 10})])
+    ({'controls': 'none'}, {'steps': 10}),
+    ({'cnn_steps': 0}, {'balance': True})])  # a setting of older versions
 @pytest.mark.parametrize('age', (-100, 100))
 def test_without_a_default_reading_the_nearest_counts(
     tmp_path, counts, other, age):
