@@ -106,7 +106,7 @@ def test_a_number_far_off_is_told_and_the_networks_named():
 def test_a_ladder_prints_its_warnings(call, monkeypatch, tmp_path):
   monkeypatch.setattr(table, 'CLASSIFIERS', {
       name: table.CLASSIFIERS[name] for name in ('majority', 'logistic')})
-  monkeypatch.setattr(score, '_FAR', 2.0)  # so that every number is far off
+  monkeypatch.setattr(score, '_POOR', 2.0)  # so that every R² is poor
   code, out, err = call('--target=learning_rate', '--ladder')
   assert code == 0, err
   for name in ('majority', 'logistic'):
