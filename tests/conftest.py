@@ -27,7 +27,7 @@ LONG = ('zoo/driver_test.py', 'meta/ablation_test.py', 'zoo/train_test.py',
         'end_to_end_test.py', 'zoo/damage_test.py', 'verify_test.py',
         'convert_test.py', 'meta/fit_test.py', 'zoo/cnn_test.py',
         'zoo/network_test.py', 'meta/identify_test.py',
-        'meta/controls_test.py', 'meta/classifiers_test.py')
+        'meta/controls_test.py', 'meta/cnn_test.py')
 
 
 def pytest_configure(config):

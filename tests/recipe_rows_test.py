@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 # Where tests are, below tests/.
 AUGMENT = 'zoo/augment_test.py::'
-CLASSIFIERS = 'meta/classifiers_test.py::'
+META_CNN = 'meta/cnn_test.py::'
 CNN = 'zoo/cnn_test.py::'
 CONVERT = 'convert_test.py::'
 DRIVER = 'zoo/driver_test.py::'
@@ -65,8 +65,8 @@ KEPT = (TABLES + 'test_kept_evaluations_are_spread_from_first_to_last',
         TABLES + 'test_twenty_kept_are_those_the_published_reader_takes_errors'
         '_of')
 READER = CONVERT + 'test_the_published_reader_accepts_it'
-DMC = (CLASSIFIERS + 'test_the_published_cnns_have_the_published_sizes',
-       CLASSIFIERS + 'test_the_published_cnn_is_that_of_section_12')
+DMC = (META_CNN + 'test_the_published_cnns_have_the_published_sizes',
+       META_CNN + 'test_the_published_cnn_is_that_of_section_12')
 PUBLISHED = TARGETS + 'test_the_published_preset_is_that_of_sections_13_and_16'
 CHANCE = (TARGETS + 'test_chances_are_those_of_section_14',)
 
@@ -266,9 +266,9 @@ CHECKS = {
             'conv 128, conv 256', 'six times: [pool only if length',
             'pool, flatten'), DMC),
         '12 convs + 6 FC; 10,407,685': DMC[:1] + (
-            CLASSIFIERS + 'test_the_published_cnns_have_the_published_depths',),
+            META_CNN + 'test_the_published_cnns_have_the_published_depths',),
         'Large, L > 40,000 (P =': DMC[:1] + (
-            CLASSIFIERS + 'test_the_published_cnns_have_the_published_depths',),
+            META_CNN + 'test_the_published_cnns_have_the_published_depths',),
         'The program prints "9" and "11"': 'a remark on what others print',
     },
     13: {
@@ -294,7 +294,7 @@ CHECKS = {
         'training log': 'result.json of docs/contract.md takes its place',
         'majority vote': (REQUEST + 'test_local_windows_are_pooled',),
         'BN at test': (
-            CLASSIFIERS
+            META_CNN
             + 'test_a_prediction_does_not_depend_on_its_neighbours',),
         'lrate (prop 1)': (FIT + 'test_losses_of_known_cases',),
         'The SVM / statistics baseline is': (
@@ -354,7 +354,7 @@ CHECKS = {
             FIT + 'test_losses_of_known_cases',
             FIT + 'test_it_regresses_in_the_targets_own_unit'),
         'batch statistics at test, so a': (
-            CLASSIFIERS
+            META_CNN
             + 'test_a_prediction_does_not_depend_on_its_neighbours',),
         'augmentation active in evaluation': (
             TRAIN
