@@ -10,31 +10,37 @@ import os
 import platform
 import re
 import time
-from typing import Any, Callable, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'results')
 
 
+Rates = dict[str, list[float]]  # work per second of each, in every round
+
+
 class Contestant(NamedTuple):
-  run: Callable  # does the work, and waits for its end
+  run: Callable[[], object]  # does the work, and waits for its end
   work: float  # amount of work, in the unit of the benchmark
-  facts: dict = {}  # further columns of the results
+  facts: dict[str, Any] = {}  # further columns of the results
 
 
-def alternate(contestants, rounds=7, seconds=0.7):
-  """Rates: {name: work per second in each round}.
+def alternate(contestants: dict[str, Contestant], rounds: int = 7,
+              seconds: float = 0.7) -> Rates:
+  """Times all contestants in every round; returns their rates.
 
   Args:
     contestants: {name: `Contestant`}.
-    rounds: in each, every contestant has its turn; the first one is who was
-      last in the round before.
-    seconds: of a turn, at least one call.
+    rounds: every contestant has one turn in each. The order rotates, so that
+      each is first in turn.
+    seconds: least length of a turn, which has at least one call.
   """
   for c in contestants.values():
     c.run()  # compiles and warms up
-  rates, order = {name: [] for name in contestants}, list(contestants)
+  rates: Rates = {name: [] for name in contestants}
+  order = list(contestants)
   for _ in range(rounds):
     for name in order:
       c, calls, begin = contestants[name], 0, time.perf_counter()
@@ -46,18 +52,19 @@ def alternate(contestants, rounds=7, seconds=0.7):
   return rates
 
 
-def compare(rates, name, other):
+def compare(rates: Rates, name: str, other: str
+            ) -> tuple[float, float, float]:
   """Ratio of two contestants: (median over rounds, low, high), with a 95 %
   interval by bootstrap over rounds."""
   ratios = np.asarray(rates[name]) / np.asarray(rates[other])
   drawn = np.random.default_rng(0).choice(ratios, (2000, len(ratios)))
-  return (float(np.median(ratios)),
-          *np.quantile(np.median(drawn, axis=1), (0.025, 0.975)).tolist())
+  low, high = np.quantile(np.median(drawn, axis=1), (0.025, 0.975))
+  return float(np.median(ratios)), float(low), float(high)
 
 
-def table(rates, base, unit):
+def table(rates: Rates, base: str, unit: str) -> str:
   """Lines: each contestant's median rate, and the ratio of `base` to it."""
-  lines = [f'  {"":24} {unit:>14}  {base} is so many times as fast']
+  lines = [f'  {"":24} {unit:>14}  speed of {base}, relative to it']
   for name, r in rates.items():
     ratio = '' if name == base else '{:.2f} ({:.2f} to {:.2f})'.format(
         *compare(rates, base, name))
@@ -65,11 +72,10 @@ def table(rates, base, unit):
   return '\n'.join(lines)
 
 
-def write(name, results: Any):
+def write(name: str, results: Any) -> None:
   """Writes results and their machine as JSON; prints the path.
 
-  Each machine has a folder of its own: what is fast on one need not be so on
-  another.
+  Each machine has its own folder, since rankings differ between machines.
   """
   import jax
   cpu, devices = machine().split('; ')
@@ -85,7 +91,7 @@ def write(name, results: Any):
   print(path)
 
 
-def machine():
+def machine() -> str:
   """A description of the machine."""
   import jax
   name = platform.processor() or platform.machine()
@@ -98,10 +104,10 @@ def machine():
   return f'{os.cpu_count()} x {name}; {len(jax.devices())} x {", ".join(kinds)}'
 
 
-def mean(ratios):
+def mean(ratios: Sequence[float]) -> float:
   """The geometric mean."""
   return float(np.exp(np.mean(np.log(ratios))))
 
 
-def median(rates):
+def median(rates: Sequence[float]) -> float:
   return float(np.median(rates))

@@ -10,6 +10,7 @@ price.py are based on these measurements.
 """
 
 import concurrent.futures
+from typing import Any
 
 from absl import app, flags
 
@@ -18,12 +19,13 @@ from nws_jax.zoo import conv, price, runtime
 
 _CASES = flags.DEFINE_list('cases', [
     f'fixed {precision} {tile} 0' for precision in conv.DOTS
-    for tile in (2, 4, 8, 'row', 'row+skew')], 'net, precision, tile, networks')
+    for tile in (2, 4, 8, 'row', 'row+skew')],
+                            'architecture, precision, tile, networks')
 _ROUNDS = flags.DEFINE_integer('rounds', 3, 'rounds in which all alternate')
 _SECONDS = flags.DEFINE_float('seconds', 0.3, 'seconds per turn')
 
 
-def main(_):
+def main(argv: list[str]) -> None:
   runtime.start()
   print(contest.machine())
   with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -36,18 +38,18 @@ def main(_):
         'priced_bytes_a_network': price.count_bytes(
             *nets.point(case.rsplit(maxsplit=3)[0]), 'gpu')}
     print(f'{case:28} {contest.median(rates[case]):12,.0f} images/s; '
-          f'{contestant.facts["bytes_an_image"] / 1e3:,.0f} kB an image; '
-          f'{contestant.facts["bytes_a_network"] / 1e6:.1f} MB a network')
+          f'{contestant.facts["bytes_an_image"] / 1e3:,.0f} kB per image; '
+          f'{contestant.facts["bytes_a_network"] / 1e6:.1f} MB per network')
   contest.write('forms', results)
 
 
-def make(case):
+def make(case: str) -> contest.Contestant:
   """The contestant for a case."""
   from benchmarks import jax_nets
   from nws_jax.zoo import images
   *name, precision, tile, networks = case.split()
   tile, *ways = tile.split('+')  # '8+skew'
-  changes = {'skew': 'skew' in ways}
+  changes: dict[str, Any] = {'skew': 'skew' in ways}
   changes['tile'] = conv.WHOLE if tile == 'row' else int(tile)
   return jax_nets.ours(
       *nets.point(' '.join(name)), images.load('fashion_mnist'), False, 'vmap',

@@ -2,6 +2,8 @@
 
 import concurrent.futures
 import functools
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +12,7 @@ import optax
 from jax.sharding import PartitionSpec
 
 from benchmarks.contest import Contestant
-from nws_jax import space
+from nws_jax import published, space
 from nws_jax.zoo import (
   augment,
   cnn,
@@ -25,16 +27,20 @@ from nws_jax.zoo import (
 from nws_jax.zoo.families.cnn import shapes
 
 RATE = 1e-3
+Case = TypeVar('Case')
+Made = TypeVar('Made')
 
 
-def start(arch, networks, batch_size, augmentation=False):
+def start(arch: published.Architecture, networks: int, batch_size: int,
+          augmentation: bool = False
+          ) -> tuple[Any, train.Static, train.Network]:
   """(Flax variables of the first network, `train.Static`, `train.Network`s)."""
   static = train.Static(
       arch, batch_size, 1.0, 'running', False, train.EVAL_BATCH, 0,
       space.BY_NAME['activation'].choices, 'float32', conv.FORMS['map'],
       (augmentation,))
-  n = np.arange(networks, dtype=np.int32)
-  same = functools.partial(np.full, networks)
+  n: Any = np.arange(networks, dtype=np.int32)
+  same: Callable[..., Any] = functools.partial(np.full, networks)
   made = train.Network(
       id=n, dataset=0 * n, learning_rate=same(np.float32(RATE)),
       weight_decay=same(np.float32(0)), dropout=same(np.float32(0.5)),
@@ -45,20 +51,22 @@ def start(arch, networks, batch_size, augmentation=False):
   return shapes.layout(arch).to_variables(vector), static, made
 
 
-def measure_losses(arch, batch_size, image_set):
+def measure_losses(arch: published.Architecture, batch_size: int,
+                   image_set: images.ImageSet) -> dict[str, float]:
   """{contestant: loss} on the first images, without dropout."""
   variables, static, _ = start(arch, 1, batch_size)
   x = image_set.train_images[:batch_size]
   labels = image_set.train_labels[:batch_size]
 
-  def mean(logits):
+  def mean(logits: jax.Array) -> float:
     return float(optax.softmax_cross_entropy_with_integer_labels(
         logits, labels).mean())
 
-  def ours(form):
+  def ours(form: str) -> float:
     parts = shapes.layout(arch).split(shapes.layout(arch).to_vector(variables))
+    style = cnn.Style(jnp.int32(0), jnp.float32(0))
     return mean(jax.jit(lambda parts: cnn.apply(
-        parts, augment.scale(x), cnn.Style(0, 0.0), arch, ('relu',),
+        parts, augment.scale(x), style, arch, ('relu',),
         batch_statistics=True, form=conv.FORMS[form])[0])(parts))
 
   logits, _ = jax.jit(lambda variables: module.Cnn(arch, 'relu', 0.0).apply(
@@ -69,12 +77,13 @@ def measure_losses(arch, batch_size, image_set):
       'Flax': mean(logits)}
 
 
-def mapped():
+def mapped() -> str:
   """How networks are mapped on this device: 'map' or 'vmap'."""
   return price.choose_form(jax.default_backend())
 
 
-def compile_all(make, cases):
+def compile_all(make: Callable[[Case], Made],
+                cases: Iterable[Case]) -> list[Made]:
   """[make(case)], in parallel on an accelerator, for which compiling takes long
   and leaves cores free."""
   if mapped() == 'map':
@@ -83,21 +92,27 @@ def compile_all(make, cases):
     return list(pool.map(make, cases))
 
 
-def count_networks(batch_size):
+def count_networks(batch_size: int) -> int:
   """The number of networks that fills an accelerator."""
   return price.IMAGES_A_STEP // batch_size * len(jax.devices())
 
 
-def ours(arch, batch_size, image_set, augmentation, form=None, networks=0,
-         precision='float32', **changes):
+def ours(arch: published.Architecture, batch_size: int,
+         image_set: images.ImageSet, augmentation: bool,
+         form: str | None = None, networks: int = 0,
+         precision: str = 'float32', **changes: Any) -> Contestant:
   """Whole epochs; one network per core, or as many as fill an accelerator.
 
   Args:
-    arch, batch_size, image_set, augmentation: what is trained on what.
-    form: how networks are mapped, if not as on this device.
-    networks: at once.
-    precision: of the dots.
-    **changes: fields of `conv.Form` that are to be others.
+    arch: of all networks.
+    batch_size: images per update.
+    image_set: what to train on.
+    augmentation: whether to train with it.
+    form: how networks are mapped; None: the form for this device.
+    networks: how many train at once; 0: one per core, or as many as fill an
+      accelerator.
+    precision: of matrix products.
+    **changes: new values of fields of `conv.Form`.
   """
   form = form or mapped()
   stage = population.set_stage(dataset.pack([image_set], 1), 0, form)
@@ -109,21 +124,24 @@ def ours(arch, batch_size, image_set, augmentation, form=None, networks=0,
   made = stage.place(made)
   shares = PartitionSpec(population.AXIS)
 
-  def over(key, networks, state, data):
+  def over(key: jax.Array, networks: train.Network, state: train.State,
+             data: dataset.Data) -> Any:
     return population.over(lambda n, s: train.train_epoch(
         static, stage.longest, key, n, s, data, jnp.int32(1)), form)(
             networks, state)
 
-  run = jax.jit(jax.shard_map(
+  mapped_over = jax.jit(jax.shard_map(
       over, mesh=stage.mesh, in_specs=(PartitionSpec(), shares, shares,
                                        PartitionSpec()),
       out_specs=shares, check_vma=False))
   state = stage.place(jax.jit(jax.vmap(
       lambda n: train.init(static, stage.seed_key, n)))(made))
-  run = run.lower(stage.seed_key, made, state, stage.data).compile()
+  run = mapped_over.lower(
+      stage.seed_key, made, state, stage.data).compile()
   steps = dataset.count_steps(
       images.an_epoch(image_set) // space.NUM_CLASSES, batch_size)
-  count, memory = run.cost_analysis(), run.memory_analysis()
+  count, memory = run.cost_analysis() or {}, run.memory_analysis()
+  assert memory is not None
   return Contestant(
       lambda: jax.block_until_ready(
           run(stage.seed_key, made, state, stage.data)),
@@ -134,17 +152,18 @@ def ours(arch, batch_size, image_set, augmentation, form=None, networks=0,
               networks * batch_size)})
 
 
-def flax(arch, batch_size, image_set, networks=4):
+def flax(arch: published.Architecture, batch_size: int,
+         image_set: images.ImageSet, networks: int = 4) -> Contestant:
   """A step of plain Flax and Optax, mapped over networks with `vmap`."""
   variables, _, _ = start(arch, 1, batch_size)
   net, tx = module.Cnn(arch, 'relu'), optax.adam(RATE)
   x, labels = image_set.train_images, image_set.train_labels
 
-  def step(variables, moments, key):
+  def step(variables: Any, moments: Any, key: jax.Array) -> tuple[Any, Any]:
     order_key, drop_key = jax.random.split(key)
     index = jax.random.permutation(order_key, len(x))[:batch_size]
 
-    def loss(params):
+    def loss(params: Any) -> tuple[jax.Array, Any]:
       logits, rest = net.apply(
           {**variables, 'params': params},
           jnp.asarray(x)[index].astype(jnp.float32) / 255, train=True,
@@ -165,7 +184,8 @@ def flax(arch, batch_size, image_set, networks=4):
                     networks * batch_size)
 
 
-def count_step(arch, batch_size, precision='float32'):
+def count_step(arch: published.Architecture, batch_size: int,
+               precision: str = 'float32') -> Any:
   """XLA's `cost_analysis` of one update of one network.
 
   It runs all images at once: the body of a loop would be counted only once.
@@ -179,7 +199,8 @@ def count_step(arch, batch_size, precision='float32'):
   pixels = jax.ShapeDtypeStruct((batch_size, 32, 32, 3), jnp.uint8)
   labels = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
 
-  def step(network, state, pixels, labels):
+  def step(network: train.Network, state: train.State, pixels: jax.Array,
+           labels: jax.Array) -> Any:
     return train.update(static, jax.random.key(0), network, state, pixels,
                         labels, jnp.float32(RATE), None)
 

@@ -13,6 +13,8 @@ Needs PyTorch: pip install torch. Writes benchmarks/results/meta.json.
 
 import concurrent.futures
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +36,7 @@ CLASSES, PARTS, LENGTH, VECTOR = 3, 36, 5000, 21_260
 _RATE = 1e-3
 
 
-def _list_nets():
+def _list_nets() -> dict[str, tuple]:
   """{name: (models, batch, steps per turn, function from a number of windows to
   inputs, shape of the inputs, PyTorch's model)}."""
   return {
@@ -46,15 +48,15 @@ def _list_nets():
           torch_readers.Cnn, length=LENGTH))}
 
 
-def _draw_features(rng, count):
+def _draw_features(rng: np.random.Generator, count: int) -> np.ndarray:
   return rng.normal(size=(count, PARTS * 13)).astype(np.float32)
 
 
-def _draw_windows(rng, count):
+def _draw_windows(rng: np.random.Generator, count: int) -> np.ndarray:
   return rng.normal(0, 0.1, (count, LENGTH)).astype(np.float32)
 
 
-def _draw_tokens(rng, count):
+def _draw_tokens(rng: np.random.Generator, count: int) -> Any:
   """Whole vectors, cut at `PARTS` borders."""
   borders = np.sort(rng.choice(VECTOR, PARTS - 1, replace=False))
   part_L = jnp.asarray(np.searchsorted(borders, np.arange(VECTOR), 'right'),
@@ -67,7 +69,7 @@ def _draw_tokens(rng, count):
 class Ours:
   """The models of one classifier, trained as the program does."""
 
-  def __init__(self, name, models, batches, shape):
+  def __init__(self, name: str, models: int, batches: Any, shape: Any) -> None:
     self._net = table.CLASSIFIERS[name].make_model(CLASSES, shape)
     self._tx = optax.adam(_RATE)
     self._batches = jax.tree.map(jnp.asarray, batches)  # [S, B, ...]
@@ -90,19 +92,21 @@ class Ours:
     self._train = jax.jit(lambda batches, *one: self._over(
         functools.partial(self._advance, batches))(*one))
 
-  def _score(self, batches, variables, moments, key):
+  def _score(self, batches: Any, variables: Any, moments: Any, key: Any
+               ) -> jax.Array:
     return jax.lax.map(
         lambda inputs: self._net.apply(variables, inputs, None)[0], batches[0])
 
-  def _advance(self, batches, variables, moments, key):
-    def step(carry, batch):
+  def _advance(self, batches: Any, variables: Any, moments: Any, key: Any
+                 ) -> tuple[Any, Any, Any]:
+    def step(carry: Any, batch: Any) -> tuple[Any, None]:
       variables, moments, key = carry
       key, now = jax.random.split(key)
 
-      def lose(params):
-        said, rest = self._net.apply(
+      def lose(params: Any) -> tuple[jax.Array, Any]:
+        logits, rest = self._net.apply(
             {**variables, 'params': params}, batch[0], now)
-        return interface.measure_loss(said, batch[1]).mean(), rest
+        return interface.measure_loss(logits, batch[1]).mean(), rest
 
       grads, rest = jax.grad(lose, has_aux=True)(variables['params'])
       updates, moments = self._tx.update(grads, moments)
@@ -111,34 +115,35 @@ class Ours:
 
     return jax.lax.scan(step, (variables, moments, key), batches)[0]
 
-  def lose(self, train):
+  def lose(self, train: bool) -> np.ndarray:
     """Losses of all models, [W]; training is without dropout."""
-    def one(inputs, labels_B, variables):
-      said, _ = self._net.apply(
+    def one(inputs: Any, labels_B: jax.Array, variables: Any) -> jax.Array:
+      logits, _ = self._net.apply(
           variables, inputs, jax.random.key(0) if train else None)
-      return interface.measure_loss(said, labels_B).mean()
+      return interface.measure_loss(logits, labels_B).mean()
     with nn.intercept_methods(_skip_dropout):
       return np.asarray(jax.jit(lambda batch, variables: self._over(
           functools.partial(one, *batch))(variables))(
               self._first, self.variables))
 
-  def infer(self):
+  def infer(self) -> None:
     self._run(self._infer)
 
-  def train(self):
+  def train(self) -> None:
     self._parts = self._run(self._train)
 
-  def _run(self, function):
+  def _run(self, function: Callable[..., Any]) -> list[Any]:
     return jax.block_until_ready(list(self._pool.map(
         lambda part: function(self._batches, *part), self._parts)))
 
 
-def _skip_dropout(call, args, kwargs, context):
+def _skip_dropout(call: Callable[..., Any], args: tuple, kwargs: dict,
+                  context: Any) -> Any:
   return (args[0] if isinstance(context.module, nn.Dropout)
           else call(*args, **kwargs))
 
 
-def _shake(variables):
+def _shake(variables: Any) -> Any:
   """Gives running statistics other values than 0 and 1, to compare them too."""
   if 'batch_stats' not in variables:
     return variables
@@ -150,7 +155,8 @@ def _shake(variables):
 class Torch:
   """The same models in an eager loop."""
 
-  def __init__(self, make, variables, batches):
+  def __init__(self, make: Callable[..., torch.nn.Module], variables: Any,
+               batches: Any) -> None:
     models = len(jax.tree.leaves(variables)[0])
     self._one = [jax.tree.map(lambda x, n=n: np.asarray(x[n]), variables)
                  for n in range(models)]
@@ -162,23 +168,24 @@ class Torch:
     self._adam = [torch.optim.Adam(m.parameters(), _RATE)
                   for m in self._models]
 
-  def lose(self, train):
+  def lose(self, train: bool) -> np.ndarray:
     with torch.no_grad():
       return np.array([float(self._lose(
           self._make(v, drop=False).train(train), *self._batches[0]))
           for v in self._one])
 
-  def _lose(self, model, inputs, labels_B):
+  def _lose(self, model: torch.nn.Module, inputs: Any,
+              labels_B: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.cross_entropy(model(*inputs), labels_B)
 
-  def infer(self):
+  def infer(self) -> None:
     with torch.inference_mode():
       for model in self._models:
         model.eval()
         for inputs, _ in self._batches:
           model(*inputs)
 
-  def train(self):
+  def train(self) -> None:
     for model, adam in zip(self._models, self._adam):
       model.train()
       for batch in self._batches:
@@ -187,12 +194,12 @@ class Torch:
         adam.step()
 
 
-def _tensor(x):
+def _tensor(x: Any) -> torch.Tensor:
   x = torch.tensor(np.asarray(x))
   return x.long() if x.dtype in (torch.int32, torch.int64) else x
 
 
-def _compare(name, rounds):
+def _compare(name: str, rounds: int) -> dict[str, Any]:
   """Rates of one classifier, {infer, train}, and the difference of losses."""
   models, batch, steps, draw, shape, make = _list_nets()[name]
   rng = np.random.default_rng(0)
@@ -217,7 +224,7 @@ def _compare(name, rounds):
   return record
 
 
-def _measure_dots():
+def _measure_dots() -> dict[str, float]:
   """GFLOP/s of a large matrix product, a bound for everything made of those."""
   n = 2048
   x, y = jnp.ones((n, n)), torch.ones((n, n))
@@ -230,7 +237,7 @@ def _measure_dots():
   return {name: contest.median(r) for name, r in rates.items()}
 
 
-def main(_):
+def main(argv: list[str]) -> None:
   results = {'dot_gflops': _measure_dots()}
   for name in _NETS.value or _list_nets():
     results[name] = _compare(name, _ROUNDS.value)

@@ -4,8 +4,15 @@ PyTorch's are written as is usual there, with two advantages: pooling before the
 activation, and the fastest form of the optimizer.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from nws_jax import published
 from nws_jax.zoo.families.cnn import shapes
+
+if TYPE_CHECKING:
+  import torch
 
 # (filter size, conv depth, fc depth, conv width, fc width, batch size)
 _SPREAD = (
@@ -19,13 +26,16 @@ POINTS = {
     **{f'main {n:02d}': p for n, p in enumerate(_SPREAD)}}
 
 
-def point(name):
+def point(name: str) -> tuple[published.Architecture, int]:
   """(`published.Architecture`, batch size) of a point of the contest."""
-  *sizes, batch_size = POINTS[name]
-  return published.Architecture(*sizes), batch_size
+  filter_size, depth_conv, depth_fc, width_conv, width_fc, batch_size = (
+      POINTS[name])
+  return published.Architecture(
+      filter_size, depth_conv, depth_fc, width_conv, width_fc), batch_size
 
 
-def module(arch, activation='relu', dropout=0.5):
+def module(arch: published.Architecture, activation: str = 'relu',
+           dropout: float = 0.5) -> Any:
   """The network of the recipe as a `torch.nn.Module` of NCHW images."""
   import torch
   from torch import nn
@@ -34,7 +44,7 @@ def module(arch, activation='relu', dropout=0.5):
               'sigmoid': torch.sigmoid, 'tanh': torch.tanh}[activation]
 
   class Net(nn.Module):
-    def __init__(self):
+    def __init__(self) -> None:
       super().__init__()
       self.layers, self.norms = nn.ModuleDict(), nn.ModuleDict()
       for layer in shapes.layers(arch):
@@ -46,7 +56,7 @@ def module(arch, activation='relu', dropout=0.5):
           norm = nn.BatchNorm2d if window else nn.BatchNorm1d
           self.norms[layer.name] = norm(out)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
       for layer in shapes.layers(arch):
         name = layer.name
         if len(layer.kernel) == 4:
@@ -63,13 +73,13 @@ def module(arch, activation='relu', dropout=0.5):
   return Net()
 
 
-def load(net, variables):
+def load(net: Any, variables: Any) -> None:
   """Copies Flax variables of one network (`module.Cnn`) into a PyTorch one."""
   import numpy as np
   import torch
   params, side = variables['params'], None
 
-  def put(tensor, value):
+  def put(tensor: torch.Tensor, value: Any) -> None:
     with torch.no_grad():
       tensor.copy_(torch.from_numpy(np.array(value)))
 

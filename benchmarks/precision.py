@@ -13,6 +13,7 @@ float32 population is also compared with one that differs only in its seed.
 
 import dataclasses
 import time
+from collections.abc import Callable
 
 import numpy as np
 from absl import app, flags
@@ -29,7 +30,7 @@ _PRECISIONS = flags.DEFINE_list(
     'precisions', list(recipes.PRECISIONS), 'to compare; must contain float32')
 
 
-def main(_):
+def main(argv: list[str]) -> None:
   runtime.start()
   from benchmarks import jax_nets
   populations = {p: (p, 0) for p in _PRECISIONS.value} | {
@@ -53,7 +54,7 @@ def main(_):
       'net': _POINT.value, **results})
 
 
-def compare(first, other):
+def compare(first: np.ndarray, other: np.ndarray) -> dict[str, float]:
   test = stats.ks_2samp(first, other)
   return {'ks': float(test.statistic), 'p': float(test.pvalue),
           'median': float(np.median(other)),
@@ -61,7 +62,8 @@ def compare(first, other):
           'typical_difference': float(np.median(np.abs(first - other)))}
 
 
-def prepare(precision, seed):
+def prepare(precision: str, seed: int
+            ) -> Callable[[], tuple[np.ndarray, float]]:
   """Trains a population: (accuracies on all test images [M], images/s)."""
   import jax
 
@@ -87,7 +89,7 @@ def prepare(precision, seed):
   steps = dataset.count_steps(data.a_class_S, batch_size)
   done = _EPOCHS.value * batch_size * steps[np.asarray(networks.dataset)].sum()
 
-  def train():
+  def train() -> tuple[np.ndarray, float]:
     state = program.reset(networks, stage.place(program.blank()),
                           stage.place(np.ones(len(rows), bool)))
     state, _ = program.epoch(networks, state)  # epoch 0: only an evaluation

@@ -6,13 +6,15 @@
 import glob
 import json
 import os
+from collections.abc import Sequence
+from typing import Any
 
 from benchmarks import contest
 
 _HERE = os.path.dirname(contest.RESULTS)
 
 
-def main():
+def main() -> None:
   parts = ['# Results of the last runs\n\nWritten by `python -m '
            'benchmarks.report` from benchmarks/results/. A ratio is the median '
            'over rounds in which all contestants alternate, with a 95 % '
@@ -32,16 +34,16 @@ def main():
   print(path)
 
 
-def _table(head, rows):
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
   lines = [head, ['---'] * len(head), *rows]
   return ''.join(f'| {" | ".join(map(str, line))} |\n' for line in lines)
 
 
-def _ratio(three):
+def _ratio(three: Sequence[float]) -> str:
   return '{:.2f} ({:.2f} to {:.2f})'.format(*three)
 
 
-def _show_train(results):
+def _show_train(results: dict[str, Any]) -> str:
   others = list(dict.fromkeys(
       o for r in results.values() for o in r['ours_against']))
   rows = [[name, r['arch'], r['batch_size'],
@@ -55,7 +57,7 @@ def _show_train(results):
                  *(f'times {o}' for o in others)], rows)
 
 
-def _show_zoo(results):
+def _show_zoo(results: dict[str, Any]) -> str:
   return _table(
       ['networks', 'seconds', 'per network', 'with an empty cache',
        'share of the bare rate', 'peak MB'],
@@ -65,12 +67,12 @@ def _show_zoo(results):
         f'{r["peak_mb"]:,.0f}'] for n, r in results.items()])
 
 
-def _show_store(results):
+def _show_store(results: dict[str, Any]) -> str:
   return _table(['', 'value'],
                 [[name, f'{v:,.1f}'] for name, v in results.items()])
 
 
-def _show_roofline(results):
+def _show_roofline(results: dict[str, Any]) -> str:
   return _table(
       ['architecture', 'images/s', 'MFLOP per image', 'direct', 'MB per image',
        'share of the peak FLOP rate', 'direct', 'share of the copy rate'],
@@ -81,7 +83,7 @@ def _show_roofline(results):
        for name, r in results.items()])
 
 
-def _show_meta(results):
+def _show_meta(results: dict[str, Any]) -> str:
   dots = results.pop('dot_gflops')
   return _table(
       ['classifier', 'models', 'batch', 'mode', 'ours, windows/s',
@@ -95,7 +97,7 @@ def _show_meta(results):
            + '.\n')
 
 
-def _show_strangers(results):
+def _show_strangers(results: dict[str, Any]) -> str:
   names = list(dict.fromkeys(n for r in results.values() for n in r))
   return _table(
       ['property', *(n.replace('_', ' ') for n in names)],
@@ -103,7 +105,7 @@ def _show_strangers(results):
        for target, r in results.items()])
 
 
-def _show_forms(results):
+def _show_forms(results: dict[str, Any]) -> str:
   return _table(
       ['architecture, precision, columns per tile, networks (0: chosen)',
        'images/s', 'networks', 'kB per image', 'MB per network',
@@ -115,7 +117,7 @@ def _show_forms(results):
        for case, r in results.items()])
 
 
-def _show_precision(results):
+def _show_precision(results: dict[str, Any]) -> str:
   networks, epochs, net = map(results.pop, ('networks', 'epochs', 'net'))
   return (f'{networks} networks ({net}), {epochs} epochs, compared with '
           'float32.\n\n') + _table(

@@ -4,14 +4,23 @@
 
 The peak rates are measured in alternation with the step: copying arrays that
 exceed the caches, and one large matrix product. Operations and bytes are XLA's
-own count (`cost_analysis`, whose bytes do not account for caches); `plain`
+own count (`cost_analysis`, whose bytes do not account for caches); `direct`
 counts the multiplications and additions of the network's convolutions.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from absl import app, flags
 
 from benchmarks import contest, nets
+from nws_jax import published
 from nws_jax.zoo import recipe, runtime
+
+if TYPE_CHECKING:
+  import jax
 
 _POINTS = flags.DEFINE_list(
     'points', ['fixed', 'smallest', 'largest'], 'architectures')
@@ -20,7 +29,7 @@ _PRECISION = flags.DEFINE_enum(
 _ROUNDS = flags.DEFINE_integer('rounds', 5, 'rounds in which all alternate')
 
 
-def main(_):
+def main(argv: list[str]) -> None:
   runtime.start()
   from benchmarks import jax_nets
   from nws_jax.zoo import images
@@ -28,7 +37,7 @@ def main(_):
   results = {}
   print(contest.machine())
 
-  def make(name):
+  def make(name: str) -> tuple[contest.Contestant, Any]:
     point = nets.point(name)
     return (jax_nets.ours(*point, image_set, False, precision=_PRECISION.value),
             jax_nets.count_step(*point, _PRECISION.value))
@@ -49,40 +58,41 @@ def main(_):
         'of_dot_rate': images_s * each['flops'] / flops,
         'of_dot_rate_plain': images_s * plain / flops,
         'of_copy_rate': images_s * each['bytes accessed'] / copied}
-    print(f'{name}: {images_s:,.0f} images/s; an image is '
-          f'{each["flops"] / 1e6:.1f} MFLOP ({plain / 1e6:.1f} plain) and '
+    print(f'{name}: {images_s:,.0f} images/s; an image takes '
+          f'{each["flops"] / 1e6:.1f} MFLOP ({plain / 1e6:.1f} direct) and '
           f'{each["bytes accessed"] / 1e6:.2f} MB\n'
-          f'  device: dot {flops / 1e9:.0f} GFLOP/s, copy {copied / 1e9:.1f} '
-          'GB/s, read and written\n'
-          f'  reached: {results[name]["of_dot_rate"]:.0%} of the dot rate ('
-          f'{results[name]["of_dot_rate_plain"]:.0%} plain), '
+          f'  device: {flops / 1e9:.0f} GFLOP/s in matrix products, '
+          f'{copied / 1e9:.1f} GB/s of copies, read and written\n'
+          f'  reached: {results[name]["of_dot_rate"]:.0%} of the peak FLOP '
+          f'rate ({results[name]["of_dot_rate_plain"]:.0%} direct), '
           f'{results[name]["of_copy_rate"]:.0%} of the copy rate', flush=True)
   contest.write(
       'roofline' + f'_{_PRECISION.value}' * (_PRECISION.value != 'float32'),
       results)
 
 
-def _on_all(fn, *shape):
+def _on_all(fn: Callable[[jax.Array], jax.Array], *shape: int
+            ) -> tuple[Callable[[], None], int]:
   """Calls `fn` with an array on every device at once."""
   import jax
   xs = [jax.device_put(jax.random.normal(jax.random.key(0), shape), d)
         for d in jax.devices()]
-  fn = jax.jit(fn)
+  compiled = jax.jit(fn)
 
-  def run():
-    jax.block_until_ready([fn(x) for x in xs])
+  def run() -> None:
+    jax.block_until_ready([compiled(x) for x in xs])
 
   return run, len(xs)
 
 
-def copy():
+def copy() -> contest.Contestant:
   import jax
   n = 1 << (25 if jax.default_backend() == 'cpu' else 30)
   run, devices = _on_all(lambda x: x + 1, n)
   return contest.Contestant(run, devices * 2 * 4 * n)
 
 
-def dot():
+def dot() -> contest.Contestant:
   import jax
   import jax.numpy as jnp
 
@@ -95,7 +105,7 @@ def dot():
   return contest.Contestant(run, devices * 2 * n ** 3)
 
 
-def count_plain(arch):
+def count_plain(arch: published.Architecture) -> int:
   """Operations of training on one image, with direct convolutions."""
   from nws_jax.zoo import price
   total = 0

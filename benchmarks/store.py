@@ -11,11 +11,13 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from absl import app, flags
 
 from benchmarks import contest, nets
+from nws_jax import published
 from nws_jax.store import snapshots
 from nws_jax.zoo.families.cnn import shapes
 
@@ -25,7 +27,7 @@ _AT_ONCE = flags.DEFINE_integer('at_once', 64, 'networks per unit')
 _FOLDER = flags.DEFINE_string('folder', '', 'folder on the disk to measure')
 
 
-def main(_):
+def main(argv: list[str]) -> None:
   arch, _ = nets.point('fixed')
   folder = tempfile.mkdtemp(dir=_FOLDER.value or None)
   try:
@@ -37,7 +39,7 @@ def main(_):
   contest.write('store', results)
 
 
-def measure(arch, folder):
+def measure(arch: published.Architecture, folder: str) -> dict[str, float]:
   """{name: measurement}; the last word of a name is the unit."""
   total, epochs, each = _NETWORKS.value, _EPOCHS.value, _AT_ONCE.value
   counts = [min(each, total - n) for n in range(0, total, each)]
@@ -53,7 +55,8 @@ def measure(arch, folder):
       writer.wait()  # durable
       written += time.perf_counter() - begin
 
-  def read(units, networks, snapshot_numbers, *window):
+  def read(units: Iterable[int], networks: Callable[[int], Sequence[int]],
+             snapshot_numbers: Iterable[int], *window: int) -> list[np.ndarray]:
     return [snapshots.read_vectors(_path(folder, u, e), shapes.layout(arch),
                                    networks(u), snapshots.Window(*window))
             for u in units for e in snapshot_numbers]
@@ -74,11 +77,11 @@ def measure(arch, folder):
               every, lambda u: range(counts[u]), one)) / 1e3)}
 
 
-def _path(folder, unit, epoch):
+def _path(folder: str, unit: int, epoch: int) -> str:
   return os.path.join(folder, f'{unit:04d}', f'{epoch:04d}')
 
 
-def median_ms(fn, times=5):
+def median_ms(fn: Callable[[], object], times: int = 5) -> float:
   """Median milliseconds of a call; the files are in the system's cache."""
   taken = []
   for _ in range(times):

@@ -10,6 +10,9 @@ distribution (AUROC against held-out networks). Writes
 benchmarks/results/strangers.json.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import jax
 import numpy as np
 from absl import app, flags
@@ -24,7 +27,7 @@ _ZOO = flags.DEFINE_string('zoo', 'runs/zoo', 'the zoo of --meta')
 _META = flags.DEFINE_string('meta', 'runs/meta', 'folder of the classifiers')
 
 
-def main(_):
+def main(argv: list[str]) -> None:
   zoo, results = api.Zoo(_ZOO.value), {}
   print(contest.machine())
   for classifier in identify.load(_META.value):
@@ -37,7 +40,7 @@ def main(_):
   contest.write('strangers', results)
 
 
-def ask(zoo, classifier):
+def ask(zoo: api.Zoo, classifier: Any) -> dict[str, float]:
   """{measure: value} of one classifier."""
   record, rng = classifier.record, np.random.default_rng(0)
   ids = [id for id, member in classifier.members.ids.items()
@@ -45,14 +48,15 @@ def ask(zoo, classifier):
   arch = record['architectures'][0]
   rows = zoo.members.set_index('id').loc[ids]
   own_NxP = np.stack([zoo.vector(id, record['epochs'][-1]) for id in ids])
-  said = [predict.answer(classifier, x[None], arch, membership.Origin(
+  answers = [predict.answer(classifier, x[None], arch, membership.Origin(
       zoo.digest, id, ()))[0] for x, id in zip(own_NxP, ids)]
-  own = np.array([a.strangeness for a in said])
-  found = {'networks': float(len(ids)), 'called_unlike': np.mean(own > 1)}
+  own = np.array([a.strangeness for a in answers])
+  found: dict[str, Any] = {
+      'networks': len(ids), 'called_unlike': np.mean(own > 1)}
   if record['classes']:
     names = list(map(str, record['classes']))
     truth_N = np.array([names.index(str(x)) for x in rows[record['target']]])
-    shares_NxK = np.stack([a.shares_K for a in said])
+    shares_NxK = np.stack([a.shares_K for a in answers])
     about = calibration.describe(shares_NxK, truth_N)
     found |= {
         'accuracy': np.mean(shares_NxK.argmax(1) == truth_N),
@@ -68,7 +72,8 @@ def ask(zoo, classifier):
   return {k: float(v) for k, v in found.items()}
 
 
-def _shuffle(rng, x_NxP, borders):
+def _shuffle(rng: np.random.Generator, x_NxP: np.ndarray,
+             borders: Sequence[int]) -> np.ndarray:
   """Permutes the values of each part, differently in each network."""
   x_NxP = x_NxP.copy()
   for start, stop in zip(borders, borders[1:]):
@@ -76,11 +81,11 @@ def _shuffle(rng, x_NxP, borders):
   return x_NxP
 
 
-def _tensors(parts):
+def _tensors(parts: Sequence[Any]) -> list[int]:
   return [t.start for t in parts] + [parts[-1].stop]
 
 
-def _layers(parts):
+def _layers(parts: Sequence[Any]) -> list[int]:
   return [t.start for n, t in enumerate(parts)
           if not n or t.layer != parts[n - 1].layer] + [parts[-1].stop]
 

@@ -3,13 +3,18 @@
 import contextlib
 import copy
 import functools
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch.nn import functional
 
 from benchmarks import nets
 from benchmarks.contest import Contestant
+from nws_jax import published
 from nws_jax.zoo import augment as recipe
+from nws_jax.zoo import images
 
 RATE, STEPS = 1e-3, 6  # STEPS per turn, of each of two networks
 GPU = torch.cuda.is_available()
@@ -17,7 +22,7 @@ if GPU:
   torch.set_default_device('cuda')
 
 
-def allow(precision):
+def allow(precision: str) -> None:
   """Sets the precision of matrix products: 'float32', 'tf32' or 'bfloat16'."""
   torch.backends.cudnn.allow_tf32 = precision != 'float32'
   torch.set_float32_matmul_precision(
@@ -28,10 +33,11 @@ def allow(precision):
       enabled=precision == 'bfloat16')
 
 
-_cast = contextlib.nullcontext
+_cast: Callable[[], AbstractContextManager] = contextlib.nullcontext
 
 
-def measure_loss(arch, batch_size, image_set, variables):
+def measure_loss(arch: published.Architecture, batch_size: int,
+                 image_set: images.ImageSet, variables: Any) -> float:
   """The loss on the first images, without dropout."""
   net = nets.module(arch, dropout=0.0)
   nets.load(net, variables)
@@ -40,20 +46,23 @@ def measure_loss(arch, batch_size, image_set, variables):
       net(x[:batch_size].float() / 255), labels[:batch_size]).item()
 
 
-def eager(arch, batch_size, image_set, augmentation, compile=False):
+def eager(arch: published.Architecture, batch_size: int,
+          image_set: images.ImageSet, augmentation: bool,
+          compile: bool = False) -> Contestant:
   """The eager loop: one network after another, step by step."""
   x, labels = _load(image_set)
   made = [nets.module(arch) for _ in range(2)]
   tx = [torch.optim.Adam(net.parameters(), RATE, fused=True) for net in made]
   prepare = augment if augmentation else scale
 
-  def loss(net, pixels, labels):
+  def loss(net: Any, pixels: torch.Tensor, labels: torch.Tensor
+           ) -> torch.Tensor:
     with _cast():
       return functional.cross_entropy(net(prepare(pixels)), labels)
 
   losses = [torch.compile(loss) if compile else loss for _ in made]
 
-  def run():
+  def run() -> None:
     for net, optimizer, measure in zip(made, tx, losses):
       order = torch.randperm(len(x))
       for n in range(STEPS):
@@ -67,7 +76,8 @@ def eager(arch, batch_size, image_set, augmentation, compile=False):
   return Contestant(run, len(made) * STEPS * batch_size)
 
 
-def vmapped(arch, batch_size, image_set, networks=4):
+def vmapped(arch: published.Architecture, batch_size: int,
+            image_set: images.ImageSet, networks: int = 4) -> Contestant:
   """A step of all networks at once: `torch.func` over stacked modules."""
   x, labels = _load(image_set)
   net = torch.func.replace_all_batch_norm_modules_(  # cannot be mapped
@@ -79,14 +89,15 @@ def vmapped(arch, batch_size, image_set, networks=4):
   m, s = ({n: torch.zeros_like(p) for n, p in params.items()}
           for _ in range(2))
 
-  def loss(params, buffers, pixels, labels):
+  def loss(params: dict, buffers: dict, pixels: torch.Tensor,
+           labels: torch.Tensor) -> torch.Tensor:
     with _cast():
       logits = torch.func.functional_call(base, (params, buffers), (pixels,))
       return functional.cross_entropy(logits, labels)
 
   gradient = torch.func.vmap(torch.func.grad(loss), randomness='different')
 
-  def run():
+  def run() -> None:
     index = torch.stack([torch.randperm(len(x))[:batch_size]
                          for _ in range(networks)])
     grads = gradient(params, buffers, scale(x[index]), labels[index])
@@ -99,23 +110,23 @@ def vmapped(arch, batch_size, image_set, networks=4):
   return Contestant(run, networks * batch_size)
 
 
-def _load(image_set):
+def _load(image_set: images.ImageSet) -> tuple[torch.Tensor, torch.Tensor]:
   device = torch.get_default_device()
   x = torch.from_numpy(image_set.train_images).permute(0, 3, 1, 2)
   return (x.contiguous().to(device),
           torch.from_numpy(image_set.train_labels).long().to(device))
 
 
-def _wait():
+def _wait() -> None:
   if GPU:
     torch.cuda.synchronize()
 
 
-def scale(pixels):
+def scale(pixels: torch.Tensor) -> torch.Tensor:
   return pixels.float() / 255
 
 
-def augment(pixels):
+def augment(pixels: torch.Tensor) -> torch.Tensor:
   """The augmentation of docs/recipe.md, section 9, of uint8 [B, 3, 32, 32]."""
   b, size = len(pixels), recipe.SIZE
   draw = {name: low + (high - low) * torch.rand(b) for name, low, high
@@ -138,7 +149,7 @@ def augment(pixels):
   return (x + colour['noise'] * torch.randn_like(x)).clamp_(0, 1)
 
 
-def _turn_hue(x, delta):
+def _turn_hue(x: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
   r, g, b = x.unbind(1)
   high, low = x.amax(1), x.amin(1)
   spread = high - low
@@ -149,7 +160,7 @@ def _turn_hue(x, delta):
   return high[:, None] - spread[:, None] * torch.minimum(k, 4 - k).clamp(0, 1)
 
 
-def _saturate(x, factor):
+def _saturate(x: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
   high, low = x.amax(1, keepdim=True), x.amin(1, keepdim=True)
   s = torch.where(high > 0, (high - low) / torch.where(high > 0, high, 1), 0)
   ratio = torch.where(

@@ -1,5 +1,7 @@
 """The meta-classifiers in PyTorch, initialised with our weights."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
@@ -8,11 +10,11 @@ from torch.nn import functional
 from nws_jax.meta.classifiers import cnn, transformer
 
 
-def _tensor(x):
+def _tensor(x: Any) -> torch.Tensor:
   return torch.tensor(np.asarray(x))
 
 
-def _fill(layer, variables):
+def _fill(layer: nn.Module, variables: Any) -> nn.Module:
   """A Linear, Conv1d, Embedding or LayerNorm with the weights of a Flax one."""
   with torch.no_grad():
     if 'kernel' in variables:
@@ -26,11 +28,11 @@ def _fill(layer, variables):
   return layer
 
 
-def _linear(variables):
+def _linear(variables: Any) -> nn.Module:
   return _fill(nn.Linear(*np.shape(variables['kernel'])), variables)
 
 
-def _norm(params, stats):
+def _norm(params: Any, stats: Any) -> nn.Module:
   norm = _fill(nn.BatchNorm1d(len(params['scale'])), params)
   norm.running_mean.copy_(_tensor(stats['mean']))
   norm.running_var.copy_(_tensor(stats['var']))
@@ -40,7 +42,7 @@ def _norm(params, stats):
 class Fast(nn.Module):
   """`classifiers.fast.Fast`."""
 
-  def __init__(self, variables, drop=True):
+  def __init__(self, variables: Any, drop: bool = True) -> None:
     super().__init__()
     knots = _tensor(variables['encoder']['knots'])
     self.register_buffer('low', knots[None, :-1])
@@ -53,7 +55,7 @@ class Fast(nn.Module):
         _linear(params['Dense_0']), nn.ReLU(), nn.Dropout(0.5 * drop),
         _linear(params['Dense_1']))
 
-  def forward(self, features_BxF):
+  def forward(self, features_BxF: torch.Tensor) -> torch.Tensor:
     x_BxQxF = (features_BxF[:, None] - self.low) / self.width
     x_BxQxF = torch.nan_to_num(2 * torch.clamp(x_BxQxF, 0, 1) - 1, nan=0.0)
     if self.training and self.drop.p:
@@ -65,7 +67,7 @@ class Fast(nn.Module):
 class Cnn(nn.Module):
   """`classifiers.cnn.Cnn`, in the layout of PyTorch: [B, C, L]."""
 
-  def __init__(self, variables, length, drop=True):
+  def __init__(self, variables: Any, length: int, drop: bool = True) -> None:
     super().__init__()
     params, stats = variables['params'], variables['batch_stats']
     layers, into, convs, denses = [], 1, 0, 0
@@ -87,13 +89,13 @@ class Cnn(nn.Module):
       denses += 1
     self.head = nn.Sequential(*layers, _linear(params[f'Dense_{denses}']))
 
-  def forward(self, windows_BxL):
+  def forward(self, windows_BxL: torch.Tensor) -> torch.Tensor:
     x_BxCxL = self.convolutions(windows_BxL[:, None])
     return self.head(x_BxCxL.transpose(1, 2).flatten(1))
 
 
 class _Attention(nn.Module):
-  def __init__(self, params):
+  def __init__(self, params: Any) -> None:
     super().__init__()
     width = transformer.WIDTH
     for name in ('query', 'key', 'value'):
@@ -105,7 +107,8 @@ class _Attention(nn.Module):
         'bias': params['out']['bias']})
     self.heads = np.shape(params['query']['kernel'])[1]
 
-  def forward(self, x_BxTxW, some_BxT):
+  def forward(self, x_BxTxW: torch.Tensor, some_BxT: torch.Tensor
+              ) -> torch.Tensor:
     q, k, v = (layer(x_BxTxW).unflatten(-1, (self.heads, -1)).transpose(1, 2)
                for layer in (self.query, self.key, self.value))
     y = functional.scaled_dot_product_attention(
@@ -116,7 +119,7 @@ class _Attention(nn.Module):
 class Transformer(nn.Module):
   """`classifiers.transformer.Transformer`."""
 
-  def __init__(self, variables, drop=True):
+  def __init__(self, variables: Any, drop: bool = True) -> None:
     super().__init__()
     params = variables['params']
     center, scale = variables['encoder']['scale']
@@ -139,7 +142,8 @@ class Transformer(nn.Module):
     self.last = _linear(params[f'Dense_{3 + 2 * len(blocks)}'])
     self.drop, self.drop_more = nn.Dropout(0.2 * drop), nn.Dropout(0.5 * drop)
 
-  def forward(self, values, mask, part, place):
+  def forward(self, values: torch.Tensor, mask: torch.Tensor,
+              part: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
     some_BxT = mask.any(-1)
     x = self.drop(self._embed(values, mask, part, place, some_BxT))
     for n, attend in enumerate(self.attend):
@@ -151,7 +155,9 @@ class Transformer(nn.Module):
     x = (self.norms[-1](x) * there).sum(1) / there.sum(1).clamp(min=1)
     return self.last(self.drop_more(x))
 
-  def _embed(self, values, mask, part, place, some_BxT):
+  def _embed(self, values: torch.Tensor, mask: torch.Tensor,
+             part: torch.Tensor, place: torch.Tensor, some_BxT: torch.Tensor
+             ) -> torch.Tensor:
     tiny = 1e-12
     number = mask.sum(-1, keepdim=True).clamp(min=1)
     mean = values.sum(-1, keepdim=True) / number

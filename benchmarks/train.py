@@ -12,11 +12,14 @@ it.
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from absl import app, flags
 
 from benchmarks import contest, nets
-from nws_jax.zoo import price, recipe, runtime
+from nws_jax import published
+from nws_jax.zoo import images, price, recipe, runtime
 
 _POINTS = flags.DEFINE_list(
     'points', list(nets.POINTS), 'architectures to train')
@@ -36,73 +39,83 @@ _NETWORKS = flags.DEFINE_integer(
 _NAME = flags.DEFINE_string('name', 'train', 'name of the JSON file of results')
 
 
-def main(_):
+class Case(NamedTuple):
+  """What the contestants train."""
+  arch: published.Architecture
+  batch_size: int
+  image_set: images.ImageSet
+  augmentation: bool
+
+
+def main(argv: list[str]) -> None:
   runtime.start()
   from benchmarks import jax_nets, torch_nets
-  from nws_jax.zoo import images
   image_set = images.load('fashion_mnist')
-  results = {}
+  results: dict[str, Any] = {}
   precision = _PRECISION.value
   ours = functools.partial(jax_nets.ours, precision=precision,
                            networks=_NETWORKS.value)
   print(contest.machine())
-  points = {name: (*nets.point(name), image_set, _AUGMENTATION.value)
-            for name in _POINTS.value}
-  made = dict(zip(points, jax_nets.compile_all(
-      lambda args: ours(*args), points.values())))
-  losses = dict(zip(points, jax_nets.compile_all(
-      lambda args: jax_nets.measure_losses(*args[:3]),
-      list(points.values())[:_CHECKED.value])))
-  for name, args in points.items():
-    arch, batch_size = args[:2]
-    said = losses.get(name)
-    if said:
+  cases = {name: Case(*nets.point(name), image_set, _AUGMENTATION.value)
+           for name in _POINTS.value}
+  made = dict(zip(cases, jax_nets.compile_all(
+      lambda case: ours(*case), cases.values())))
+  losses = dict(zip(cases, jax_nets.compile_all(
+      lambda case: jax_nets.measure_losses(
+          case.arch, case.batch_size, case.image_set),
+      list(cases.values())[:_CHECKED.value])))
+  for name, case in cases.items():
+    arch, batch_size = case.arch, case.batch_size
+    compared = losses.get(name)
+    if compared:
       torch_nets.allow('float32')
-      said['PyTorch'] = torch_nets.measure_loss(
-          *args[:3], jax_nets.start(arch, 1, batch_size)[0])
-      check(said)
+      compared['PyTorch'] = torch_nets.measure_loss(
+          arch, batch_size, image_set, jax_nets.start(arch, 1, batch_size)[0])
+      check(compared)
     torch_nets.allow(precision)
     contestants = {
-        'ours': made[name], 'PyTorch, eager': torch_nets.eager(*args)}
+        'ours': made[name], 'PyTorch, eager': torch_nets.eager(*case)}
     if _SLOW.value:
-      contestants |= slow(ours, args)
+      contestants |= slow(ours, case)
     rates = contest.alternate(contestants, _ROUNDS.value, _SECONDS.value)
     print(f'{name}: {arch.name}, batch size {batch_size}'
-          + (f'; loss {said["ours"]:.5f}' if said else ''))
+          + (f'; loss {compared["ours"]:.5f}' if compared else ''))
     print(contest.table(rates, 'ours', 'images/s'), flush=True)
     results[name] = {
-        'arch': arch.name, 'batch_size': batch_size, 'losses': said,
+        'arch': arch.name, 'batch_size': batch_size, 'losses': compared,
         'augmentation': _AUGMENTATION.value, 'precision': precision,
         'images_per_second': rates,
         'ours_against': {other: contest.compare(rates, 'ours', other)
                          for other in rates if other != 'ours'}}
     contest.write(_NAME.value, results)  # so far, in case it is stopped
   ratios = [r['ours_against']['PyTorch, eager'][0] for r in results.values()]
-  print(f'geometric mean over {len(ratios)} nets, against the eager loop: '
-        f'{contest.mean(ratios):.2f}')
+  print(f'geometric mean over {len(ratios)} architectures, against the eager '
+        f'loop: {contest.mean(ratios):.2f}')
 
 
-def slow(ours, args):
+def slow(ours: Callable[..., contest.Contestant], case: Case
+         ) -> dict[str, contest.Contestant]:
   """The slow contestants; on an accelerator `torch.func` alone."""
   import jax
 
   from benchmarks import jax_nets, torch_nets
+  sizes = case.arch, case.batch_size, case.image_set
   if jax_nets.mapped() == 'vmap':
     return {'PyTorch, torch.func': torch_nets.vmapped(
-        *args[:3], networks=jax_nets.count_networks(args[1]))}
+        *sizes, jax_nets.count_networks(case.batch_size))}
   return {
       'ours, vmapped': ours(
-          *args, form='vmap', networks=8 * len(jax.devices())),
-      'Flax, vmapped': jax_nets.flax(*args[:3]),
-      'PyTorch, torch.func': torch_nets.vmapped(*args[:3]),
-      'PyTorch, torch.compile': torch_nets.eager(*args, compile=True)}
+          *case, form='vmap', networks=8 * len(jax.devices())),
+      'Flax, vmapped': jax_nets.flax(*sizes),
+      'PyTorch, torch.func': torch_nets.vmapped(*sizes),
+      'PyTorch, torch.compile': torch_nets.eager(*case, True)}
 
 
-def check(losses):
+def check(losses: dict[str, float]) -> None:
   """Raises unless all contestants compute the same loss, to 1e-4 of it."""
   for who, loss in losses.items():
     if abs(loss - losses['ours']) > 1e-4 * abs(loss):
-      raise AssertionError(f'{who} has another loss: {losses}')
+      raise AssertionError(f'the loss of {who} differs: {losses}')
 
 
 if __name__ == '__main__':

@@ -19,12 +19,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import Any
 
 import numpy as np
 from absl import app, flags
 
 from benchmarks import contest, nets
-from nws_jax.zoo import recipe, runtime
+from nws_jax import published
+from nws_jax.zoo import images, recipe, runtime
 
 _NETWORKS = flags.DEFINE_list('networks', ['64', '256'], 'sizes of the zoos')
 _EPOCHS = flags.DEFINE_integer('epochs', 4, 'epochs of every network')
@@ -48,23 +50,22 @@ runpy.run_module('nws_jax.zoo', run_name='__main__', alter_sys=True)
 """
 
 
-def repeat(image_set, times):
+def repeat(image_set: images.ImageSet, times: int) -> images.ImageSet:
   """The set with its training images repeated."""
   return image_set._replace(
       train_images=np.concatenate([image_set.train_images] * times),
       train_labels=np.concatenate([image_set.train_labels] * times))
 
 
-def main(_):
+def main(argv: list[str]) -> None:
   runtime.start()
   from benchmarks import jax_nets
-  from nws_jax.zoo import images
   image_set = repeat(images.load('fashion_mnist'), _REPEAT.value)
   arch, batch_size = nets.point(_POINT.value)
   bare = {'bare': jax_nets.ours(arch, batch_size, image_set, False,
                                 precision=_PRECISION.value)}
   steps = images.an_epoch(image_set) // batch_size
-  results = {}
+  results: dict[int, Any] = {}
   print(contest.machine())
   with tempfile.TemporaryDirectory() as folder:
     for networks in sorted(map(int, _NETWORKS.value)):
@@ -88,7 +89,8 @@ def main(_):
   contest.write('zoo', results)
 
 
-def run(arch, batch_size, networks, folder, name):
+def run(arch: published.Architecture, batch_size: int, networks: int,
+        folder: str, name: str) -> tuple[float, float]:
   """(seconds, peak MB of memory) of one run of the command."""
   config = {
       'networks': networks, 'epochs': _EPOCHS.value, 'datasets':
@@ -101,17 +103,17 @@ def run(arch, batch_size, networks, folder, name):
              ('-c', _REPEATED, str(_REPEAT.value)))
   begin = time.perf_counter()
   log = os.path.join(folder, f'{name}.log')
-  with open(log, 'w') as said:
+  with open(log, 'w') as output:
     child = subprocess.Popen(
         [sys.executable, *command, '--config=configs/zoo.py',
          f'--workdir={os.path.join(folder, name)}',
          *(f'--config.{k}={v}' for k, v in config.items())],
         env={**os.environ, 'XDG_CACHE_HOME': os.path.join(folder, 'cache')},
-        stdout=said, stderr=said)
+        stdout=output, stderr=output)
     _, status, usage = os.wait4(child.pid, 0)
   seconds = time.perf_counter() - begin
-  with open(log) as said:
-    text = said.read()
+  with open(log) as output:
+    text = output.read()
   if status or f'{networks} networks' not in text:
     raise SystemExit(f'the command failed:\n{text}')
   return seconds, usage.ru_maxrss / 1024  # of this run, not of earlier ones

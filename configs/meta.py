@@ -19,7 +19,7 @@ import ml_collections
 from nws_jax import errors
 
 
-def _default():
+def _default() -> ml_collections.ConfigDict:
   c = ml_collections.ConfigDict()
   c.seed = 0  # determines every draw
   # Weights per window. 0: the whole vector if all networks share an
@@ -69,7 +69,7 @@ def _default():
   return c
 
 
-def _smoke():
+def _smoke() -> ml_collections.ConfigDict:
   c = _default()
   c.classifier = 'fast'
   c.steps = 60
@@ -80,7 +80,7 @@ def _smoke():
   return c
 
 
-def _published():
+def _published() -> ml_collections.ConfigDict:
   c = _default()
   c.classifier = 'cnn'
   c.learning_rate = 1e-3
@@ -96,7 +96,7 @@ def _published():
 PRESETS = {'default': _default, 'smoke': _smoke, 'published': _published}
 
 
-def get_config(preset='default'):
+def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
   if preset not in PRESETS:
     raise errors.Wrong(f'configs/meta.py has no preset {preset!r}; there are '
                        f'{", ".join(PRESETS)}.')

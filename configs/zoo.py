@@ -36,7 +36,7 @@ import ml_collections
 from nws_jax import errors
 
 
-def _default():
+def _default() -> ml_collections.ConfigDict:
   c = ml_collections.ConfigDict()
   c.seed = 0  # it and a network's id determine every draw
   c.networks = 192
@@ -89,7 +89,7 @@ def _default():
   return c
 
 
-def _smoke():
+def _smoke() -> ml_collections.ConfigDict:
   c = _default()
   c.networks = 100
   c.epochs = 2
@@ -102,7 +102,7 @@ def _smoke():
   return c
 
 
-def _main():
+def _main() -> ml_collections.ConfigDict:
   c = _default()  # properties not set here are drawn as published
   c.networks = 13_000
   c.sampling = 'independent'
@@ -121,7 +121,7 @@ def _main():
   return c
 
 
-def _fixed():
+def _fixed() -> ml_collections.ConfigDict:
   c = _main()
   c.seed = 1  # so that it shares no draw with main
   c.networks = 3000
@@ -129,7 +129,7 @@ def _fixed():
   return c
 
 
-def _study():
+def _study() -> ml_collections.ConfigDict:
   c = _default()
   c.networks = 512
   c.epochs = 8
@@ -143,7 +143,7 @@ PRESETS = {'default': _default, 'smoke': _smoke, 'study': _study,
            'fixed': _fixed, 'main': _main}
 
 
-def get_config(preset='default'):
+def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
   if preset not in PRESETS:
     raise errors.Wrong(f'configs/zoo.py has no preset {preset!r}; there are '
                        f'{", ".join(PRESETS)}.')
