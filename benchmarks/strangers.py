@@ -21,7 +21,7 @@ from sklearn import metrics
 from benchmarks import contest
 from nws_jax import api
 from nws_jax.meta.figures import calibration
-from nws_jax.meta.identify import identify, membership, predict
+from nws_jax.meta.identify import membership, predict, report
 
 _ZOO = flags.DEFINE_string('zoo', 'runs/zoo', 'the zoo of --meta')
 _META = flags.DEFINE_string('meta', 'runs/meta', 'folder of the classifiers')
@@ -30,7 +30,7 @@ _META = flags.DEFINE_string('meta', 'runs/meta', 'folder of the classifiers')
 def main(argv: list[str]) -> None:
   zoo, results = api.Zoo(_ZOO.value), {}
   print(contest.machine())
-  for classifier in identify.load(_META.value):
+  for classifier in report.load(_META.value):
     if classifier.record['zoo']['digest'] != zoo.digest:
       continue
     name = classifier.record['target']
@@ -50,7 +50,7 @@ def ask(zoo: api.Zoo, classifier: Any) -> dict[str, float]:
   own_NxP = np.stack([zoo.vector(id, record['epochs'][-1]) for id in ids])
   answers = [predict.answer(classifier, x[None], arch, membership.Origin(
       zoo.digest, id, ()))[0] for x, id in zip(own_NxP, ids)]
-  own = np.array([a.strangeness for a in answers])
+  own = np.array([a.distance for a in answers])
   found: dict[str, Any] = {
       'networks': len(ids), 'called_unlike': np.mean(own > 1)}
   if record['classes']:
@@ -64,7 +64,7 @@ def ask(zoo: api.Zoo, classifier: Any) -> dict[str, float]:
         'calibration_error': about['error'],
         'error_if_true': about['if_true'][0]}
   for odd, make in _ODD.items():
-    far = [a.strangeness for a in predict.answer(
+    far = [a.distance for a in predict.answer(
         classifier, make(rng, own_NxP, classifier.known[arch]), arch)]
     found[f'auroc_{odd}'] = metrics.roc_auc_score(
         np.repeat([0, 1], [len(own), len(far)]), np.append(own, far))

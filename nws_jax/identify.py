@@ -50,15 +50,16 @@ def main(*given: str) -> None:
   if len(given) != 1:
     raise errors.Wrong('name one network: python -m nws_jax.identify '
                        'CHECKPOINT --meta=runs/meta; see --help.')
-  from nws_jax.meta.identify import identify
-  classifiers = identify.load(_META.value)
-  stranger, origin = read(
+  from nws_jax.meta.identify import report
+  classifiers = report.load(_META.value)
+  checkpoint, origin = read(
       paths.expand(given[0], 'CHECKPOINT'), classifiers)
-  print(identify.tell(stranger, identify.ask(classifiers, stranger, origin)))
+  print(report.format_text(
+      checkpoint, report.predict_all(classifiers, checkpoint, origin)))
 
 
 def read(path: str, classifiers: Sequence['saved.Classifier']
-         ) -> tuple['checkpoints.Stranger', 'membership.Origin | None']:
+         ) -> tuple['checkpoints.Checkpoint', 'membership.Origin | None']:
   """Reads the network to identify.
 
   Args:
@@ -68,10 +69,10 @@ def read(path: str, classifiers: Sequence['saved.Classifier']
   Returns:
     the network; where it comes from if that is a zoo, else None.
   """
-  from nws_jax.meta.identify import checkpoints, identify, membership
+  from nws_jax.meta.identify import checkpoints, membership, report
   match = re.fullmatch(r'(.+?):(\d+)(?::(\d+))?', path)
   if match is None or os.path.exists(path):
-    return identify.read(path, classifiers), None
+    return report.read(path, classifiers), None
   from nws_jax import api
   zoo, id = api.Zoo(match[1]), int(match[2])
   epochs = zoo.epochs(id)
@@ -79,7 +80,7 @@ def read(path: str, classifiers: Sequence['saved.Classifier']
     raise errors.Wrong(f'{path}: the zoo keeps no weights of this network.')
   epoch = int(match[3]) if match[3] else epochs[-1]
   row, = zoo.members[zoo.members['id'] == id].to_dict('records')
-  known = identify.list_known(classifiers)
+  known = report.list_known(classifiers)
   if row['architecture'] not in known:
     raise errors.Wrong(
         f'{path} is of architecture {row["architecture"]}; the classifiers '

@@ -61,17 +61,16 @@ def test_zoo_meta_ablation_report(folders):
 
 def test_a_member_is_known_wherever_it_lies(folders):
   """The zoo grows, is copied, and is converted there and back."""
-  from nws_jax import api, convert, identify
-  from nws_jax.meta.identify import identify as lines
-  from nws_jax.meta.identify import membership
+  from nws_jax import api, convert
+  from nws_jax.meta.identify import membership, report
   read(folders, '--nocontrols')
-  classifiers = lines.load(str(folders / 'meta'))
+  classifiers = report.load(str(folders / 'meta'))
   zoo = api.Zoo(folders / 'zoo')
   ids = zoo.members['id'][::7].tolist()
 
   def ask(place, id):
-    return [told.answer for told in lines.ask(
-        classifiers, *identify.read(f'{place}:{id}', classifiers))]
+    return [told.answer for told in report.predict_all(
+        classifiers, *report.read(f'{place}:{id}', classifiers))]
 
   want = {id: ask(folders / 'zoo', id) for id in ids}
   for answer, in want.values():
@@ -89,12 +88,12 @@ def test_a_member_is_known_wherever_it_lies(folders):
     for place in (f'{grown}:{id}', f'{back}:{found[id]}',
                   f'{nws}/{id:05d}/weights/002.bin'):
       got, = ask(*place.rsplit(':', 1)) if ':' in place else [
-          told.answer for told in lines.ask(
-              classifiers, *identify.read(place, classifiers))]
+          told.answer for told in report.predict_all(
+              classifiers, *report.read(place, classifiers))]
       assert got.shares_K.tolist() == want[id][0].shares_K.tolist(), place
       assert got[1:] == want[id][0][1:], place
   stranger, = ask(grown, 51)
-  assert stranger.standing.kind == membership.STRANGER
+  assert stranger.standing.kind == membership.UNSEEN
 
 
 def test_a_device_that_is_not_here_makes_no_classifier_damaged(

@@ -11,12 +11,15 @@ import nws_jax
 from configs import meta as meta_presets
 from configs import zoo as presets
 from nws_jax import space
+from nws_jax.meta import making, running, settings, summary
 from nws_jax.meta import request as requests
-from nws_jax.meta import running, settings
-from nws_jax.meta.answers import answer
+from nws_jax.meta.answers import answer, controls
+from nws_jax.meta.answers.controls import control, roles
+from nws_jax.meta.answers.controls import table as controls_table
 from nws_jax.meta.classifiers import interface, table
-from nws_jax.meta.data import bank
+from nws_jax.meta.data import bank, places
 from nws_jax.meta.identify import predict, saved
+from nws_jax.store import sealed
 from nws_jax.zoo import driver, optimizers, recipe
 from tests.meta import planted
 from tests.zoo.driver_test import Silent
@@ -105,3 +108,30 @@ def test_a_classifier_of_the_table_reads_and_is_kept(tmp_path, monkeypatch):
     fields = dict(vars(TOY))
     del fields['too_slow_on_cpu']  # each field is required
     interface.Classifier(**fields)
+
+
+def _read_labels(request, source):
+  """The plan of a control that knows the label of every network."""
+  return control.Plan(
+      places.Numbers(request.target.values_M[:, None]), [{'span': 1}],
+      {'reads': 'labels'})
+
+
+def test_a_control_of_the_table_stands_beside_the_score(tmp_path, monkeypatch):
+  monkeypatch.setitem(controls_table.CONTROLS, 'toy', control.Control(
+      'toy', roles.KNOWS_LITTLE, 'default', control.count_one,
+      control.allow_all, _read_labels))
+  assert 'toy' in controls.list_named('default')
+  request = requests.make(
+      planted.PlantedZoo(30), 'optimizer', settings.from_config({
+          **meta_presets.get_config('smoke'), 'classifier': 'logistic',
+          'permutations': 0, 'controls': 'toy'}))
+  where = making.Where(str(tmp_path), force=False, save=False)
+  assert making.make(request, where, begin=0.0)
+  path = making.find_record(str(tmp_path), request)
+  record = sealed.read(path)
+  assert list(record['controls']) == ['majority', 'toy']
+  toy = record['controls']['toy']
+  assert toy['accuracy'] == 1 and toy['reads'] == 'labels'
+  assert any('toy explains the score' in w for w in record['warnings'])
+  assert 'WARNING: toy explains' in summary.tell(path)

@@ -111,7 +111,7 @@ def _fill(folder, request, source, save, show):
     _draw(os.path.join(folder, 'ablation.png'), rows, record)
     return record
   record, predictions, outcome = answer.run(request, source, show)
-  if save and saved.can(request):
+  if save and answer.reads_whole_networks(request):
     saved.write(folder, request, source, outcome)
   tables.write_text(os.path.join(folder, 'predictions.csv'), predictions)
   return record

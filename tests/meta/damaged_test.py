@@ -14,7 +14,7 @@ from nws_jax import errors
 from nws_jax.meta import making, summary
 from nws_jax.meta import request as requests
 from nws_jax.meta.explain import explanation
-from nws_jax.meta.identify import checkpoints, identify, saved
+from nws_jax.meta.identify import checkpoints, report, saved
 from nws_jax.pictures import explanations, results
 from nws_jax.store import sealed
 from tests.meta import real
@@ -62,15 +62,15 @@ def _report(folder):
 
 
 def _identify(folder):
-  classifiers = identify.load(str(folder))
+  classifiers = report.load(str(folder))
   stranger = checkpoints.check('x', real.RealZoo().vector(3, 0), real.ARCH.name)
-  return identify.tell(stranger, identify.ask(classifiers, stranger))
+  return report.format_text(stranger, report.predict_all(classifiers, stranger))
 
 
 def _load(folder):
   """All that an answer of `_identify` follows from."""
   return repr([(c.record, c.reference, c.members)
-               for c in identify.load(str(folder))])
+               for c in report.load(str(folder))])
 
 
 READERS = (_tell, _report, _load)

@@ -18,10 +18,10 @@ from nws_jax.meta import running
 from nws_jax.meta.answers import answer
 from nws_jax.meta.identify import (
   checkpoints,
-  identify,
   membership,
   novelty,
   predict,
+  report,
   saved,
 )
 from nws_jax.store import sealed
@@ -77,26 +77,26 @@ def test_a_held_out_network_is_told_what_the_result_says(made, asked):
 
 
 def test_the_best_on_validation_answers_and_all_is_told(made):
-  classifiers = identify.load(str(made[0]))
+  classifiers = report.load(str(made[0]))
   assert sorted(c.record['target'] for c in classifiers) == [
       'learning_rate', 'optimizer']
   best, = (c for c in classifiers if c.record['target'] == 'optimizer')
   assert best.record['valid_loss'] == min(
       saved.read(os.path.join(path, 'model')).record['valid_loss']
       for (target, _), (path, *_) in made[1].items() if target == 'optimizer')
-  stranger = checkpoints.check('x', real.RealZoo().vector(3, 0), NAME)
-  text = identify.tell(stranger, identify.ask(classifiers, stranger))
-  assert 'like the networks' in text and 'optimizer' in text
-  odd = checkpoints.check('x', 1e4 * stranger.vector_P, NAME)
-  assert 'unlike anything' in identify.tell(
-      odd, identify.ask(classifiers, odd))
+  network = checkpoints.check('x', real.RealZoo().vector(3, 0), NAME)
+  text = report.format_text(network, report.predict_all(classifiers, network))
+  assert 'in distribution: ' in text and 'optimizer' in text
+  odd = checkpoints.check('x', 1e4 * network.vector_P, NAME)
+  assert 'OUT OF DISTRIBUTION' in report.format_text(
+      odd, report.predict_all(classifiers, odd))
 
 
 def test_what_is_odd_is_unlike(made):
   path, *_ = made[1]['optimizer', 'logistic']
   classifier, zoo = saved.read(os.path.join(path, 'model')), real.RealZoo()
   rng = np.random.default_rng(5)
-  own = [a.strangeness for a in predict.answer(
+  own = [a.distance for a in predict.answer(
       classifier, zoo.weights_MxP[::3], NAME)]
   assert np.mean(np.array(own) > 1) <= 0.2
   shuffled = zoo.weights_MxP.copy()
@@ -106,7 +106,7 @@ def test_what_is_odd_is_unlike(made):
     part[:] = rng.permuted(part, axis=1)
   noise = rng.normal(size=(20, shuffled.shape[1])).astype(np.float32)
   for odd in (noise, shuffled[:20], np.roll(zoo.weights_MxP[:20], 9, 1)):
-    far = [a.strangeness for a in predict.answer(classifier, odd, NAME)]
+    far = [a.distance for a in predict.answer(classifier, odd, NAME)]
     assert np.mean(np.array(far)[:, None] > np.array(own)) > 0.9  # AUROC
 
 
@@ -141,17 +141,17 @@ def test_what_all_models_saw_is_told_as_in_sample(made, tmp_path):
   whole, hidden = (_copy(made, tmp_path / name, change) for name, change
                    in (('whole', str), ('hidden', _hide)))
   vector_P = real.RealZoo().vector(3, 0)
-  stranger = checkpoints.check('x', vector_P, NAME)
-  told, = identify.ask([hidden], stranger)
+  network = checkpoints.check('x', vector_P, NAME)
+  told, = report.predict_all([hidden], network)
   assert told.answer.standing.kind == membership.IN_SAMPLE
-  text = identify.tell(stranger, [told])
+  text = report.format_text(network, [told])
   assert 'optimizer: IN-SAMPLE' in text and 'IN-SAMPLE here' in text
-  # By all models, which is what a stranger is told by.
+  # By all models, which is what a network is told by.
   near, = predict.answer(hidden, vector_P[None] * np.float32(1.01), NAME)
-  assert near.standing.kind == membership.STRANGER
+  assert near.standing.kind == membership.UNSEEN
   np.testing.assert_allclose(told.answer.shares_K, near.shares_K, atol=0.02)
-  held, = identify.ask([whole], stranger)
-  text = identify.tell(stranger, [held])
+  held, = report.predict_all([whole], network)
+  text = report.format_text(network, [held]).replace('\n', ' ')
   assert 'IN-SAMPLE' not in text and 'not trained on it' in text
   assert np.abs(held.answer.shares_K - near.shares_K).max() > 0.02
 
@@ -161,18 +161,19 @@ def test_a_classifier_of_an_older_version_says_what_it_cannot_know(
   new, old = (_copy(made, tmp_path / name, change) for name, change
               in (('new', str), ('old', _age)))
   zoo = real.RealZoo()
-  stranger = checkpoints.check('x', zoo.vector(3, 0), NAME)
-  want, = predict.answer(new, stranger.vector_P[None], NAME)
-  got, = identify.ask(
-      [old], stranger, membership.Origin(zoo.digest, 3, ()))
+  network = checkpoints.check('x', zoo.vector(3, 0), NAME)
+  want, = predict.answer(new, network.vector_P[None], NAME)
+  got, = report.predict_all(
+      [old], network, membership.Origin(zoo.digest, 3, ()))
   assert got.answer.standing == want.standing
   np.testing.assert_array_equal(got.answer.shares_K, want.shares_K)
   for origin in (None, membership.Origin('f' * 64, 3, ())):
-    told = identify.ask([old], stranger, origin)
-    assert 'cannot be known' in identify.tell(stranger, told)
-  told, = identify.ask(
-      [old], stranger, membership.Origin(zoo.digest, 1000, ()))
-  assert told.answer.standing.kind == membership.STRANGER
+    told = report.predict_all([old], network, origin)
+    assert 'cannot be known' in report.format_text(
+        network, told).replace('\n', ' ')
+  told, = report.predict_all(
+      [old], network, membership.Origin(zoo.digest, 1000, ()))
+  assert told.answer.standing.kind == membership.UNSEEN
 
 
 def test_a_network_is_known_by_all_its_snapshots_together():
@@ -186,12 +187,12 @@ def test_a_network_is_known_by_all_its_snapshots_together():
   # Of equal starts, only who held all of them out may answer.
   for ids, want in (({1}, held), ({1, 2}, held), ({1, 3}, in_sample)):
     members = membership.Members(sides, {start: ids, end: {1}}, '')
-    assert members.place(start_P) == want
+    assert members.find(start_P) == want
   # But a zoo tells whose it is, and knows snapshots that came later.
   origin = membership.Origin('another', 5, (start, end))
-  assert members.place(start_P, origin) == held
-  assert members.place(start_P + 1).kind == membership.STRANGER
-  assert members.place(start_P + 1, origin) == held
+  assert members.find(start_P, origin) == held
+  assert members.find(start_P + 1).kind == membership.UNSEEN
+  assert members.find(start_P + 1, origin) == held
 
 
 def test_a_reference_is_mahalanobis():
@@ -216,7 +217,7 @@ def test_a_member_is_known_in_every_form(made, tmp_path):
       made[1]['optimizer', 'fast'][0], 'model'))
   want, = predict.answer(classifier, vector_P[None], NAME)
   for name in foreign.write_all(tmp_path, vector_P, real.ARCH):
-    (_, got), = identify.ask(
+    (_, got), = report.predict_all(
         [classifier], checkpoints.read(str(tmp_path / name), classifier.known))
     assert got.standing == want.standing
     np.testing.assert_array_equal(got.shares_K, want.shares_K, name)
@@ -228,12 +229,12 @@ def test_a_member_is_known_in_every_form(made, tmp_path):
 
 def test_no_classifier_and_a_damaged_one(made, tmp_path):
   with pytest.raises(errors.Wrong, match='no saved classifier'):
-    identify.load(str(tmp_path))
+    report.load(str(tmp_path))
   path = tmp_path / 'optimizer' / 'x' / 'model'
   path.mkdir(parents=True)
   (path / 'recipe.json').write_text('{"target": "optimizer", "format": 1}')
   with pytest.raises(errors.Damaged, match='damaged'):
-    identify.load(str(tmp_path))
+    report.load(str(tmp_path))
 
 
 @pytest.mark.parametrize('kept', [0, 100])

@@ -23,6 +23,11 @@ class Answer(NamedTuple):
   outcome: cross_validation.Outcome  # of the first meta-seed, with its models
 
 
+def reads_whole_networks(request: requests.Request) -> bool:
+  """Whether its models predict from one network with all its tensors."""
+  return request.pairs_Mx2 is None and not request.settings.exclude
+
+
 def run(request: requests.Request, source: windows.Source,
         progress: Callable[[int, int, int], None]) -> Answer:
   """Trains and tests for one number, with its controls.

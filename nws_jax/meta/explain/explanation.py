@@ -12,9 +12,9 @@ import numpy as np
 
 from nws_jax import errors
 from nws_jax.meta import running
+from nws_jax.meta.answers import answer
 from nws_jax.meta.explain import attribution, landscape, prototypes
 from nws_jax.meta.figures import intervals
-from nws_jax.meta.identify import saved
 
 RECORD = 'explanation.json'
 ALL = 'all'
@@ -29,7 +29,7 @@ class Explanation(NamedTuple):
 def check(request):
   """Raises `Wrong` for a request that cannot be explained."""
   landscape.check()
-  if not saved.can(request):
+  if not answer.reads_whole_networks(request):
     what = '--exclude' if request.settings.exclude else (
         f'--target={request.target.name}')
     raise errors.Wrong(f'--explain needs whole networks, one at a time: it '

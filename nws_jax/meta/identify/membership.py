@@ -1,11 +1,11 @@
-"""Whether a classifier was trained on a network: told by the weights alone.
+"""Whether a classifier was trained on a network, from its weights alone.
 
 A zoo may have grown, been copied or been converted, and a network may come as
-a file: the digest of its vector stays what it is.
+a file: the digest of its vector does not change.
 
-model/members.csv   a row a network that was read: its id, its fold, the fold
-                    whose models did not see it (empty if all did), and digests
-                    of all its kept snapshots
+model/members.csv   a row a network of the zoo: its id, its fold, the fold whose
+                    models were not trained on it (empty if all were), and the
+                    digests of all its kept snapshots
 """
 
 import csv
@@ -14,10 +14,13 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
+from nws_jax.meta import request as requests
+from nws_jax.meta.data import windows
+from nws_jax.meta.training import trials as trials_lib
 from nws_jax.store import snapshots, tables
 
-# How a network may stand to a classifier.
-STRANGER = 'stranger'  # no model was trained on it
+# The relation of a network to a classifier.
+UNSEEN = 'unseen'  # no model was trained on it
 HELD_OUT = 'held out'  # some models were trained on it, others were not
 IN_SAMPLE = 'in-sample'  # all models were trained on it, or stopped by it
 UNKNOWN = 'unknown'  # an older version did not record it
@@ -27,40 +30,41 @@ _HALVES = (ml_dtypes.bfloat16, np.float16)
 
 
 class Member(NamedTuple):
-  """A network that was read."""
+  """A network that the classifier's models were trained or tested on."""
   fold: int
-  held_out_by: Any  # the fold whose models did not see it, or None
+  held_out_by: int | None  # the fold whose models were not trained on it
 
 
 class Standing(NamedTuple):
-  """How a network stands to a classifier, and who may be asked about it."""
+  """The relation of a network to a classifier, and which models predict it."""
   kind: str  # one of those above
-  fold: Any = None  # of the reference fitted without it; None: any
-  held_out_by: Any = None  # the fold whose models did not see it; None: any
+  fold: int | None = None  # of the reference fitted without it; None: all
+  held_out_by: int | None = None  # whose models predict it; None: all
 
 
 class Origin(NamedTuple):
   """A network of a zoo."""
   zoo: str  # the zoo's digest
   id: int
-  digests: tuple  # of all its kept snapshots
+  digests: tuple[str, ...]  # of all its kept snapshots
 
 
 class Members(NamedTuple):
-  """The networks that a classifier's zoo gave."""
-  ids: dict  # {id in that zoo: Member}
-  digests: Any  # {digest: {ids}}; None in classifiers of older versions
+  """The networks of the zoo that a classifier was trained on."""
+  ids: dict[int, Member]
+  # {digest of a snapshot: ids}; None in classifiers of older versions.
+  digests: dict[str, set[int]] | None
   zoo: str  # digest of that zoo, as it was
 
-  def place(self, vector_P: np.ndarray,
-            origin: Origin | None = None) -> Standing:
+  def find(self, vector_P: np.ndarray,
+           origin: Origin | None = None) -> Standing:
     """The `Standing` of a network.
 
     Args:
       vector_P: float32.
-      origin: where it lies, if it was named as a network of a zoo. A snapshot
-        that was not kept yet when the zoo was read is known by the others; and
-        of starts that are equal, whose it is.
+      origin: of a network that is named as one of a zoo. It identifies a
+        snapshot that was not yet kept when the zoo was read, by the others; and
+        the network of an initial vector that several share.
     """
     if self.digests is None:
       if origin is None or origin.zoo != self.zoo:
@@ -68,16 +72,20 @@ class Members(NamedTuple):
       return _join([self.ids[origin.id]] if origin.id in self.ids else [])
     digests = (*list_digests(vector_P), *(origin.digests if origin else ()))
     found = [self.digests[d] for d in digests if d in self.digests]
-    ids = found and (set.intersection(*found) or set.union(*found))
+    if not found:
+      return Standing(UNSEEN)
+    # Networks of all digests, if there are any: a digest may be of several.
+    ids = set.intersection(*found) or set.union(*found)
     return _join([self.ids[id] for id in ids])
 
 
 def _join(members: list[Member]) -> Standing:
-  """The `Standing` of what may be any of some networks: constant starts are
-  equal."""
+  """The `Standing` of a network that may be any of these: with constant
+  initialisation they have equal initial vectors."""
   if not members:
-    return Standing(STRANGER)
-  folds, models = map(set, zip(*members))
+    return Standing(UNSEEN)
+  folds = {m.fold for m in members}
+  models = {m.held_out_by for m in members}
   fold = folds.pop() if len(folds) == 1 else None
   if len(models) == 1 and models != {None}:
     return Standing(HELD_OUT, fold, models.pop())
@@ -85,24 +93,25 @@ def _join(members: list[Member]) -> Standing:
 
 
 def list_digests(vector_P: np.ndarray) -> list[str]:
-  """Digests by which a vector is known: its own, and those of its roundings to
-  each half precision, which a copy in such a file has."""
+  """The digest of a vector, and those of it rounded to each half precision, as
+  a file may hold it."""
   vector_P = np.asarray(vector_P, np.float32)
-  with np.errstate(over='ignore'):  # the rounded one is infinite there
+  with np.errstate(over='ignore'):  # what overflows is infinite
     return [snapshots.digest(vector_P)] + [
         snapshots.digest(vector_P.astype(half).astype(np.float32))
         for half in _HALVES]
 
 
-def write(path: str, request: Any, source: Any, tested: Any) -> None:
+def write(path: str, request: requests.Request, source: windows.Source,
+          tested: trials_lib.Decisions) -> None:
   """Writes members.csv.
 
   Args:
     path: of the file.
-    request: `request.Request`.
-    source: its `windows.Source`. The vectors in it are known when rounded, too;
-      of the other snapshots only the zoo's own digests are known.
-    tested: the `cross_validation.Decisions` on networks held out.
+    request: whose networks are written.
+    source: its weights: these vectors are recognised when rounded, too, other
+      snapshots only by the zoo's own digests.
+    tested: the decisions on held-out networks.
   """
   folds = dict(zip(request.networks['id'].tolist(),
                    request.networks['fold'].tolist()))
@@ -113,27 +122,28 @@ def write(path: str, request: Any, source: Any, tested: Any) -> None:
                              request.rows['num_weights']):
     for vector_P in np.asarray(row)[:, :length]:
       digests[id] += list_digests(vector_P)
-  lines = [','.join(_COLUMNS)] + [
-      f'{id},{fold},{held.get(id, "")},{" ".join(dict.fromkeys(digests[id]))}'
-      for id, fold in folds.items()]
-  tables.write_text(path, '\n'.join(lines) + '\n')
+  tables.write_text(path, tables.format_rows([
+      dict(zip(_COLUMNS, (id, fold, held.get(id, ''),
+                          ' '.join(dict.fromkeys(digests[id])))))
+      for id, fold in folds.items()], _COLUMNS))
 
 
-def read(path: str, record: dict) -> Members:
+def read(path: str, record: dict[str, Any]) -> Members:
   """The `Members` of a saved classifier.
 
   Args:
     path: of its members.csv.
-    record: its recipe.json, which tells them in older versions.
+    record: its recipe.json, which holds them in older versions.
 
   Raises:
-    KeyError, OSError, TypeError, ValueError: it is not what was written.
+    KeyError, OSError, TypeError, ValueError: it is not what `write` wrote.
   """
   zoo = record['zoo']['digest']
   if 'sides' in record:
     return Members({int(id): Member(*sides) for id, sides
                     in record['sides'].items()}, None, zoo)
-  ids, digests = {}, {}
+  ids: dict[int, Member] = {}
+  digests: dict[str, set[int]] = {}
   with open(path, encoding='utf-8', newline='') as f:
     rows = csv.DictReader(f)
     if tuple(rows.fieldnames or ()) != _COLUMNS:

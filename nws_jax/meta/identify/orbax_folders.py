@@ -1,8 +1,10 @@
-"""Pytrees of arrays as Orbax folders: written whole, and read with care."""
+"""Nested dicts of arrays as Orbax folders, which reading does not trust."""
 
 import json
 import logging
 import os
+from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,12 @@ _LONGEST = 16 << 20  # bytes of it, at most
 _ARRAYS = ('jax.Array', 'np.ndarray', 'scalar')
 
 
-def write(path, tree):
-  """Saves a pytree; what lies at `path` is replaced."""
+def write(path: str, tree: Any) -> None:
+  """Saves a nested dict of arrays, and replaces whatever is at `path`.
+
+  Raises:
+    errors.Damaged: it cannot be written.
+  """
   import jax
   ocp = _import_orbax()
   try:
@@ -30,22 +36,22 @@ def write(path, tree):
 
 
 def is_item(path: str) -> bool:
-  """Whether a folder is a tree that Orbax saved, and not one of several."""
+  """Whether a folder is itself one tree that Orbax saved."""
   return os.path.isfile(os.path.join(path, _RECORD))
 
 
 def list_shapes(path: str) -> dict[str, tuple]:
-  """{names joined by /: (shape, dtype)} of a folder; reads no array.
+  """{keys joined by /: (shape, dtype)} of a folder; reads no array.
 
   Raises:
-    ValueError: it is no such folder, or an array in it is stored in chunks
-      larger than itself, which no writer does.
+    ValueError: it is not such a folder, or an array in it has chunks larger
+      than itself, which no writer makes.
   """
   try:
     record = _read_record(path)
     stores = _open(path, record, _list_names(record))
-  except Exception as e:  # of any kind: what is wrong is not known
-    raise ValueError(f'it is no Orbax folder: {say.first(e)}') from e
+  except Exception as e:  # a damaged folder may raise anything
+    raise ValueError(f'it is not an Orbax folder: {say.first(e)}') from e
   for name, store in stores.items():
     chunk = store.chunk_layout.read_chunk.shape or store.shape
     if any(c > max(n, 1) for c, n in zip(chunk, store.shape)):
@@ -55,18 +61,18 @@ def list_shapes(path: str) -> dict[str, tuple]:
           for name, store in stores.items()}
 
 
-def read(path: str, shapes: dict[str, tuple]) -> dict:
-  """Reads arrays whose shapes were looked at before.
+def read(path: str, shapes: Mapping[str, tuple]) -> dict[str, np.ndarray]:
+  """Reads arrays whose shapes were checked before.
 
-  TensorStore reads them, as Orbax would, but for the devices that they were
-  saved from: no accelerator is asked for.
+  TensorStore reads them as Orbax would, except that the devices they were saved
+  from need not be there.
 
   Args:
     path: of the folder.
-    shapes: {names joined by /: (shape, dtype)} of the arrays wanted.
+    shapes: {keys joined by /: (shape, dtype)} of the arrays to read.
 
   Returns:
-    a nested dict of NumPy arrays.
+    {keys joined by /: array}.
 
   Raises:
     ValueError: it cannot be read, or has other shapes.
@@ -77,13 +83,13 @@ def read(path: str, shapes: dict[str, tuple]) -> dict:
     stores = _open(path, record, {name: names[name] for name in shapes})
     reads = {name: store.read() for name, store in stores.items()
              if store.shape == tuple(shapes[name][0])}
-    tree = nest({name: found.result() for name, found in reads.items()})
-  except Exception as e:  # of any kind: what is wrong is not known
+    found = {name: future.result() for name, future in reads.items()}
+  except Exception as e:  # a damaged folder may raise anything
     raise ValueError(f'it cannot be read: {say.first(e)}') from e
   for name, store in stores.items():
     if name not in reads:
       raise ValueError(f'{name} is {store.shape}, not {shapes[name][0]}')
-  return tree
+  return found
 
 
 def _read_record(path: str) -> dict:
@@ -92,13 +98,13 @@ def _read_record(path: str) -> dict:
 
 
 def _list_names(record: dict) -> dict[str, str]:
-  """{names joined by /: how the array is called in the folder}."""
+  """{keys joined by /: the name of the array in the folder}."""
   found = {}
   for leaf in record['tree_metadata'].values():
     if leaf['value_metadata']['value_type'] in _ARRAYS:
       keys = [str(key['key']) for key in leaf['key_metadata']]
       if any(key in ('', '.', '..') or '/' in key for key in keys):
-        raise ValueError(f'{keys} is no name of an array')
+        raise ValueError(f'{keys} is not the name of an array')
       found['/'.join(keys)] = '.'.join(keys)
   return found
 
@@ -119,34 +125,7 @@ def _open(path: str, record: dict, names: dict[str, str]) -> dict[str, Any]:
   return {name: store.result() for name, store in opened.items()}
 
 
-def flatten(tree):
-  """{names joined by /: leaf} of a nested dict."""
-  return dict(_flatten(tree))
-
-
-def nest(leaves):
-  """Inverse of `flatten`."""
-  tree = {}
-  for name, leaf in leaves.items():
-    *parents, last = name.split('/')
-    at = tree
-    for parent in parents:
-      at = at.setdefault(parent, {})
-    at[last] = leaf
-  return tree
-
-
-def _flatten(tree, prefix=''):
-  if not hasattr(tree, 'items'):
-    raise ValueError('it is no nested dictionary of arrays')
-  for name, value in tree.items():
-    if hasattr(value, 'items'):
-      yield from _flatten(value, f'{prefix}{name}/')
-    else:
-      yield f'{prefix}{name}', value
-
-
-def _import_orbax():
+def _import_orbax() -> ModuleType:
   import orbax.checkpoint as ocp
   logger = logging.getLogger('absl')
   if _is_ours not in logger.filters:
@@ -154,6 +133,6 @@ def _import_orbax():
   return ocp
 
 
-def _is_ours(record):
-  """Orbax warns of small chunks, and prints what it raises anyway."""
+def _is_ours(record: logging.LogRecord) -> bool:
+  """Orbax warns of small chunks, and logs what it raises anyway."""
   return '/orbax/' not in record.pathname.replace(os.sep, '/')

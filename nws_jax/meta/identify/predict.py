@@ -20,7 +20,7 @@ class Answer(NamedTuple):
   value: float  # of a regressed target, in the unit of members.csv
   low: float  # 95 %, from the errors on validation networks
   high: float
-  strangeness: float  # distance, in units of the threshold
+  distance: float  # see `novelty.measure`
   standing: membership.Standing  # of the network to the classifier
 
 
@@ -43,7 +43,7 @@ def answer(classifier, vectors_NxP, architecture, origin=None):
   rows_NxC, said_FxNxSxO = describe(place), _speak(classifier.models, place)
   return [
       _answer_one(classifier, rows_NxC[n], said_FxNxSxO[:, n].mean(1),
-                  classifier.members.place(vector_P, origin))
+                  classifier.members.find(vector_P, origin))
       for n, vector_P in enumerate(vectors_NxP)]
 
 

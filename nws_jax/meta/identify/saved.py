@@ -14,6 +14,7 @@ import zipfile
 from typing import Any
 
 import numpy as np
+from flax import traverse_util
 
 from nws_jax import errors
 from nws_jax.meta import running
@@ -50,11 +51,6 @@ class Classifier:
     return dict(zip(names, layouts.read(self.layers, names)))
 
 
-def can(request):
-  """Whether a request's models can answer for one whole network."""
-  return request.pairs_Mx2 is None and not request.settings.exclude
-
-
 def write(folder, request, source, outcome):
   """Writes everything into `folder`/model; the record last.
 
@@ -78,7 +74,7 @@ def write(folder, request, source, outcome):
   else:
     record['variables'] = {
         name: [list(x.shape), str(x.dtype)] for name, x
-        in orbax_folders.flatten(models.trained).items()}
+        in traverse_util.flatten_dict(models.trained, sep='/').items()}
     orbax_folders.write(os.path.join(path, 'variables'), models.trained)
   place = running.make_place(request, source)
   reference = novelty.fit(
@@ -172,9 +168,10 @@ def _read_trained(path, record):
         if entry['file'] else None,
         np.array(entry['shares']), entry['scale'])
         for entry in record['fitted']]
-  return orbax_folders.read(os.path.join(path, 'variables'), {
-      name: (tuple(shape), np.dtype(dtype))
-      for name, (shape, dtype) in record['variables'].items()})
+  return traverse_util.unflatten_dict(orbax_folders.read(
+      os.path.join(path, 'variables'), {
+          name: (tuple(shape), np.dtype(dtype))
+          for name, (shape, dtype) in record['variables'].items()}), sep='/')
 
 
 def _describe(request, outcome):

@@ -1,5 +1,5 @@
-"""Orbax: the folder of an item, of a step with its items, or of a manager with
-its steps."""
+"""Orbax: the folder of an item, of a step with its items, or of a
+CheckpointManager with its steps."""
 
 import os
 import re
@@ -17,26 +17,26 @@ def read(path: str, lengths: set[int]) -> arrays.Arrays:
   step = _find_step(path)
   items = _list_items(step)
   if not items:
-    raise ValueError('it is no Orbax folder, nor one of steps or items, which '
-                     'have a file _METADATA')
+    raise ValueError('it is not an Orbax folder, nor does it hold one: no '
+                     'step or item in it has a file _METADATA')
   for item in items.values():
     arrays.check_plain(item)
   entries = {f'{prefix}{name}': shape for prefix, item in items.items()
              for name, shape in orbax_folders.list_shapes(item).items()}
 
   def load(names: list[str]) -> dict[str, np.ndarray]:
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for prefix, item in items.items():
-      mine = {n.removeprefix(prefix): entries[n] for n in names
-              if n.startswith(prefix)}
-      found |= {f'{prefix}{name}': x for name, x in orbax_folders.flatten(
-          orbax_folders.read(item, mine)).items()}
+      of_item = {n.removeprefix(prefix): entries[n] for n in names
+                 if n.startswith(prefix)}
+      found |= {f'{prefix}{name}': x for name, x in orbax_folders.read(
+          item, of_item).items()}
     return found
   return arrays.make(step, entries, load)
 
 
 def _find_step(path: str) -> str:
-  """The folder itself, or of a manager's the newest step."""
+  """The folder itself, or the newest step of a CheckpointManager's."""
   if _list_items(path):
     return path
   steps = [(int(m[0]), n) for n in os.listdir(path)
@@ -46,7 +46,7 @@ def _find_step(path: str) -> str:
 
 
 def _list_items(path: str) -> dict[str, str]:
-  """{prefix of its names: folder} of what was saved under one step."""
+  """{prefix of its names: folder} of the items of one step."""
   if orbax_folders.is_item(path):
     return {'': path}
   inner = sorted(os.listdir(path)) if os.path.isdir(path) else ()

@@ -1,27 +1,27 @@
-"""The modules that a file's names tell of: their kinds, and their order.
+"""The modules in a file, their kinds and their order, from the names of arrays.
 
-A network's layers are convolutions, dense layers and batch norms; what modules
-are called, and where in the tree they lie, is everybody's own.
+A network's layers are convolutions, dense layers and batch norms. The names of
+the modules and their position in the tree are free.
 """
 
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from nws_jax import layout
 
-_DEEPEST = 4  # levels of the tree under which a network is looked for
-_MOST_LISTS = 6  # of modules, whose orders are all tried
+_DEEPEST = 4  # levels of the tree that are searched for a network
+_MOST_LISTS = 6  # of modules, all of whose orders are tried
 
 
 class Convention(NamedTuple):
-  """How a library calls a layer's tensors, and in what order it keeps them."""
-  names: dict  # {tensor, as in layers.csv: its name}
-  kernel_axes: dict  # {rank: axes that give Flax's order}
+  """A library's names and axes of the tensors of a layer."""
+  names: dict[str, str]  # {tensor, as in layers.csv: its name}
+  kernel_axes: dict[int, tuple[int, ...]]  # {rank: axes in Flax's order}
   channels_first: bool  # where images are flattened
-  collections: tuple = ()  # levels above the modules
-  ignored: tuple = ()  # names of what tells nothing
+  collections: tuple[str, ...] = ()  # levels above the modules
+  ignored: tuple[str, ...] = ()  # names of arrays without information
 
   def to_flax(self, shape: tuple) -> tuple:
     """A tensor's shape in Flax's order."""
@@ -48,16 +48,16 @@ class Leaf(NamedTuple):
 
 class Modules(NamedTuple):
   """The modules of each kind: {path: {tensor: its `Leaf`}}."""
-  conv: dict
-  dense: dict
-  norm: dict
+  conv: dict[str, dict[str, Leaf]]
+  dense: dict[str, dict[str, Leaf]]
+  norm: dict[str, dict[str, Leaf]]
 
 
 def list_prefixes(names: Iterable[str]) -> list[list[str]]:
-  """The places in the tree under which there are kernels: of each level, the
+  """The prefixes of names under which there are kernels: a list a depth, the
   outermost first."""
   kernels = tuple(c.names['kernel'] for c in CONVENTIONS)
-  levels = [set() for _ in range(_DEEPEST + 1)]
+  levels: list[set[str]] = [set() for _ in range(_DEEPEST + 1)]
   for name in names:
     *parents, last = name.split('/')
     if last in kernels:
@@ -66,55 +66,64 @@ def list_prefixes(names: Iterable[str]) -> list[list[str]]:
   return [sorted(level) for level in levels if level]
 
 
-def group(entries: dict, prefix: str, convention: Convention) -> Modules:
-  """The modules under a place in the tree.
+def group(entries: Mapping[str, tuple], prefix: str,
+          convention: Convention) -> Modules:
+  """The modules under a prefix.
 
   Args:
     entries: {name: (shape, type)}.
-    prefix: of the names, as of `list_prefixes`.
-    convention: how they are called.
+    prefix: of the names; see `list_prefixes`.
+    convention: how tensors are named.
   """
   names = [n for n in entries if n.startswith(prefix)]
   starts = tuple(f'{prefix}{c}/' for c in convention.collections)
-  if any(n.startswith(starts[:1]) for n in names):  # all others are no layers
+  if any(n.startswith(starts[:1]) for n in names):  # others are not layers
     names = [n for n in names if n.startswith(starts)]
   else:
     starts = (prefix,)
-  found, kinds = {}, Modules({}, {}, {})
+  found: dict[str, dict[str, Leaf]] = {}  # by path of the module
+  kinds = Modules({}, {}, {})
   for name in names:
     start = next(s for s in starts if name.startswith(s))
     path, _, last = name.removeprefix(start).rpartition('/')
     found.setdefault(path, {})[last] = Leaf(
         name, convention.to_flax(entries[name][0]))
+  # A kernel of four axes is a convolution's, one of two a dense layer's; what
+  # has a scale or running statistics instead is a batch norm.
+  of_kind: tuple[str, ...]
   for path, leaves in found.items():
     tensors = {t: leaves[n] for t, n in convention.names.items() if n in leaves}
     kernel = tensors.get('kernel', Leaf('', ()))
     if len(kernel.shape) in (2, 4):
-      kind, of_it = kinds[len(kernel.shape) == 2], ('kernel', 'bias')
+      kind = kinds.dense if len(kernel.shape) == 2 else kinds.conv
+      of_kind = 'kernel', 'bias'
     elif {'scale', *layout.RUNNING} & tensors.keys():
-      kind, of_it = kinds.norm, ('offset', 'scale', *layout.RUNNING)
+      kind, of_kind = kinds.norm, ('offset', 'scale', *layout.RUNNING)
     else:
       continue
-    kind[path] = {t: tensors[t] for t in of_it if t in tensors}
+    kind[path] = {t: tensors[t] for t in of_kind if t in tensors}
   return kinds
 
 
 def order(wanted: list[tuple], shapes: dict[str, tuple]) -> list[str] | None:
   """The modules of one kind in the order of the layers.
 
-  By their names, numbers in them ascending. Where that does not fit: names that
-  differ in numbers alone stay in their order, and only one order of these lists
-  fits; or the order of the file does; or no two shapes are alike.
+  The first of these that fits the shapes:
+  1. By their names, the numbers in them ascending.
+  2. Lists of names that differ only in numbers, each ascending, one behind the
+     other, if exactly one order of the lists fits.
+  3. In the order of the file.
+  4. By their shapes, if no two are equal.
 
   Args:
     wanted: shapes of the layers.
     shapes: {path of a module: its shape}, in the order of the file.
 
   Returns:
-    Paths, or None where they do not fit or it cannot be told how.
+    Paths, or None where nothing fits.
   """
   natural = sorted(shapes, key=_split_numbers)
-  lists = {}
+  lists: dict[str, list[str]] = {}
   for path in natural:
     lists.setdefault(re.sub(r'\d+', '0', path), []).append(path)
 
@@ -124,10 +133,11 @@ def order(wanted: list[tuple], shapes: dict[str, tuple]) -> list[str] | None:
   if fits(natural):
     return natural
   if len(lists) <= _MOST_LISTS:
-    orders = [sum(some, []) for some in itertools.permutations(lists.values())]
-    orders = [paths for paths in orders if fits(paths)]
-    if len(orders) == 1:
-      return orders[0]
+    orders = [list(itertools.chain(*some))
+              for some in itertools.permutations(lists.values())]
+    fitting = [paths for paths in orders if fits(paths)]
+    if len(fitting) == 1:
+      return fitting[0]
   if fits(shapes):
     return list(shapes)
   by_shape = {shape: path for path, shape in shapes.items()}
@@ -136,5 +146,5 @@ def order(wanted: list[tuple], shapes: dict[str, tuple]) -> list[str] | None:
   return None
 
 
-def _split_numbers(path: str) -> list:
+def _split_numbers(path: str) -> list[int | str]:
   return [int(x) if x.isdecimal() else x for x in re.split(r'(\d+)', path)]

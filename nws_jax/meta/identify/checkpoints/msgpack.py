@@ -1,19 +1,18 @@
-"""What flax.serialization.to_bytes writes: a tree in msgpack, and no pickle."""
+"""Files of flax.serialization.to_bytes: nested dicts in msgpack."""
 
 import os
 
 import numpy as np
 
-from nws_jax.meta.identify import orbax_folders
 from nws_jax.meta.identify.checkpoints import arrays
 
-# Bytes a weight that a file may have: float64, with an optimizer's two moments
-# and room for a copy; and for names.
+# The most bytes of a file, a weight: float64, with an optimizer's two moments
+# and room for a copy; and beside them, for names.
 _BYTES_A_WEIGHT, _BYTES_BESIDE = 32, 1 << 20
 
 
 def matches(path: str, head: bytes) -> bool:
-  """A map whose first key is a short text."""
+  """By the first bytes: a map whose first key is a short string."""
   first, key = head[:1], head[1:2]
   if first == b'\xde':
     key = head[3:4]
@@ -22,13 +21,13 @@ def matches(path: str, head: bytes) -> bool:
 
 
 def read(path: str, lengths: set[int]) -> arrays.Arrays:
-  """The arrays of a tree.
+  """The arrays of a nested dict.
 
   Raises:
-    arrays.Unknown: it is larger than any network that is known.
-    ValueError: it is not what Flax writes.
+    arrays.Unknown: it is larger than any known network.
+    ValueError: Flax did not write it.
   """
-  from flax import serialization
+  from flax import serialization, traverse_util
   most = _BYTES_BESIDE + _BYTES_A_WEIGHT * max(lengths)
   size = os.path.getsize(path)
   if size > most:
@@ -37,7 +36,7 @@ def read(path: str, lengths: set[int]) -> arrays.Arrays:
   with open(path, 'rb') as f:
     tree = serialization.msgpack_restore(f.read())
   leaves = {name: np.asarray(leaf) for name, leaf
-            in orbax_folders.flatten(tree).items()
+            in traverse_util.flatten_dict(tree, sep='/').items()
             if isinstance(leaf, (np.ndarray, np.generic, int, float))}
   return arrays.make(
       path, {name: (x.shape, x.dtype) for name, x in leaves.items()},

@@ -1,8 +1,7 @@
-""".npy and .npz: arrays of NumPy; those of Python objects are pickles, and not
-loaded."""
+""".npy and .npz files. Arrays of Python objects are pickles, and not loaded."""
 
 import zipfile
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -25,8 +24,8 @@ def read_npy(path: str, lengths: set[int]) -> arrays.Arrays:
   with open(path, 'rb') as f:
     shape, dtype = _read_header(f, path)
   if len(shape) != 1:
-    raise ValueError(f'it is of shape {shape}: one flat vector is wanted, or '
-                     'an .npz file of all arrays by their names')
+    raise ValueError(f'its array has the shape {shape}: give one flat vector, '
+                     'or an .npz file of all arrays by their names')
 
   def load(names: list[str]) -> dict[str, np.ndarray]:
     with open(path, 'rb') as f:
@@ -39,8 +38,8 @@ def read_npz(path: str, lengths: set[int]) -> arrays.Arrays:
   """Arrays by their names, or one flat vector of any name.
 
   Raises:
-    errors.Wrong: a pickle is in it.
-    ValueError: something else is, or a header may be too long.
+    errors.Wrong: there is a pickle in it.
+    ValueError: there is something else, or a header that may be too long.
   """
   with zipfile.ZipFile(path) as archive:
     names = archive.namelist()
@@ -49,7 +48,7 @@ def read_npz(path: str, lengths: set[int]) -> arrays.Arrays:
     entries = {}
     for name in names:
       if not name.endswith('.npy'):
-        raise ValueError(f'{name[:100]!r} in it is no array')
+        raise ValueError(f'{name[:100]!r} in it is not an array')
       with archive.open(name) as f:
         entries[name.removesuffix('.npy')] = _read_header(f, name)
 
@@ -63,12 +62,12 @@ def read_npz(path: str, lengths: set[int]) -> arrays.Arrays:
   return arrays.make(path, entries, load)
 
 
-def _read_header(f: BinaryIO, name: str) -> tuple[tuple, np.dtype]:
+def _read_header(f: IO[bytes], name: str) -> tuple[tuple, np.dtype]:
   version = np.lib.format.read_magic(f)
-  if version != (1, 0):  # later ones may be as long as a file says
+  if version != (1, 0):  # the length of later ones is not bounded
     raise ValueError(f'{name[:100]!r} has a header of version {version}')
   shape, _, dtype = np.lib.format.read_array_header_1_0(f)
   if dtype.hasobject:
-    raise errors.Wrong(f'{name[:100]} holds Python objects, which would be a '
-                       'pickle: it is not loaded. Save plain arrays.')
+    raise errors.Wrong(f'{name[:100]} holds Python objects, which are pickled: '
+                       'it is not loaded. Save plain arrays.')
   return shape, dtype

@@ -1,4 +1,4 @@
-"""Pickles, PyTorch's own files among them: never loaded."""
+"""Pickles, among them PyTorch's own files, are never loaded."""
 
 import os
 from typing import NoReturn
@@ -21,9 +21,9 @@ def read(path: str, lengths: set[int]) -> NoReturn:
 
 
 def refuse(path: str) -> errors.Wrong:
-  """The error for a pickle, or what holds one."""
+  """The error for a pickle, or a file that holds one."""
   return errors.Wrong(
-      f'{path} is a pickle, which can run anything when it is loaded: it is '
-      'not. Save the arrays as .npz or .safetensors; of PyTorch: '
+      f'{path} is a pickle, which can run any code when it is loaded: it is '
+      'not. Save the arrays as .npz or .safetensors; from PyTorch: '
       'safetensors.torch.save_file(model.state_dict(), '
       "'model.safetensors').")

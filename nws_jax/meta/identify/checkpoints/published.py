@@ -9,7 +9,7 @@ import numpy as np
 from nws_jax import errors
 from nws_jax.meta.identify.checkpoints import arrays
 
-_TYPES = ('<f8', '<f4')  # as published; and as others write it
+_TYPES = ('<f8', '<f4')  # as published, and single precision
 
 
 def is_bin(path: str, head: bytes) -> bool:
@@ -18,26 +18,26 @@ def is_bin(path: str, head: bytes) -> bool:
 
 
 def read_bin(path: str, lengths: set[int]) -> arrays.Arrays:
-  """One flat vector, of the type that gives it a length that is known."""
+  """One flat vector, of the type that gives it a known length."""
   arrays.check_plain(path)
   size = os.path.getsize(path)
   dtypes = [np.dtype(t) for t in _TYPES]
   dtype = next((d for d in dtypes if size / d.itemsize in lengths), dtypes[0])
   if size % dtype.itemsize:
-    raise ValueError(f'it has {size:,} bytes, which is no whole number of '
-                     'float64 values')
+    raise ValueError(f'it has {size:,} bytes, which is not a multiple of a '
+                     'float64')
   return arrays.make(
       path, {'values': ((size // dtype.itemsize,), dtype)},
       lambda names: {name: np.fromfile(path, dtype) for name in names})
 
 
 def is_run(path: str) -> bool:
-  """Whether a folder has one of snapshots."""
+  """Whether a folder has snapshots."""
   return bool(_list_snapshots(path))
 
 
 def read_run(path: str, lengths: set[int]) -> arrays.Arrays:
-  """The last snapshot; another is named by its file."""
+  """The last snapshot; the path of a file names another."""
   return read_bin(os.path.join(path, _list_snapshots(path)[-1]), lengths)
 
 
@@ -59,4 +59,4 @@ def _list_snapshots(path: str) -> list[str]:
   names = os.listdir(inner) if os.path.isdir(inner) else ()
   return sorted((os.path.join('weights', n) for n in names
                  if re.fullmatch(r'\d{1,9}\.bin', n)),
-                key=lambda n: int(re.search(r'\d+', n)[0]))
+                key=lambda n: int(os.path.basename(n).removesuffix('.bin')))

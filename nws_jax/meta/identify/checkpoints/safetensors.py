@@ -1,8 +1,7 @@
 """safetensors: 8 bytes of length, a JSON header, the arrays.
 
-The library of that name (0.8) checks as much, but parses headers of up to
-100 MB, and one of 26 MB took it 0.55 GB of memory; these lines bound that, and
-spare a compiled dependency.
+The format is that small, so the library of that name would only add a compiled
+dependency. It makes the same checks, but parses headers of up to 100 MB.
 """
 
 import json
@@ -25,12 +24,12 @@ def matches(path: str, head: bytes) -> bool:
 
 
 def read(path: str, lengths: set[int]) -> arrays.Arrays:
-  """Arrays by their names; raises `ValueError` for a header that lies."""
+  """Arrays by their names; raises `ValueError` for an inconsistent header."""
   size = os.path.getsize(path)
   with open(path, 'rb') as f:
     length = int.from_bytes(f.read(8), 'little')
     if not 2 <= length <= min(_HEADER, size - 8):
-      raise ValueError(f'its header would have {length:,} bytes')
+      raise ValueError(f'its header has {length:,} bytes')
     header = json.loads(f.read(length))
   header.pop('__metadata__', None)
   entries, begins = {}, {}
@@ -44,8 +43,8 @@ def read(path: str, lengths: set[int]) -> arrays.Arrays:
     if min(shape, default=0) < 0 or not (
         0 <= begin <= end <= size - 8 - length
         and end - begin == dtype.itemsize * math.prod(shape)):
-      raise ValueError(f'{name[:100]} is said to lie at {begin} to {end}, '
-                       f'with the shape {shape}')
+      raise ValueError(f'{name[:100]} has the offsets {begin} to {end}, which '
+                       f'do not fit its shape {shape} or the file')
     entries[name] = shape, (
         arrays.BFLOAT16 if entry['dtype'] == 'BF16' else dtype)
     begins[name] = dtype, 8 + length + begin

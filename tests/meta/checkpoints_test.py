@@ -16,6 +16,7 @@ import ml_dtypes
 import numpy as np
 import pandas as pd
 import pytest
+from flax import traverse_util
 
 from nws_jax import errors, published
 from nws_jax.meta.data import layouts
@@ -118,7 +119,8 @@ def test_flax_modules_may_be_called_otherwise(tmp_path):
       for collection in ('params', 'batch_stats'):
         for name, x in variables[collection].get(module, {}).items():
           flat[f'{collection}/{kind}_{number}/{name}'] = x
-  orbax_folders.write(str(tmp_path / 'orbax'), orbax_folders.nest(flat))
+  orbax_folders.write(str(tmp_path / 'orbax'), traverse_util.unflatten_dict(
+      flat, sep='/'))
   np.testing.assert_array_equal(_read(tmp_path / 'orbax').vector_P, _make())
 
 
@@ -214,23 +216,24 @@ _HEAD = json.dumps({'a': {'dtype': 'F32', 'shape': [10**12],
     ('a.npz', lambda p: np.savez(p, a=np.array([{}], object)), 'pickle'),
     ('a.npz', _huge, '1,000,000,000,000 weights'),
     ('a.safetensors', _write(len(_HEAD).to_bytes(8, 'little') + _HEAD),
-     'said to lie'),
+     'do not fit its shape'),
     ('a.safetensors', _write(b'\xff' * 40), 'header'),
     ('a.safetensors', _write(b'\2\0\0\0\0\0\0\0[]'), 'cannot be read'),
-    ('a.bin', _write(b'\0' * 80), 'it has 10 weights, and so is unlike'),
-    ('a.bin', _write(b'\0' * 81), 'no whole number'),
-    ('a.npz', _save_flat, 'unlike anything .* no layers'),
-    ('a.npz', _save_other, 'has convolutions of 3x3x3x4, .*here are 3x3x3x8'),
+    ('a.bin', _write(b'\0' * 80), 'it has 10 weights, unlike'),
+    ('a.bin', _write(b'\0' * 81), 'not a multiple'),
+    ('a.npz', _save_flat, 'unlike any .* no layers'),
+    ('a.npz', _save_other,
+     'has convolutions of 3x3x3x4, .*the file of 3x3x3x8'),
     ('a.npz', lambda p: np.savez(p, **foreign.to_torch(
         published.layout(OTHER).to_variables(_make(OTHER)), OTHER,
         foreign.NAMES['flat'])),
-     'has convolutions of 3x3x3x4, .*here are 3x3x3x8'),
+     'has convolutions of 3x3x3x4, .*the file of 3x3x3x8'),
     ('a.npz', _save_whole_numbers, 'int64, not floating'),
     ('a.npy', lambda p: np.save(p, np.zeros((3, 2))), r'shape \(3, 2\)'),
     ('a.npy', lambda p: np.save(p, np.array([{}], object)), 'pickle'),
     ('a', _save_two, r'several networks \(ema/, model/\)'),
     ('a', _save_run_table, 'name one of them, as .*00012'),
-    ('a', _save_upwards, 'no name of an array'),
+    ('a', _save_upwards, 'not the name of an array'),
     ('a.msgpack', _write(b'\xde\xff\xff\xa1a'), 'cannot be read'),
     ('a.msgpack', _write(b'\x81\xa1a\xdd\xff\xff\xff\xff'), 'cannot be read'),
     ('a.msgpack', _write(b'\x81\xa1a' * 5000), 'cannot be read'),
@@ -243,9 +246,9 @@ _HEAD = json.dumps({'a': {'dtype': 'F32', 'shape': [10**12],
         p, w=np.zeros(published.layout(ARCH).num_weights, np.uint8)),
      'floating'),
     ('a.npz', _long_header, r'version \(2, 0\)'),
-    ('a.txt', _write(b'hello'), 'none of the kinds'),
+    ('a.txt', _write(b'hello'), 'its format is unknown'),
     ('a.npz', _write(b'PK\3\4 broken'), 'cannot be read'),
-    ('folder', lambda p: p.mkdir(), 'no Orbax folder'),
+    ('folder', lambda p: p.mkdir(), 'not an Orbax folder'),
     ('a.bin', lambda p: None, 'no such file'),
 ])
 def test_what_cannot_be_read_costs_one_message(tmp_path, name, make, words):
@@ -289,8 +292,8 @@ def test_no_accelerator_is_needed_to_read_what_was_saved_on_one(
       path / '_sharding').exists() else {}
   (path / '_sharding').write_text(json.dumps(sharding).replace('cpu', 'cuda'))
   done = subprocess.run(
-      [sys.executable, '-c', 'import sys; from nws_jax.meta import '
-       'orbax_folders as o; print(o.read(sys.argv[1], o.list_shapes('
+      [sys.executable, '-c', 'import sys; from nws_jax.meta.identify '
+       'import orbax_folders as o; print(o.read(sys.argv[1], o.list_shapes('
        'sys.argv[1])))', str(path)], capture_output=True, text=True,
       env=os.environ | {'JAX_PLATFORMS': 'cuda'},
       cwd=pathlib.Path(__file__).parents[2])
