@@ -134,4 +134,4 @@ def test_a_control_of_the_table_stands_beside_the_score(tmp_path, monkeypatch):
   toy = record['controls']['toy']
   assert toy['accuracy'] == 1 and toy['reads'] == 'labels'
   assert any('toy explains the score' in w for w in record['warnings'])
-  assert 'WARNING: toy explains' in summary.tell(path)
+  assert 'WARNING: toy explains' in summary.show(path)

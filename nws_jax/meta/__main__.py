@@ -102,7 +102,7 @@ def main() -> None:
   if (os.path.exists(done) and not where.force
       or not making.make(request, where, begin)):
     print(f'{done} is there already; --force makes it again.\n')
-  print(summary.tell(done))
+  print(summary.show(done))
   if _EXPLAIN.value:
     making.explain(request, where)
 

@@ -48,9 +48,10 @@ def climb(request, where):
                         ladder.digest(request))
   record = ladder.describe(request, rows, left_out, warnings)
   with sealed.hold(folder), sealed.replace(folder) as aside:
-    tables.write_text(os.path.join(aside, 'ladder.csv'), ladder.write(rows))
+    tables.write_text(os.path.join(aside, 'ladder.csv'), tables.format_rows(
+        rows, ladder.COLUMNS))
     sealed.write(os.path.join(aside, sealed.LADDER), record)
-  print(summary.tell_ladder(record))
+  print(summary.format_ladder(record))
   print(f'\n{os.path.join(folder, "ladder.csv")}')
 
 
@@ -134,7 +135,7 @@ def explain(request, where):
       print(f'\n{done} is there already; --force makes it again.')
     else:
       _explain(request, folder)
-  print(f'\n{summary.tell_explanation(done)}')
+  print(f'\n{summary.show_explanation(done)}')
 
 
 def _explain(request, folder):

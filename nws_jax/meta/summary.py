@@ -1,203 +1,233 @@
-"""What the command prints of a result or an ablation, read from its record."""
+"""What the command prints about results, from their records and tables."""
 
 import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from nws_jax.meta.figures import intervals
 from nws_jax.store import sealed
 
+Record = dict[str, Any]
+_LEVEL = 0.05  # of p-values, after Holm's correction
+_MOST_TENSORS = 8  # in the table of an attribution
 
-def tell(path):
-  """What stands in a result.json, or in an ablation.json and its table.
+
+def show(path: str) -> str:
+  """The text of a result.json, or of an ablation.json with its table.
 
   Raises:
-    errors.Damaged: it, or what lies beside it, is not what was written.
+    errors.Damaged: it, or a file beside it, is not what was written.
   """
   record = sealed.read(path)
   with sealed.naming(path):
-    return f'{_tell(path, record)}\n\n{path} ({record["seconds"]:.0f} s)'
+    text = (_format_ablation(record, os.path.dirname(path))
+            if 'axes' in record else format_result(record))
+    return f'{text}\n\n{path} ({record["seconds"]:.0f} s)'
 
 
-def _tell(path, record):
-  if 'axes' in record:
-    import pandas as pd  # slow, and of no use to --help
-    cells = pd.read_csv(os.path.join(os.path.dirname(path), 'ablation.csv'))
-    return (f'{record["target"]} read by {record["classifier"]}: '
-            f'{"accuracy per network" if record["classes"] else "R²"}'
-            f'{_tell_members(record)}\n'
-            f'{_tell_networks(record)}\n\n'
-            + tell_ablation(record['axes'], cells.to_dict('records'))
-            + ''.join(f'\nWARNING: {w}' for w in record.get('warnings', ())))
-  return tell_result(record)
+def show_explanation(path: str) -> str:
+  """The text of an explanation.json with its tables.
+
+  Raises:
+    errors.Damaged: as `show`.
+  """
+  record = sealed.read(path)
+  with sealed.naming(path):
+    text = _format_explanation(record, os.path.dirname(path))
+    return f'{text}\n\n{path} ({record["seconds"]:.0f} s)'
 
 
-def tell_result(record):
-  """A few lines for a terminal, of the content of result.json."""
-  kind = record['kind']
-  lines = [f'{record["target"]}, {kind} by {record["classifier"]}, window '
-           f'{record["windows"]["length"]:,}, '
-           f'{record["windows"]["per_network"]} windows a network',
-           _tell_networks(record), '']
-  if kind == 'classification':
-    lines += [
-        f'{"chance":<19}{record["chance"]:.3f}  (the largest class'
-        f'{"; classes are balanced" if record["config"]["balance"] else ""})',
-        _line('per network', record['per_network']),
-        _line('per window', record['per_window']),
-        _line('balanced', record['balanced_accuracy'])]
-  else:
-    lines += [_line('R² (chance 0)', record['r2']),
-              _line('R² per window', record['per_window']),
-              _line("Kendall's tau", record['kendall_tau']),
-              _line('mean |error|', record['mean_absolute_error'], '.3g')]
-    if 'mean_absolute_error_log' in record:
-      lines.append(_line('  of the log', record['mean_absolute_error_log']))
+def format_result(record: Record) -> str:
+  """The text of a result.json."""
+  kind, length = record['kind'], record['windows']['length']
+  classified = kind == 'classification'
+  sections = [
+      [f'{record["target"]}, {kind} by {record["classifier"]}, window '
+       f'{length:,}, {record["windows"]["per_network"]} windows per network',
+       _describe_networks(record)],
+      _list_accuracies(record) if classified else _list_errors(record),
+      _list_controls(record),
+      [f'WARNING: {w}' for w in record['warnings']]]
   if 'seeds' in record:
-    lines.append(f'{len(record["seeds"]["values"])} meta-seeds, standard '
-                 f'deviation {record["seeds"]["deviation"]:.3f}')
+    sections[1].append(f'{len(record["seeds"]["values"])} meta-seeds, standard '
+                       f'deviation {record["seeds"]["deviation"]:.3f}')
   if 'calibration' in record:
     about = record['calibration']
-    lines.append(f'{"calibration":<19}{about["error"]:.3f}  (expected '
-                 'calibration error; of true probabilities '
-                 f'{about["if_true"][0]:.3f}, at most {about["if_true"][1]:.3f}'
-                 ' in 95 %)')
-  if record['controls']:
-    lines += ['', 'controls'] + [
-        _line(f'  {name}', part) + _tell_more(part)
-        for name, part in record['controls'].items()]
-  lines += [f'  {name}: left out, {reason}'
-            for name, reason in record['controls_left_out'].items()]
-  lines += ['', *(f'WARNING: {w}' for w in record['warnings'])
-            ] if record['warnings'] else []
-  if kind == 'classification':
-    lines += ['', *_tell_confusion(record['classes'], record['confusion'])]
-  return '\n'.join(lines)
+    median, highest = about['if_true']
+    sections[1].append(
+        f'{"calibration":<19}{about["error"]:.3f}  (expected calibration '
+        f'error; were all probabilities true, {median:.3f} in the median and '
+        f'at most {highest:.3f} in 95 %)')
+  if classified:
+    import pandas as pd  # slow, and not needed for --help
+    classes = pd.Index(map(str, record['classes']))
+    sections.append([_format_table(pd.DataFrame(
+        record['confusion'], classes, classes), r'true \ predicted')])
+  return '\n\n'.join('\n'.join(s) for s in sections if s)
 
 
-def tell_explanation(path):
-  """A few lines of an explanation.json and the tables beside it.
-
-  Raises:
-    errors.Damaged: as `tell`.
-  """
-  record = sealed.read(path)
-  with sealed.naming(path):
-    lines = _tell_explanation(path, record)
-    return '\n'.join(lines) + f'\n\n{path} ({record["seconds"]:.0f} s)'
+def _list_accuracies(record: Record) -> list[str]:
+  balanced = ('; classes are balanced' if record['config']['balance'] else '')
+  return [
+      f'{"chance":<19}{record["chance"]:.3f}  (the largest class{balanced})',
+      _format_figure('per network', record['per_network']),
+      _format_figure('per window', record['per_window']),
+      _format_figure('balanced', record['balanced_accuracy'])]
 
 
-def _tell_explanation(path, record):
-  import pandas as pd  # slow, and of no use to --help
-  lines = []
-  about, folder = record['attribution'], os.path.dirname(path)
-  if 'left_out' in about:
-    lines.append(f'attribution: left out, {about["left_out"]}')
-  else:
-    rows = pd.read_csv(os.path.join(folder, 'attribution.csv'))
-    rows = rows[rows['class'] == 'all'].sort_values('value', ascending=False)
-    lines += [
-        f'attribution, {about["networks"]} networks: {about["of"]}',
-        f'  from {about["before"]:.3f} at the baseline ({about["baseline"]})',
-        f'  to   {about["after"]:.3f} at the network; the sum of all parts '
-        f'misses {100 * about["residual"]["share"]:.1f} % of a network\'s way']
-    lines += [f'  {row.layer:<9}{row.tensor:<9}{row.value:7.3f}  '
-              f'[{row.low:.3f}, {row.high:.3f}]' for row in rows[
-                  rows['tensor'] != 'all'].head(8).itertuples()]
-  lines += [f'most typical {name}: network {of["id"]}' for name, of in
-            record['prototypes']['typical'].items()]
-  x, y = record['map']['explained_variance']
-  lines.append(
-      f'map of {record["map"]["snapshots"]:,} snapshots: '
-      f'{100 * x:.0f} % and {100 * y:.0f} % of the variance; UMAP '
-      f'{"too" if record["map"]["umap"] else "is not installed"}')
+def _list_errors(record: Record) -> list[str]:
+  lines = [
+      _format_figure('R² (chance 0)', record['r2']),
+      _format_figure('R² per window', record['per_window']),
+      _format_figure("Kendall's tau", record['kendall_tau']),
+      _format_figure('mean |error|', record['mean_absolute_error'], '.3g')]
+  if 'mean_absolute_error_log' in record:
+    lines.append(_format_figure(
+        '  of the log', record['mean_absolute_error_log']))
   return lines
 
 
-def tell_ladder(record):
-  """The table of a ladder.json, lowest rung first."""
-  rows, left_out = record['rungs'], record['left_out']
-  what = 'accuracy' if record['kind'] == 'classification' else 'R²'
-  lines = [f'{record["target"]}: {what} per network, {rows[0]["networks"]} '
-           f'networks, chance {rows[0]["chance"]:.3f}', '',
-           f'{"classifier":<14}{what:>9}  95 % interval     seconds']
-  for row in rows:
-    lines.append(
-        f'{row["classifier"]:<14}{row["value"]:9.3f}  [{row["low"]:.3f}, '
-        f'{row["high"]:.3f}]{row["seconds"]:11.1f}')
-  lines += [f'WARNING: {name}: {w}' for name, some in
-            record['warnings'].items() for w in some]
-  return '\n'.join(lines + [''] * bool(left_out) + [
-      f'without {name}: {why}' for name, why in left_out.items()])
-
-
-def tell_ablation(axes, cells):
-  """The grid as text: the last axis to the right, * above chance (Holm).
-
-  Args:
-    axes: names of its axes.
-    cells: dicts, the rows of ablation.csv.
-  """
-  across = axes[-1]
-  columns = list(dict.fromkeys(c[across] for c in cells))
-  rows = {}
-  for cell in cells:
-    name = ', '.join(str(cell[a]) for a in axes[:-1])
-    rows.setdefault(name, {})[cell[across]] = f'{cell["value"]:.2f}' + (
-        '*' if cell['p_holm'] <= 0.05 else ' ')
-  first = max(map(len, [*rows, across])) + 2
-  width = max(6, *(len(str(c)) + 2 for c in columns))
-  lines = [f'{across:<{first}}' + ''.join(f'{c!s:>{width}}' for c in columns)]
-  for name, row in rows.items():
-    lines.append(f'{name:<{first}}' + ''.join(
-        f'{row.get(c, ""):>{width}}' for c in columns))
-  chance = sum(c['chance'] for c in cells) / len(cells)
-  return '\n'.join(lines + [
-      '', f'chance {chance:.3f}; *: above it at 5 %, corrected for '
-      f'{len(cells)} cells'])
-
-
-def _tell_members(record):
-  members = record['config']['grid_members']
-  return (f', of {members} averaged models a fold in each cell'
-          if members > 1 and _averages(record['classifier']) else '')
-
-
-def _averages(name):
-  from nws_jax.meta.classifiers import table  # slow, and of no use to --help
-  known = table.CLASSIFIERS.get(name)
-  return known is not None and known.count_members(2) > 1
-
-
-def _tell_networks(record):
-  networks = record['networks']
-  how = ('5-fold cross-validation, a fold\'s' if networks['folds'] > 1 else
-         'one split,')
-  left = ', '.join(f'{n} by {reason}'
-                   for reason, n in networks['left_out'].items() if n)
-  return (f'{networks["read"]} networks, {how} train/valid/test '
-          f'{networks["train"]}/{networks["valid"]}/{networks["test"]}'
-          + (f'; left out: {left}' if left else ''))
-
-
-def _line(name, part, form='.3f'):
-  value = part.get('accuracy', part.get('value'))
-  low, high = part['interval']
+def _format_figure(name: str, part: Record, form: str = '.3f') -> str:
+  value, low, high = intervals.Estimate.from_json(part)
   return f'{name:<19}{value:{form}}  [{low:{form}}, {high:{form}}]'
 
 
-def _tell_more(part):
-  """What stands behind the interval of a control."""
-  if 'p_value' in part:
-    return f'  p = {part["p_value"]:.3f}'
-  if 'difference_p' not in part:
-    return ''
-  return (f'  {part["networks"]} networks, chance {part["chance"]:.3f}, '
-          f'differs: p = {part["difference_p"]:.3f}')
+def _list_controls(record: Record) -> list[str]:
+  """A table of the controls, and why others are left out."""
+  import pandas as pd  # slow, and not needed for --help
+  rows, controls = {}, record['controls']
+  for name, part in controls.items():
+    p = part.get('difference_p', part.get('p_value'))
+    found = intervals.Estimate.from_json(part)
+    rows[name] = {
+        'value': f'{found.value:.3f}',
+        '95 % interval': f'[{found.low:.3f}, {found.high:.3f}]',
+        'chance': f'{part["chance"]:.3f}' if 'chance' in part else '',
+        'networks': str(part.get('networks', '')),
+        'p': '' if p is None else f'{p:.3f}'}
+  lines = [_format_table(pd.DataFrame.from_dict(rows, orient='index'),
+                         'control')] if rows else []
+  if any('difference_p' in part for part in controls.values()):
+    lines.append('p: of the difference from the score')
+  lines += [f'p of {name}: of the score among permutations'
+            for name, part in controls.items() if 'p_value' in part]
+  return lines + [f'{name} is left out: {why}.' for name, why
+                  in record['controls_left_out'].items()]
 
 
-def _tell_confusion(classes, confusion):
-  names = [str(c) for c in classes]
-  width = max(6, *(len(n) + 2 for n in names))
-  lines = [f'{"true":<{width}}' + ''.join(f'{n:>{width}}' for n in names)
-           + '   <- read as']
-  for name, counts in zip(names, confusion):
-    lines.append(f'{name:<{width}}' + ''.join(f'{n:>{width}}' for n in counts))
-  return lines
+def _format_ablation(record: Record, folder: str) -> str:
+  import pandas as pd  # slow, and not needed for --help
+  cells = pd.read_csv(os.path.join(folder, 'ablation.csv'))
+  figure = 'accuracy per network' if record['classes'] else 'R²'
+  return '\n'.join([
+      f'{record["target"]} read by {record["classifier"]}: {figure}'
+      f'{_describe_members(record)}',
+      _describe_networks(record), '',
+      format_grid(record['axes'], cells.to_dict('records')),
+      *(f'WARNING: {w}' for w in record.get('warnings', ()))])
+
+
+def format_grid(axes: Sequence[str],
+                cells: Sequence[Mapping[str, Any]]) -> str:
+  """The table of a grid: the last axis across, the others down.
+
+  Args:
+    axes: their names.
+    cells: the rows of ablation.csv.
+  """
+  import pandas as pd  # slow, and not needed for --help
+  *down, across = axes
+  rows: dict[str, dict[Any, str]] = {}
+  for cell in cells:
+    mark = '*' if cell['p_holm'] <= _LEVEL else ' '
+    name = ', '.join(str(cell[a]) for a in down)
+    rows.setdefault(name, {})[cell[across]] = f'{cell["value"]:.2f}{mark}'
+  columns = list(dict.fromkeys(c[across] for c in cells))
+  table = pd.DataFrame([[row.get(c, '') for c in columns]
+                        for row in rows.values()], list(rows), columns)
+  chance = sum(c['chance'] for c in cells) / len(cells)
+  return (f'{_format_table(table, across)}\n\nchance {chance:.3f}; *: above '
+          f'chance at {100 * _LEVEL:.0f} %, corrected for {len(cells)} cells')
+
+
+def format_ladder(record: Record) -> str:
+  """The table of a ladder.json, lowest rung first."""
+  import pandas as pd  # slow, and not needed for --help
+  rungs = record['rungs']
+  what = 'accuracy' if record['kind'] == 'classification' else 'R²'
+  table = pd.DataFrame([
+      {what: f'{r["value"]:.3f}',
+       '95 % interval': f'[{r["low"]:.3f}, {r["high"]:.3f}]',
+       'seconds': f'{r["seconds"]:.1f}'} for r in rungs],
+      [r['classifier'] for r in rungs])
+  return '\n'.join([
+      f'{record["target"]}: {what} per network, {rungs[0]["networks"]} '
+      f'networks, chance {rungs[0]["chance"]:.3f}', '',
+      _format_table(table, 'classifier'),
+      *(f'WARNING: {name}: {w}' for name, some in record['warnings'].items()
+        for w in some),
+      *([''] if record['left_out'] else []),
+      *(f'{name} is left out: {why}'
+        for name, why in record['left_out'].items())])
+
+
+def _format_explanation(record: Record, folder: str) -> str:
+  lines = _list_attributions(record['attribution'], folder)
+  lines += [f'most typical {name}: network {of["id"]}' for name, of in
+            record['prototypes']['typical'].items()]
+  x, y = record['map']['explained_variance']
+  umap = ('also by UMAP' if record['map']['umap']
+          else 'not by UMAP, which is not installed')
+  lines.append(
+      f'map of {record["map"]["snapshots"]:,} snapshots by two principal '
+      f'components, {100 * x:.0f} % and {100 * y:.0f} % of the variance; '
+      f'{umap}')
+  return '\n'.join(lines)
+
+
+def _list_attributions(about: Record, folder: str) -> list[str]:
+  """The tensors with the largest attributions."""
+  if 'left_out' in about:
+    return [f'attribution is left out: {about["left_out"]}']
+  import pandas as pd  # slow, and not needed for --help
+  rows = pd.read_csv(os.path.join(folder, 'attribution.csv'))
+  rows = rows[(rows['class'] == 'all') & (rows['tensor'] != 'all')]
+  rows = rows.sort_values('value', ascending=False).head(_MOST_TENSORS)
+  table = pd.DataFrame({
+      'attribution': rows['value'].map('{:.3f}'.format),
+      '95 % interval': [f'[{low:.3f}, {high:.3f}]' for low, high
+                        in zip(rows['low'], rows['high'])]})
+  table.index = pd.Index(rows['layer'] + ' ' + rows['tensor'])
+  return [
+      f'attribution of the {about["of"]}, mean over {about["networks"]} '
+      'networks:',
+      f'from {about["before"]:.3f} at the baseline ({about["baseline"]})',
+      f'to {about["after"]:.3f}; the sum of all attributions misses '
+      f'{100 * about["residual"]["share"]:.1f} % of the difference',
+      _format_table(table, 'tensor')]
+
+
+def _format_table(table: Any, corner: str) -> str:
+  """A DataFrame as text: `corner` is the heading of its index."""
+  return table.rename_axis(None).rename_axis(
+      corner, axis='columns').to_string()
+
+
+def _describe_members(record: Record) -> str:
+  from nws_jax.meta.classifiers import table  # slow, not needed for --help
+  classifier = table.CLASSIFIERS.get(record['classifier'])
+  count = classifier.count_members(
+      record['config']['grid_members']) if classifier else 1
+  return (f', averaged over {count} models per fold in each cell'
+          if count > 1 else '')
+
+
+def _describe_networks(record: Record) -> str:
+  networks = record['networks']
+  split = ('5-fold cross-validation, per fold' if networks['folds'] > 1 else
+           'one split,')
+  left_out = ', '.join(f'{n} by {reason}'
+                       for reason, n in networks['left_out'].items() if n)
+  return (f'{networks["read"]} networks, {split} train/valid/test '
+          f'{networks["train"]}/{networks["valid"]}/{networks["test"]}'
+          + (f'; left out: {left_out}' if left_out else ''))

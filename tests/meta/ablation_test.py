@@ -157,7 +157,7 @@ def test_the_text_and_the_price(plant, settle):
   zoo = plant()
   cells = [dict(layer=layer, epoch=e, value=0.5 + 0.1 * e, chance=1 / 3,
                 p_holm=0.5 - 0.49 * e) for layer in 'ab' for e in range(2)]
-  lines = summary.tell_ablation(['layer', 'epoch'], cells).splitlines()
+  lines = summary.format_grid(['layer', 'epoch'], cells).splitlines()
   assert lines[0].split() == ['epoch', '0', '1']
   assert lines[2].split() == ['b', '0.50', '0.60*']
   slow, fast = (price.tell(requests.make(

@@ -28,7 +28,7 @@ def test_controls_stand_beside_the_number(plant, settle):
   assert matched['chance'] == pytest.approx(1 / 3) and matched['networks'] < 60
   assert found['updates_matched']['updates_off'] == 0
   assert not record['warnings']
-  assert 'epoch_0' in summary.tell_result({**record, 'seconds': 1.0})
+  assert 'epoch_0' in summary.format_result(record)
 
 
 def test_what_is_there_before_training_explains_the_score(plant, settle):

@@ -49,9 +49,9 @@ def made(tmp_path_factory, asked):
 
 def _tell(folder):
   """What a command says that finds its result: of every record."""
-  return ([summary.tell(p) for name in (sealed.RESULT, sealed.ABLATION)
+  return ([summary.show(p) for name in (sealed.RESULT, sealed.ABLATION)
            for p in sealed.find(folder, name)]
-          + [summary.tell_explanation(p)
+          + [summary.show_explanation(p)
              for p in sealed.find(folder, explanation.RECORD)])
 
 
@@ -179,12 +179,12 @@ def test_a_result_without_digests_names_what_it_lacks(made, tmp_path, key):
   record = sealed.read(found)
   path = tmp_path / 'result.json'
   path.write_text(json.dumps(record))
-  assert summary.tell(path).replace(str(path), '') == (
-      summary.tell(found).replace(str(found), ''))
+  assert summary.show(path).replace(str(path), '') == (
+      summary.show(found).replace(str(found), ''))
   del record[key]
   path.write_text(json.dumps(record))
   with pytest.raises(errors.Damaged, match=f"{path} .* it has no '{key}'"):
-    summary.tell(path)
+    summary.show(path)
 
 
 @pytest.mark.parametrize('force', (False, True))

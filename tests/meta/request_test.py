@@ -34,8 +34,8 @@ def test_a_planted_property_is_read_with_its_controls(plant, settle):
     shares = {k[2:]: float(v) for k, v in r.items() if k.startswith('p_')}
     assert sum(shares.values()) == pytest.approx(1, abs=1e-4)
     assert max(shares, key=shares.get) == r['predicted']
-  told = summary.tell_result({**record, 'seconds': 1.0})
-  assert '60 networks' in told and 'read as' in told
+  text = summary.format_result(record)
+  assert '60 networks' in text and r'true \ predicted' in text
 
 
 def test_what_is_not_planted_is_at_chance(plant, settle):

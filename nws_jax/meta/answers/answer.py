@@ -106,8 +106,11 @@ def _calibrate(
     outcomes: Sequence[cross_validation.Outcome],
 ) -> tuple[list[np.ndarray], dict[str, Any]]:
   """(probabilities [T, K] of each meta-seed, their part of result.json)."""
-  raw, soft, temperatures = [], [], []
-  for tested, valid in ((o.tested[0], o.valid) for o in outcomes):
+  raw, soft = [], []
+  temperatures: list[float] = []
+  for outcome in outcomes:
+    tested, valid = outcome.tested[0], outcome.valid
+    assert valid is not None
     pooled_TxK, found = score.pool(tested), fit_temperatures(tested, valid)
     raw.append(calibration.soften(pooled_TxK))
     soft.append(calibration.soften(

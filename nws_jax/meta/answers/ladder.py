@@ -1,27 +1,30 @@
-"""Which classifiers of the ladder a request allows, and the table of them."""
+"""The ladder: all classifiers that a request allows, in one table."""
 
-import csv
 import dataclasses
-import io
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 
 from nws_jax import errors
 from nws_jax.meta import request as requests
+from nws_jax.meta.answers import score
 from nws_jax.meta.classifiers import table
 
 COLUMNS = ('classifier', 'value', 'low', 'high', 'chance', 'steps', 'window',
            'networks', 'seconds', 'digest')
 
 
-def list_requests(request):
-  """A ladder's requests.
+def list_requests(
+    request: requests.Request,
+) -> tuple[list[requests.Request], dict[str, str]]:
+  """The requests of a ladder.
 
   Args:
-    request: the `request.Request` of the first rung, which takes any.
+    request: that of the first rung, which reads any target.
 
   Returns:
-    ([Request], {classifier: why it is left out}).
+    (the request of each rung, {classifier: why it is left out}).
   """
   s, found, left_out = request.settings, [], {}
   for classifier in table.CLASSIFIERS.values():
@@ -40,37 +43,28 @@ def list_requests(request):
   return found, left_out
 
 
-def digest(request):
-  """Names the folder of a ladder: all that its rungs depend on."""
+def digest(request: requests.Request) -> str:
+  """The name of a ladder's folder: of all that its rungs depend on."""
   settings_ = dataclasses.replace(request.settings, classifier='ladder')
   return dataclasses.replace(request, settings=settings_).digest
 
 
-def describe(request, rows, left_out, warnings):
-  """What ladder.json says; `warnings` are those of each classifier."""
+def describe(request: requests.Request, rows: Sequence[dict[str, Any]],
+             left_out: dict[str, str],
+             warnings: dict[str, list[str]]) -> dict[str, Any]:
+  """The content of ladder.json; `warnings` are by classifier."""
   return {
       'target': request.target.name,
       'kind': 'classification' if request.target.classes else 'regression',
       'zoo': requests.describe_zoo(request.zoo),
       'config': dataclasses.asdict(request.settings),
-      'rungs': rows, 'left_out': left_out, 'warnings': warnings}
+      'rungs': list(rows), 'left_out': left_out, 'warnings': warnings}
 
 
-def make_row(record, digest):
+def make_row(record: dict[str, Any], digest: str) -> dict[str, Any]:
   """A row of ladder.csv, from the content of a rung's result.json."""
   part = record.get('r2') or record['per_network']
-  low, high = part['interval']
   return dict(zip(COLUMNS, (
-      record['classifier'], part.get('accuracy', part.get('value')), low, high,
-      record['chance'], record['config']['steps'],
-      record['windows']['length'], part['networks'], record['seconds'],
-      digest)))
-
-
-def write(rows):
-  """The text of ladder.csv."""
-  out = io.StringIO()
-  writer = csv.DictWriter(out, COLUMNS, lineterminator='\n')
-  writer.writeheader()
-  writer.writerows(rows)
-  return out.getvalue()
+      record['classifier'], *score.main_figure(record), record['chance'],
+      record['config']['steps'], record['windows']['length'],
+      part['networks'], record['seconds'], digest)))

@@ -16,7 +16,7 @@ import numpy as np
 
 from nws_jax.meta import request as requests
 from nws_jax.meta.data import windows
-from nws_jax.meta.training import trials as trials_lib
+from nws_jax.meta.training import cross_validation
 from nws_jax.store import snapshots, tables
 
 # The relation of a network to a classifier.
@@ -103,7 +103,7 @@ def list_digests(vector_P: np.ndarray) -> list[str]:
 
 
 def write(path: str, request: requests.Request, source: windows.Source,
-          tested: trials_lib.Decisions) -> None:
+          tested: cross_validation.Decisions) -> None:
   """Writes members.csv.
 
   Args:

@@ -1,11 +1,12 @@
-"""What a saved classifier says of networks: by models that did not see them,
-where there are such."""
+"""The predictions of a saved classifier, by models that were not trained on the
+network where there are such."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 
 from nws_jax import errors
 from nws_jax.meta.data import bank, places, reading, windows
@@ -13,41 +14,50 @@ from nws_jax.meta.figures import calibration
 from nws_jax.meta.identify import membership, novelty
 from nws_jax.meta.training import cross_validation, measure
 
+if TYPE_CHECKING:
+  from nws_jax.meta.identify import saved
+
+_LARGEST = 700.0  # whose exponential a float can hold
+
 
 class Answer(NamedTuple):
-  """What one classifier says of one network."""
-  shares_K: Any  # probabilities of the classes; None of a regressed target
+  """What one classifier predicts of one network."""
+  shares_K: np.ndarray | None  # probabilities of the classes, if there are any
   value: float  # of a regressed target, in the unit of members.csv
-  low: float  # 95 %, from the errors on validation networks
+  low: float  # 95 % interval, from the errors on validation networks
   high: float
   distance: float  # see `novelty.measure`
   standing: membership.Standing  # of the network to the classifier
 
 
-def answer(classifier, vectors_NxP, architecture, origin=None):
-  """What a classifier says of networks of one architecture: `Answer`s.
+def answer(classifier: 'saved.Classifier', vectors_NxP: np.ndarray,
+           architecture: str,
+           origin: membership.Origin | None = None) -> list[Answer]:
+  """The predictions of a classifier for networks of one architecture.
 
   Args:
-    classifier: `saved.Classifier`.
+    classifier: a saved one.
     vectors_NxP: float32, finite.
     architecture: one of those that it knows.
-    origin: `membership.Origin` of the only network, if it was named as one of a
-      zoo: by that alone older classifiers know whom they were trained on.
+    origin: of the only network, if it is named as one of a zoo. Classifiers of
+      older versions recognise the networks that they were trained on only so.
 
   Raises:
-    errors.Wrong: the classifier knows no such architecture, or the vectors are
-      not of it, or not finite.
+    errors.Wrong: the classifier does not know the architecture, or the vectors
+      are not of it, or not finite.
   """
   vectors_NxP = _check_vectors(classifier.layers, vectors_NxP, architecture)
-  place = _place(classifier, vectors_NxP, architecture)
-  rows_NxC, said_FxNxSxO = describe(place), _speak(classifier.models, place)
+  place = _make_place(classifier, vectors_NxP, architecture)
+  rows_NxC = describe(place)
+  outputs_FxNxSxO = _predict(classifier.models, place)
   return [
-      _answer_one(classifier, rows_NxC[n], said_FxNxSxO[:, n].mean(1),
+      _answer_one(classifier, rows_NxC[n], outputs_FxNxSxO[:, n].mean(1),
                   classifier.members.find(vector_P, origin))
       for n, vector_P in enumerate(vectors_NxP)]
 
 
-def _check_vectors(layers, vectors, architecture):
+def _check_vectors(layers: pd.DataFrame, vectors: np.ndarray,
+                   architecture: str) -> np.ndarray:
   """`vectors` as float32 [N, P]."""
   lengths = layers.groupby('architecture')['stop'].max()
   if architecture not in lengths:
@@ -62,25 +72,37 @@ def _check_vectors(layers, vectors, architecture):
   return x.astype(np.float32, copy=False)
 
 
-def _answer_one(classifier, row_C, said_FxO, standing):
-  """The `Answer` about a network of this `membership.Standing`."""
+def _answer_one(classifier: 'saved.Classifier', row_C: np.ndarray,
+                outputs_FxO: np.ndarray,
+                standing: membership.Standing) -> Answer:
+  """The `Answer` for one network.
+
+  Args:
+    classifier: a saved one.
+    row_C: statistics of the network.
+    outputs_FxO: of each fold's models.
+    standing: whether models were trained on the network.
+  """
   record, models = classifier.record, classifier.models
   folds = (list(range(models.folds)) if standing.held_out_by is None
            else [standing.held_out_by])
-  strange, = novelty.measure(classifier.reference, row_C[None], standing.fold)
+  distance = float(novelty.measure(
+      classifier.reference, row_C[None], standing.fold)[0])
   if record['classes']:
     shares_K = np.mean([
-        calibration.soften(said_FxO[f][None], record['temperatures'][f])[0]
+        calibration.soften(outputs_FxO[f][None], record['temperatures'][f])[0]
         for f in folds], 0)
-    return Answer(shares_K, np.nan, np.nan, np.nan, float(strange), standing)
-  value = np.mean(said_FxO[folds, 0])
-  natural = _exp if record['logarithm'] else float
-  return Answer(None, *(natural(value + r) for r in (
-      0, -record['reach'], record['reach'])), float(strange), standing)
+    return Answer(shares_K, np.nan, np.nan, np.nan, distance, standing)
+  predicted, reach = np.mean(outputs_FxO[folds, 0]), record['reach']
+  value, low, high = (
+      float(np.exp(np.clip(x, -_LARGEST, _LARGEST)))
+      if record['logarithm'] else float(x)
+      for x in (predicted, predicted - reach, predicted + reach))
+  return Answer(None, value, low, high, distance, standing)
 
 
-def describe(place):
-  """Statistics of whole networks, the mean of their windows': [M * E, C]."""
+def describe(place: places.Place) -> np.ndarray:
+  """Statistics of each snapshot, averaged over its windows: [M * E, C]."""
   even = np.asarray(bank.fill(
       place._replace(spec=place.spec._replace(drawn=1)), bank.STATISTICS,
       jax.random.key(0)).even_MxExSxF, np.float64)
@@ -90,13 +112,9 @@ def describe(place):
   return rows.reshape(-1, rows.shape[-1])
 
 
-def _exp(value):
-  return float(np.exp(np.clip(value, -700, 700)))  # what a float can hold
-
-
-def _place(classifier, vectors_NxP, architecture):
-  """The `places.Place` of strangers, in the frame of the training."""
-  import pandas as pd
+def _make_place(classifier: 'saved.Classifier', vectors_NxP: np.ndarray,
+                architecture: str) -> places.Place:
+  """The place of any networks, in the frame of the training networks."""
   networks, length = vectors_NxP.shape
   names = classifier.record['architectures']
   parts_AxP, _, _ = reading.read_layout(
@@ -112,9 +130,10 @@ def _place(classifier, vectors_NxP, architecture):
   return places.Place(source, region, spec, frame=frame)
 
 
-def _speak(models, place):
+def _predict(models: cross_validation.TrainedModels,
+             place: places.Place) -> np.ndarray:
   """[folds, N, S, O]: log-probabilities, or values of the target."""
-  said = cross_validation.average(
+  outputs = cross_validation.average(
       measure.predict(models, place), models.units, models.members,
       models.outputs)
-  return said.reshape(said.shape[:2] + (-1, said.shape[-1]))
+  return outputs.reshape(outputs.shape[:2] + (-1, outputs.shape[-1]))

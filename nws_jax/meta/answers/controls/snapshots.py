@@ -39,7 +39,7 @@ def read_equal_updates(request: requests.Request,
   deviations = [max(np.abs(np.log(s / c)).min() for s in steps.values())
                 for c in candidates]
   updates = int(candidates[np.argmin(deviations)])
-  chosen = {}
+  chosen: dict[int, tuple[int, ...]] = {}
   for id, of in kept.groupby('id'):
     nearest = np.abs(np.log(of['step'] / updates)).to_numpy().argmin()
     chosen[id] = (int(of['epoch'].iloc[nearest]),)
