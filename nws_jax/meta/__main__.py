@@ -96,12 +96,12 @@ def main() -> None:
   from nws_jax.meta import making, summary
   where = making.Where(_WORKDIR.value, _FORCE.value, _SAVE.value)
   if _LADDER.value:
-    making.climb(request, where)
+    making.run_ladder(request, where)
     return
   done = making.find_record(_WORKDIR.value, request)
   if (os.path.exists(done) and not where.force
       or not making.make(request, where, begin)):
-    print(f'{done} is there already; --force makes it again.\n')
+    print(f'{done} exists; --force makes it again.\n')
   print(summary.show(done))
   if _EXPLAIN.value:
     making.explain(request, where)

@@ -1,40 +1,47 @@
-"""Makes what a request asks for, and writes its files: aside, and then moved
-to their place as a whole."""
+"""Runs requests and writes their files: aside first, then moved into place as a
+whole."""
 
 import os
 import pathlib
 import sys
 import time
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nws_jax import errors, say
 from nws_jax.store import sealed
 
+if TYPE_CHECKING:
+  from nws_jax.meta import request as requests
+  from nws_jax.meta.data import windows
+
 
 class Where(NamedTuple):
-  """Where results go, and how."""
+  """Where results are written, and what of them."""
   workdir: str
-  force: bool  # again, where they are there
-  save: bool  # the trained classifiers too
+  force: bool  # whether finished results are made again
+  save: bool  # whether trained classifiers are kept
 
 
-def climb(request, where):
-  """Makes every rung that is not there yet, and the table of all.
+def run_ladder(request: 'requests.Request', where: Where) -> None:
+  """Runs every rung that has no result yet, and writes the table of all.
 
   Args:
-    request: `request.Request` of the first rung.
-    where: `Where`.
+    request: that of the first rung.
+    where: the results go.
   """
   from nws_jax.meta import price, running, summary
   from nws_jax.meta.answers import ladder
   from nws_jax.store import tables
   asked, left_out = ladder.list_requests(request)
-  speed, source, rows, warnings = _measure_speed(), None, [], {}
+  speed, source = _measure_speed(), None
+  rows: list[dict[str, Any]] = []
+  warnings: dict[str, list[str]] = {}
   todo = [r for r in asked if where.force or not os.path.exists(
       find_record(where.workdir, r))]
   total = sum(price.estimate(r, speed) for r in todo)
-  print(f'{len(todo)} of {len(asked)} rungs to make, at most about '
-        f'{say.time(total)}', file=sys.stderr)
+  print(f'{len(todo)} of {len(asked)} rungs to run, about '
+        f'{say.time(total)} at most', file=sys.stderr)
   for rung in asked:
     path = find_record(where.workdir, rung)
     if rung in todo:
@@ -55,25 +62,27 @@ def climb(request, where):
   print(f'\n{os.path.join(folder, "ladder.csv")}')
 
 
-def find_record(workdir, request):
-  """Path of the record that a request's folder has once it is answered."""
+def find_record(workdir: str, request: 'requests.Request') -> str:
+  """The path of the record in a request's folder once it is answered."""
   from nws_jax.meta import request as requests
   return os.path.join(requests.folder(workdir, request),
                       sealed.ABLATION if request.axes else sealed.RESULT)
 
 
-def make(request, where, begin, source=None, speed=None):
-  """Trains, and writes the files; or waits for another process that does.
+def make(request: 'requests.Request', where: Where, begin: float,
+         source: 'windows.Source | None' = None,
+         speed: float | None = None) -> bool:
+  """Runs a request and writes its files, or waits for a process that does.
 
   Args:
-    request: `request.Request`.
-    where: `Where`.
-    begin: when it began.
-    source: its `windows.Source`, if it was read before.
-    speed: as of `_measure_speed`, if it was measured before.
+    request: to be answered.
+    where: the result goes.
+    begin: when the command began, by `time.monotonic`.
+    source: its weights, if they were read before.
+    speed: see `_measure_speed`, if it was measured before.
 
   Returns:
-    whether it was made here.
+    Whether this process made the result.
   """
   from nws_jax.meta import price, running
   done = find_record(where.workdir, request)
@@ -95,8 +104,9 @@ def make(request, where, begin, source=None, speed=None):
   return True
 
 
-def _fill(folder, request, source, save, show):
-  """Writes all files of an answer but its record, which is returned."""
+def _fill(folder: str, request: 'requests.Request', source: 'windows.Source',
+          save: bool, show: Callable[[int, int, int], None]) -> dict[str, Any]:
+  """Writes all files of an answer except its record, which is returned."""
   from nws_jax.meta import request as requests
   from nws_jax.meta.answers import ablation, answer
   from nws_jax.meta.data import targets
@@ -118,12 +128,12 @@ def _fill(folder, request, source, save, show):
   return record
 
 
-def explain(request, where):
-  """Explains a result by the classifier beside it; the record is last.
+def explain(request: 'requests.Request', where: Where) -> None:
+  """Explains a result by the classifier beside it; the record is written last.
 
   Args:
-    request: `request.Request`.
-    where: `Where`.
+    request: that was answered.
+    where: its result is.
   """
   from nws_jax.meta import request as requests
   from nws_jax.meta import summary
@@ -132,14 +142,14 @@ def explain(request, where):
   done = os.path.join(folder, explanation.RECORD)
   with sealed.hold(folder):
     if os.path.exists(done) and not where.force:
-      print(f'\n{done} is there already; --force makes it again.')
+      print(f'\n{done} exists; --force makes it again.')
     else:
       _explain(request, folder)
   print(f'\n{summary.show_explanation(done)}')
 
 
-def _explain(request, folder):
-  """Writes an explanation beside a result: its tables, and then its record."""
+def _explain(request: 'requests.Request', folder: str) -> None:
+  """Writes an explanation beside a result: its tables, then its record."""
   import pandas as pd
 
   from nws_jax import bars
@@ -151,17 +161,17 @@ def _explain(request, folder):
   if not os.path.exists(os.path.join(model, saved.RECIPE)):
     raise errors.Wrong(f'{folder} has no trained classifier to explain: it '
                        'was made with --nosave. Add --force.')
-  shown = []
+  shown: list[Any] = []  # progress bars, one after the other
 
-  def show(what):
+  def show(what: str) -> Callable[[int, int], None]:
     for bar in shown:
       bar.close()
     shown.append(bars.make(desc=what, unit=' networks'))
 
-    def to(done, of):
+    def update(done: int, of: int) -> None:
       shown[-1].total = of
       shown[-1].update(done - shown[-1].n)
-    return to
+    return update
 
   try:
     found = explanation.run(
@@ -178,7 +188,8 @@ def _explain(request, folder):
       'seconds': round(time.monotonic() - begin, 1)}, found.tables)
 
 
-def _draw(path, cells, record):
+def _draw(path: str, cells: Sequence[dict[str, Any]],
+          record: dict[str, Any]) -> None:
   import pandas as pd
 
   from nws_jax.pictures import ablation
@@ -188,8 +199,8 @@ def _draw(path, cells, record):
   pathlib.Path(path).write_bytes(png)
 
 
-def _measure_speed():
-  """Floating-point operations a second, of a dot."""
+def _measure_speed() -> float:
+  """Floating-point operations a second of a large dot."""
   import jax
   import jax.numpy as jnp
   n, repeats = 1024, 8
@@ -203,17 +214,17 @@ def _measure_speed():
 
 
 class _Bar:
-  """Models that are trained, on stderr."""
+  """A progress bar of trained models, on stderr."""
 
-  def __init__(self, name):
+  def __init__(self, name: str) -> None:
     from nws_jax import bars
-    # Every round is told, though no model may have ended in it.
+    # It shows every round, even if no model finished in it.
     self._bar = bars.make(desc=name, unit=' models', miniters=0)
 
-  def show(self, done, models, rounds):
+  def show(self, done: int, models: int, rounds: int) -> None:
     self._bar.total = models
     self._bar.set_postfix_str(f'round {rounds}', refresh=False)
     self._bar.update(done - self._bar.n)
 
-  def close(self):
+  def close(self) -> None:
     self._bar.close()

@@ -26,7 +26,7 @@ def test_a_result_is_written_and_found_again(call, tmp_path):
           'epochs', 'vote_accuracy', 'controls_left_out', 'warnings',
           'calibration', 'answers'} == set(record)
   code, again, _ = call('--target=optimizer')
-  assert code == 0 and 'is there already' in again
+  assert code == 0 and 'exists; --force' in again
   assert again.split('\n', 2)[2] == out
   code, forced, _ = call('--target=optimizer', '--force')
   after = sealed.read(folder / 'result.json')
@@ -40,7 +40,7 @@ def test_a_ladder_is_one_table_of_results_that_are_kept(
       name: table.CLASSIFIERS[name] for name in (
           'majority', 'logistic', 'cnn', 'equivariant')})
   code, out, err = call('--target=optimizer', '--ladder')
-  assert code == 0 and 'rungs to make' in err
+  assert code == 0 and 'rungs to run' in err
   path, = (tmp_path / 'optimizer').glob('*/ladder.csv')
   rows = pd.read_csv(path)
   assert list(rows['classifier']) == ['majority', 'logistic']
@@ -80,7 +80,7 @@ def test_an_explanation_is_added_to_a_result(call, tmp_path):
   folder, = (tmp_path / 'optimizer').iterdir()
   before = (folder / 'result.json').read_bytes()
   code, out, _ = call('--target=optimizer', '--explain')
-  assert code == 0 and 'result.json is there already' in out
+  assert code == 0 and 'result.json exists' in out
   assert 'fc1' in out and 'map of 180 snapshots' in out
   assert (folder / 'result.json').read_bytes() == before
   record = json.loads((folder / 'explanation.json').read_text())
@@ -105,7 +105,7 @@ def test_an_explanation_is_added_to_a_result(call, tmp_path):
   at = paths[(paths['class'] == 'adam') & (paths['epoch'] == 2)].iloc[0]
   assert at['x'] == pytest.approx(mine['x'].mean())
   code, again, _ = call('--target=optimizer', '--explain')
-  assert code == 0 and 'explanation.json is there already' in again
+  assert code == 0 and 'explanation.json exists' in again
 
 
 def test_what_is_explained_without_gradients_or_by_snapshot(call, tmp_path):

@@ -12,8 +12,9 @@ def _find(weights_MxP, label_M):
   zoo = real.RealZoo(1)
   tensors = layouts.read(zoo.layers, [real.ARCH.name])
   return pd.DataFrame(prototypes.find(
-      weights_MxP, np.zeros(len(weights_MxP), int), tensors, ('a', 'b'),
-      label_M, np.arange(len(weights_MxP)), 50)), tensors[0]
+      weights_MxP, np.zeros(len(weights_MxP), int), tensors,
+      prototypes.Groups(('a', 'b'), label_M), np.arange(len(weights_MxP)),
+      50)), tensors[0]
 
 
 def test_neurons_in_another_order_have_the_same_prototype():
@@ -35,16 +36,19 @@ def test_neurons_in_another_order_have_the_same_prototype():
   assert (rows['value'] <= rows['high']).all()
 
 
-def test_the_typical_network_is_the_one_told_most_surely():
-  told = pd.DataFrame({'id': [5, 6, 7, 8], 'p_a': [.9, .95, .2, .1],
-                       'p_b': [.1, .05, .8, .9]})
+def test_the_typical_network_is_predicted_most_certainly():
+  predictions = pd.DataFrame({'id': [5, 6, 7, 8], 'p_a': [.9, .95, .2, .1],
+                              'p_b': [.1, .05, .8, .9]})
   # Network 6 is of class b: that it is taken for a does not make it typical.
   found = prototypes.choose_typical(
-      told, ('a', 'b'), np.array([0, 1, 1, 1]), np.arange(4))
+      predictions, prototypes.Groups(('a', 'b'), np.array([0, 1, 1, 1])),
+      np.arange(4))
   assert found == {'a': (0, .9), 'b': (3, .9)}
-  told = pd.DataFrame({'true': [1., 2, 3], 'predicted': [1.5, 2.1, 3.]})
+  predictions = pd.DataFrame(
+      {'true': [1., 2, 3], 'predicted': [1.5, 2.1, 3.]})
   found = prototypes.choose_typical(
-      told, ('low', 'high'), np.array([0, 0, 1]), np.arange(3))
+      predictions, prototypes.Groups(('low', 'high'), np.array([0, 0, 1])),
+      np.arange(3))
   assert {k: m for k, (m, _) in found.items()} == {'low': 1, 'high': 2}
 
 

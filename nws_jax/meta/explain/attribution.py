@@ -1,9 +1,9 @@
-"""Which weights a classifier's words rest on: integrated gradients.
+"""Which weights a classifier's predictions depend on: integrated gradients.
 
-What is attributed is the evidence for the truth, as the models of a network's
-held-out fold give it when they decide: the pooled log-probability of its class,
-in nats, or minus the squared error in units of the variance, whose mean is R²
-up to what the baseline explains. Gradients are summed along a straight line
+The evidence for the true label is attributed, of the models that hold the
+network out: the pooled log-probability of its class, in nats, or minus the
+squared error in units of the variance, whose mean is R² up to what the baseline
+explains. Gradients are summed along a straight line
 from a baseline (M. Sundararajan et al., ICML 2017, arXiv 1703.01365); the sum
 of all attributions is the difference of the evidence.
 
@@ -19,21 +19,22 @@ part is worth is spread evenly over its places.
 
 import functools
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nws_jax.meta.classifiers import fast
-from nws_jax.meta.data import bank, features, places, windows
-from nws_jax.meta.training import measure
+from nws_jax.meta.classifiers import fast, interface
+from nws_jax.meta.data import bank, features, places, splits, windows
+from nws_jax.meta.training import cross_validation, measure
 
 BINS = 100  # along a vector
 
 
 class Attribution(NamedTuple):
-  """What each of N held-out networks' weights say."""
+  """The attributions of N held-out networks."""
   rows_N: np.ndarray  # among those read
   folds_N: np.ndarray
   tensors_NxT: np.ndarray  # by part of the `windows.Source`
@@ -42,19 +43,20 @@ class Attribution(NamedTuple):
   after_N: np.ndarray  # of the network
 
   @property
-  def residual_N(self):
-    """What is missing for the sum to be the difference; of the steps' size."""
+  def residual_N(self) -> np.ndarray:
+    """The sum less the difference of the evidence: the error of the steps."""
     return self.tensors_NxT.sum(1) - (self.after_N - self.before_N)
 
 
-def find_obstacle(classifier):
-  """Why a classifier's words cannot be attributed; None if they can."""
-  about = classifier.attribution
-  return about if isinstance(about, str) else None
+class Path(NamedTuple):
+  """Attributions along the line to one network."""
+  given_P: np.ndarray  # of each place of the vector
+  before: float  # evidence at the baseline
+  after: float  # of the network
 
 
-def describe_line(classifier):
-  """(what is changed along the line, where it begins), in words."""
+def describe_line(classifier: interface.Classifier) -> tuple[str, str]:
+  """(what changes along the line, the baseline that it begins at), in words."""
   if isinstance(classifier.inputs, bank.Description):
     return ('statistics of each part of a window, encoded as the classifier '
             'sees them; spread evenly over the places of a part',
@@ -63,30 +65,35 @@ def describe_line(classifier):
           'architecture')
 
 
-def run(models, place, values_FxM, sides, progress=lambda done, of: None,
-        steps=None, most=None):
-  """The `Attribution` of held-out networks, evenly drawn if they are many.
+def run(models: cross_validation.TrainedModels, place: places.Place,
+        values_FxM: np.ndarray, sides: splits.Sides,
+        progress: Callable[[int, int], None] = lambda done, of: None,
+        steps: int | None = None, most: int | None = None) -> Attribution:
+  """The `Attribution` of held-out networks, or of evenly spaced ones of many.
 
   Args:
-    models: `cross_validation.TrainedModels`.
-    place: `places.Place` of all networks.
+    models: of a classifier that can be attributed.
+    place: of all networks.
     values_FxM: labels or values, as each fold has them.
-    sides: `splits.Sides` that the models were trained by.
-    progress: called with networks done, and of how many.
-    steps: points on the line; None: as the table says.
+    sides: that the models were trained by.
+    progress: called with (networks done, networks).
+    steps: points on the line; None: as the table of classifiers says.
     most: networks at most; likewise.
   """
-  about, see = models.classifier.attribution, models.classifier.inputs
+  about, inputs = models.classifier.attribution, models.classifier.inputs
+  assert isinstance(about, interface.Attribution)
   steps, most = steps or about.steps, most or about.networks
   rows_N = np.concatenate([r[:n] for r, n in zip(
       sides.test_FxN, sides.tests_F)])
   folds_N = np.repeat(np.arange(len(sides.tests_F)), sides.tests_F)
-  line = (_Features if isinstance(see, bank.Description) else _Weights)(
-      models, place, sides)
-  there = [n for n, (m, f) in enumerate(zip(rows_N, folds_N))
-           if line.has_start(m, f)]
-  most = min(len(there), most)
-  picked = np.array(there)[np.arange(most) * len(there) // max(most, 1)]
+  line: _Features | _Weights = (
+      _Features if isinstance(inputs, bank.Description) else _Weights)(
+          models, place, sides)
+  possible = [n for n, (m, f) in enumerate(zip(rows_N, folds_N))
+              if line.has_start(m, f)]
+  most = min(len(possible), most)
+  picked = np.array(possible)[
+      np.arange(most) * len(possible) // max(most, 1)]
   rows_N, folds_N = rows_N[picked], folds_N[picked]
   found = []
   for n, (m, f) in enumerate(zip(rows_N, folds_N)):
@@ -94,80 +101,100 @@ def run(models, place, values_FxM, sides, progress=lambda done, of: None,
     if values_FxM.dtype.kind == 'f':
       value = (value - models.units.center[f]) / models.units.scale[f]
     trained = jax.tree.map(lambda x, f=f: x[f::models.folds], models.trained)
-    given, before, after = line.integrate(
+    path = line.integrate(
         m, f, trained, value if models.outputs == 1 else int(value), steps)
-    found.append((*_sum(place, m, given), float(before), float(after)))
+    found.append((*_sum(place, m, path.given_P), path.before, path.after))
     progress(n + 1, most)
   return Attribution(rows_N, folds_N, *map(np.array, zip(*found)))
 
 
-def integrate(evidence, start, end, steps):
+def integrate(
+    evidence: Callable[[jax.Array], jax.Array], start: jax.Array,
+    end: jax.Array, steps: int) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Integrated gradients of a function: (attributions, at start, at end).
 
   By the midpoint rule.
   """
-  way, few = end - start, math.gcd(steps, 8)  # at once: memory bounds them
+  difference = end - start
+  batch = math.gcd(steps, 8)  # points at once, for the memory of gradients
 
-  def slopes(total, n_F):
+  def add(total: jax.Array, n_B: jax.Array) -> tuple[jax.Array, None]:
     found = jax.vmap(lambda n: jax.grad(evidence)(
-        start + (n + 0.5) / steps * way))(n_F)
+        start + (n + 0.5) / steps * difference))(n_B)
     return total + found.sum(0), None
 
   total, _ = jax.lax.scan(
-      slopes, jnp.zeros_like(end), jnp.arange(steps).reshape(-1, few))
-  return way * total / steps, evidence(start), evidence(end)
+      add, jnp.zeros_like(end), jnp.arange(steps).reshape(-1, batch))
+  return difference * total / steps, evidence(start), evidence(end)
 
 
-def measure_evidence(outputs, value):
-  """Evidence for a value, from outputs [..., O] of all that decide together."""
+def measure_evidence(outputs: jax.Array, value: Any) -> jax.Array:
+  """Evidence for a true value, from all outputs [..., O] of a network."""
   if outputs.shape[-1] > 1:
     return jax.nn.log_softmax(outputs)[..., value].mean()
   return -(outputs.mean() - value)**2
 
 
+class _Network(NamedTuple):
+  """What a program has to know of one network beside its weights."""
+  parts_AxP: jax.Array
+  layout: jax.Array
+  low: jax.Array
+  high: jax.Array
+
+
 class _Weights:
   """Lines through vectors, for classifiers that see them."""
 
-  def __init__(self, models, place, sides):
+  def __init__(self, models: cross_validation.TrainedModels,
+               place: places.Place, sides: splits.Sides) -> None:
     place = place._replace(frame=place.get_frame())
     self._place, self._sides = place, sides
     self._layout_M = np.asarray(place.source.layout_M)
     self._start = functools.lru_cache(1)(self._find_start)
     one = self._take(0, place.source.weights_MxExP[0])
-    _, speak = measure.prepare(models, one)
+    _, predict = measure.prepare(models, one)
 
     @functools.partial(jax.jit, static_argnames='steps')
-    def run(start_ExP, end_ExP, parts_AxP, layout, low, high, value, trained,
-            steps):
-      def evidence(vectors_ExP):
-        source = windows.Source(vectors_ExP[None], parts_AxP, layout[None])
-        return measure_evidence(
-            speak((source, low[None], high[None]), trained, 1), value)
+    def run(start_ExP: jax.Array, end_ExP: jax.Array, network: _Network,
+            value: jax.Array, trained: Any,
+            steps: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+      def evidence(vectors_ExP: jax.Array) -> jax.Array:
+        source = windows.Source(
+            vectors_ExP[None], network.parts_AxP, network.layout[None])
+        outputs = predict(
+            (source, network.low[None], network.high[None]), trained, 1)
+        return measure_evidence(outputs, value)
       return integrate(evidence, start_ExP, end_ExP, steps)
 
     self._run = run
 
-  def has_start(self, m, f):
+  def has_start(self, m: np.integer, f: np.integer) -> bool:
+    """Whether a fold's training networks give a baseline for network m."""
     return len(self._list_alike(f, self._layout_M[m])) > 0
 
-  def integrate(self, m, f, trained, value, steps):
-    """(attributions [P], evidence at the baseline, and of network m)."""
+  def integrate(self, m: np.integer, f: np.integer, trained: Any, value: Any,
+                steps: int) -> Path:
+    """The `Path` of network m, for the models of fold f."""
     source, region = self._place.source, self._place.region
-    given_ExP, before, after = self._run(
-        self._start(f, self._layout_M[m]), source.weights_MxExP[m],
+    network = _Network(
         source.parts_AxP, source.layout_M[m], jnp.int32(region.low_M[m]),
-        jnp.int32(region.high_M[m]), value, trained, steps=steps)
-    return np.asarray(given_ExP, np.float64).sum(0), before, after
+        jnp.int32(region.high_M[m]))
+    given_ExP, before, after = self._run(
+        self._start(f, self._layout_M[m]), source.weights_MxExP[m], network,
+        value, trained, steps=steps)
+    return Path(np.asarray(given_ExP, np.float64).sum(0), float(before),
+                float(after))
 
-  def _find_start(self, f, layout):
+  def _find_start(self, f: np.integer, layout: np.integer) -> jax.Array:
     rows = self._list_alike(f, layout)
     return self._place.source.weights_MxExP[rows].mean(0)
 
-  def _list_alike(self, f, layout):
+  def _list_alike(self, f: np.integer, layout: np.integer) -> np.ndarray:
     rows = self._sides.train_FxN[f, :self._sides.trains_F[f]]
     return rows[self._layout_M[rows] == layout]
 
-  def _take(self, m, vectors_ExP):
+  def _take(self, m: int, vectors_ExP: jax.Array) -> places.Place:
     source, region = self._place.source, self._place.region
     return self._place._replace(
         source=source._replace(weights_MxExP=vectors_ExP[None],
@@ -176,28 +203,34 @@ class _Weights:
 
 
 class _Features:
-  """Lines through what `fast` sees: statistics, encoded by its quantiles."""
+  """Lines through the inputs of `fast`, which are encoded statistics."""
 
-  def __init__(self, models, place, sides):
+  def __init__(self, models: cross_validation.TrainedModels,
+               place: places.Place, sides: splits.Sides) -> None:
     even_MxExSxF = measure.prepare(models, place)[0].even_MxExSxF
     self._place = place
     self._seen_MxSxF = np.asarray(even_MxExSxF).reshape(
         len(even_MxExSxF), -1, even_MxExSxF.shape[-1])
     self._starts_FxF = [_find_median(self._seen_MxSxF[rows[:n]])
                         for rows, n in zip(sides.train_FxN, sides.trains_F)]
-    module = models.classifier.training.make_module(models.outputs, None)
+    training = models.classifier.training
+    assert isinstance(training, interface.Gradients)
+    module = training.make_module(models.outputs, None)
 
     @functools.partial(jax.jit, static_argnames='steps')
-    def run(start_SxF, end_SxF, value, trained, steps):
-      def encode(seen_SxF):
-        return jax.vmap(lambda knots: jnp.where(  # nothing there, no way
+    def run(start_SxF: jax.Array, end_SxF: jax.Array, value: jax.Array,
+            trained: Any,
+            steps: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+      def encode(seen_SxF: jax.Array) -> jax.Array:
+        # What the network lacks is 0 at both ends, so nothing is attributed.
+        return jax.vmap(lambda knots: jnp.where(
             jnp.tile(jnp.isnan(end_SxF), (1, len(knots) - 1)), 0,
             fast.encode(seen_SxF, knots)))(trained['encoder']['knots'])
 
-      def evidence(encoded_GxSxF):
-        return measure_evidence(jax.vmap(lambda variables, x: module.apply(
-            variables, x, train=False, encoded=True))(trained, encoded_GxSxF),
-                                value)
+      def evidence(encoded_GxSxF: jax.Array) -> jax.Array:
+        outputs: Any = jax.vmap(lambda variables, x: module.apply(
+            variables, x, train=False, encoded=True))(trained, encoded_GxSxF)
+        return measure_evidence(outputs, value)
 
       given, before, after = integrate(
           evidence, encode(start_SxF), encode(end_SxF), steps)
@@ -207,11 +240,14 @@ class _Features:
 
     self._run = run
 
-  def has_start(self, m, f):
+  def has_start(self, m: np.integer, f: np.integer) -> bool:
+    """Medians are of every network."""
+    del m, f
     return True
 
-  def integrate(self, m, f, trained, value, steps):
-    """(attributions [P], evidence at the baseline, and of network m)."""
+  def integrate(self, m: np.integer, f: np.integer, trained: Any, value: Any,
+                steps: int) -> Path:
+    """The `Path` of network m, for the models of fold f."""
     end_SxF = self._seen_MxSxF[m]
     start_SxF = np.broadcast_to(self._starts_FxF[f][None], end_SxF.shape)
     given_SxF, before, after = self._run(
@@ -219,9 +255,10 @@ class _Features:
     snapshots = self._place.source.weights_MxExP.shape[1]
     given_ExSxF = np.asarray(given_SxF, np.float64).reshape(
         snapshots, -1, given_SxF.shape[-1])
-    return self._spread(m, given_ExSxF.sum(0)), before, after
+    return Path(self._spread(m, given_ExSxF.sum(0)), float(before),
+                float(after))
 
-  def _spread(self, m, given_SxF):
+  def _spread(self, m: np.integer, given_SxF: np.ndarray) -> np.ndarray:
     """Attributions of parts -> of places, evenly over each part: [P]."""
     place, spec = self._place, self._place.spec
     source, region = place.source, place.region
@@ -244,7 +281,7 @@ class _Features:
     return result_P
 
 
-def _find_median(seen_NxSxF):
+def _find_median(seen_NxSxF: np.ndarray) -> np.ndarray:
   """The median of every feature, NaN where none of them has it."""
   rows = seen_NxSxF.reshape(-1, seen_NxSxF.shape[-1])
   seen = ~np.isnan(rows).all(0)
@@ -253,7 +290,8 @@ def _find_median(seen_NxSxF):
   return result
 
 
-def _sum(place, m, given_P):
+def _sum(place: places.Place, m: np.integer,
+         given_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   """(by part of the source [T], by hundredth of the network's vector [B])."""
   parts_AxP, high = np.asarray(place.source.parts_AxP), place.region.high_M[m]
   part_P = parts_AxP[int(place.source.layout_M[m]), :high]

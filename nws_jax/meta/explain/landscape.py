@@ -1,37 +1,41 @@
-"""A map of the weight space in two dimensions, and the ways through it.
+"""A map of the weight space in two dimensions, with trajectories through it.
 
 Vectors of several architectures have no axes in common, and neurons have no
 order; so the map is of statistics of whole vectors, layer by layer
-(`features.describe`), of every snapshot there is: standardised by median and
-quartiles, held at five deviations, and drawn by their two principal components;
-and by UMAP where umap-learn is installed. Networks are read a few at a time.
+(`features.describe`), of every kept snapshot. They are standardised by median
+and quartiles, clipped at five deviations, and projected onto their first two
+principal components; by UMAP too where umap-learn is installed. Networks are
+read a few at a time.
 """
 
 import warnings
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 
 from nws_jax import errors
 from nws_jax.meta.data import bank, reading, windows
 
 MOST = 2000  # networks; the map of more is no clearer
 _MEMORY = 64 << 20  # bytes of vectors that are read at once
-_HELD = 5.0
+_CLIP = 5.0  # deviations
 
 
 class Landscape(NamedTuple):
-  """Where every snapshot lies; N of them."""
+  """The positions of all snapshots; N of them."""
   ids_N: np.ndarray
   epochs_N: np.ndarray
   places_Nx2: np.ndarray
-  explained: tuple  # share of the variance, of each component
-  columns: int  # statistics that the map is of
+  explained: tuple[float, ...]  # share of the variance, by component
+  columns: int  # number of statistics that are projected
   umap_Nx2: np.ndarray | None
 
 
-def check():
+def check() -> None:
   """Raises `Wrong` where scikit-learn is not installed."""
   try:
     import sklearn  # noqa: F401
@@ -40,13 +44,22 @@ def check():
                        "pip install 'nws_jax[baselines]'.") from e
 
 
-def make(zoo, networks, progress=lambda done, of: None):
-  """The `Landscape` of networks, evenly drawn if they are many.
+class Statistics(NamedTuple):
+  """Statistics of all snapshots; NaN of a part that a network does not have."""
+  rows_NxC: np.ndarray
+  ids_N: np.ndarray
+  epochs_N: np.ndarray
+
+
+def make(zoo: Any, networks: pd.DataFrame,
+         progress: Callable[[int, int], None] = lambda done, of: None,
+         ) -> Landscape:
+  """The `Landscape` of networks, evenly spaced ones if they are many.
 
   Args:
-    zoo: `nws_jax.api.Zoo`, or what is left of it.
-    networks: DataFrame of those that are read.
-    progress: called with networks read, and of how many.
+    zoo: `nws_jax.api.Zoo`, or `reading.Without` some tensors of it.
+    networks: those that are read.
+    progress: called with (networks read, networks).
   """
   most = min(len(networks), MOST)
   networks = networks.iloc[np.arange(most) * len(networks) // most]
@@ -57,13 +70,13 @@ def make(zoo, networks, progress=lambda done, of: None):
                    _project_umap(rows_NxC))
 
 
-def describe(zoo, networks, progress=lambda done, of: None):
-  """Statistics of every snapshot: (rows [N, C], ids [N], epochs [N]).
-
-  A part that a network does not have is NaN.
-  """
+def describe(zoo: Any, networks: pd.DataFrame,
+             progress: Callable[[int, int], None] = lambda done, of: None,
+             ) -> Statistics:
+  """The `Statistics` of networks; arguments as of `make`."""
   parts_AxP, layout_M, names = reading.read_layout(zoo.layers, networks)
-  groups = {}  # networks that can be read together
+  # Networks of the same epochs and architecture are read together.
+  groups: dict[tuple, list[tuple[int, int]]] = {}
   for m, (id, a) in enumerate(zip(networks['id'].tolist(), layout_M.tolist())):
     groups.setdefault((zoo.epochs(id), a), []).append((m, id))
   found, done = [], 0
@@ -82,47 +95,52 @@ def describe(zoo, networks, progress=lambda done, of: None):
       progress(done, len(networks))
   m_N, epochs_N, rows_NxC = map(np.concatenate, zip(*found))
   order = np.lexsort((epochs_N, m_N))
-  return (rows_NxC[order], networks['id'].to_numpy()[m_N[order]],
-          epochs_N[order])
+  return Statistics(
+      rows_NxC[order], networks['id'].to_numpy()[m_N[order]], epochs_N[order])
 
 
-def _describe_all(vectors_NxP, part_P, parts):
-  """Statistics [N, C]; padded, so that few shapes are compiled."""
+def _describe_all(vectors_NxP: np.ndarray, part_P: jax.Array,
+                  parts: int) -> np.ndarray:
+  """Statistics [N, C].
+
+  Padded to a power of two networks, so that few shapes are compiled.
+  """
   count = len(vectors_NxP)
   padded = np.zeros((1 << (count - 1).bit_length(), vectors_NxP.shape[1]),
                     np.float32)
   padded[:count] = vectors_NxP
   source = windows.Source(jnp.asarray(padded)[:, None],
                           jnp.asarray(part_P)[None],
-                          np.zeros(len(padded), np.int32))
+                          jnp.zeros(len(padded), jnp.int32))
   describe = bank.Describer(
       source, np.arange(parts), padded.shape[1], parts, bank.FEATURES)
   return np.asarray(describe(
-      np.zeros((len(padded), 1, 1), np.int32)))[:count, 0, 0]
+      jnp.zeros((len(padded), 1, 1), jnp.int32)))[:count, 0, 0]
 
 
-def standardise(rows_NxC):
+def standardise(rows_NxC: np.ndarray) -> np.ndarray:
   """Columns on one scale; without those that do not vary.
 
-  By median and quartiles: a few networks with huge weights would be all that a
-  map by mean and deviation shows. What is missing lies at the median.
+  By median and quartiles: by mean and deviation, the map would show little
+  more than a few networks with huge weights. Missing values become the median.
   """
   there = ~np.isnan(rows_NxC).all(0)
   rows_NxC = rows_NxC[:, there]
   low_C, middle_C, high_C = np.nanquantile(rows_NxC, (0.25, 0.5, 0.75), axis=0)
   spread_C = (high_C - low_C) / 1.349  # of a normal: its standard deviation
-  # Where half of them are equal, what the others are spread by.
+  # Where half of the values are equal, the deviation of all.
   spread_C = np.where(spread_C > 1e-9, spread_C, np.nanstd(rows_NxC, axis=0))
   varies = spread_C > 1e-9
   scaled_NxC = (rows_NxC - middle_C[None])[:, varies] / spread_C[None, varies]
-  return np.clip(np.nan_to_num(scaled_NxC), -_HELD, _HELD)
+  return np.clip(np.nan_to_num(scaled_NxC), -_CLIP, _CLIP)
 
 
-def project(rows_NxC):
-  """(places on the first two principal components, shares of the variance).
+def project(rows_NxC: np.ndarray) -> tuple[np.ndarray, tuple[float, ...]]:
+  """(the first two principal components [N, 2], their shares of the variance).
 
-  The point that is farthest out along a component is on its positive side, so
-  that neither rotations nor another order of the columns turn the map over.
+  The point that is farthest from the origin along a component is on its
+  positive side, so that neither rotations nor another order of the columns
+  mirror the map.
   """
   from sklearn import decomposition
   pca = decomposition.PCA(2, svd_solver='covariance_eigh')
@@ -132,27 +150,29 @@ def project(rows_NxC):
   return places_Nx2, tuple(pca.explained_variance_ratio_.tolist())
 
 
-def _project_umap(rows_NxC):
-  """Places by UMAP; None where umap-learn is not installed."""
+def _project_umap(rows_NxC: np.ndarray) -> np.ndarray | None:
+  """Positions by UMAP; None where umap-learn is not installed."""
   with warnings.catch_warnings():
-    warnings.simplefilter('ignore', ImportWarning)  # of what it lacks itself
+    # It warns of optional packages of its own.
+    warnings.simplefilter('ignore', ImportWarning)
     try:
       import umap
     except ImportError:
       return None
-    # Islands are what one wants to see.
+    # Separate islands are no fault of the map.
     warnings.filterwarnings('ignore', 'Graph is not fully connected')
     return np.asarray(
         umap.UMAP(random_state=0, n_jobs=1).fit_transform(rows_NxC))
 
 
-def trace(landscape, names, groups):
-  """Rows of paths.csv: the mean place of a class after each epoch.
+def trace(landscape: Landscape, names: Sequence[Any],
+          groups: Mapping[int, int]) -> list[dict[str, Any]]:
+  """Rows of paths.csv: the mean position of a class after each epoch.
 
   Args:
-    landscape: `Landscape`.
+    landscape: of all networks.
     names: of the classes.
-    groups: {id: its class's number}.
+    groups: {id: number of its class}.
 
   Returns:
     [{class, epoch, x, y, x_deviation, y_deviation, networks}].
