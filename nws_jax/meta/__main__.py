@@ -1,44 +1,47 @@
 """Reads how networks were trained from their weights.
 
   python -m nws_jax.meta --target=batch_size
-      trains and tests a meta-classifier on runs/zoo; its accuracy per network
-      and per window with 95 % intervals, and chance beside them
+      Trains and tests a meta-classifier on runs/zoo: its accuracy per network
+      and per window with 95 % intervals, and chance.
   python -m nws_jax.meta --target=learning_rate --config.seed=1
-      learning_rate, weight_decay, dropout and test_accuracy are regressed; any
-      key of the config file can be set
+      Regresses a number; any key of the config file can be set.
   python -m nws_jax.meta --target=optimizer --ablate=layer,epoch
-      how well each layer alone tells it after each epoch alone: a grid
+      A grid: the accuracy from each layer alone after each epoch alone.
   python -m nws_jax.meta --target=dataset --config=configs/meta.py:published
-      the published CNN on windows of 5,000 weights
-
+      The published CNN on windows of 5,000 weights.
   python -m nws_jax.meta --target=optimizer --ladder
-      from the majority to the equivariant network, one table
+      All classifiers, from the majority to the equivariant network.
   python -m nws_jax.meta --target=optimizer --hold_out=dataset=digits
-      learns from networks on the other sets, tests on those on digits
+      Trains on networks of the other data sets and tests on those of digits.
+  python -m nws_jax.meta --target=optimizer --ablate=hold_out --hold_out=dataset
+      The same for each data set in turn.
   python -m nws_jax.meta --target=learning_rate --bins=3 --exclude=mean,variance
-      thirds of a number, from weights without the running statistics
-
+      Thirds of a number, from weights without the running statistics.
   python -m nws_jax.meta --target=optimizer --explain
-      which weights say so, what the weights of each class look like, and a map
-      of all networks, beside result.json
+      Adds to the result which weights the predictions depend on, the typical
+      weights of each class, and a map of all networks.
 
 Targets: dataset, learning_rate, batch_size, batch_norm, augmentation,
 optimizer, activation, initialization, filter_size, depth_conv, depth_fc,
 width_conv, width_fc, weight_decay, dropout, test_accuracy, generalization_gap,
-epoch, same_setting and any column of members.csv; those that vary in the zoo.
+epoch, same_setting and any other column of members.csv, if they vary in the
+zoo. Numbers of many values are regressed.
 
 Writes result.json, predictions.csv and model/, or ablation.csv, .json and .png,
-into <workdir>/<target>/<digest of the request>/. The same request again prints
-what is there.
+into <workdir>/<target>/<digest of the request>/. The same command again prints
+the result that is there.
 """
 
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from nws_jax import cli, errors, options, paths
+
+if TYPE_CHECKING:
+  from nws_jax.meta import request as requests
 
 _FLAGS = flags.FlagValues()
 _CONFIG = options.define_config('configs/meta.py:published', _FLAGS)
@@ -48,42 +51,43 @@ _WORKDIR = options.define_path(
 _TARGET = flags.DEFINE_string(
     'target', None, 'The property to read.', flag_values=_FLAGS)
 _CLASSIFIER = flags.DEFINE_string(
-    'classifier', None, 'In place of the config\'s: majority, logistic, svm, '
+    'classifier', None, 'Instead of the config\'s: majority, logistic, svm, '
     'boosting, fast, cnn, transformer or equivariant.', flag_values=_FLAGS)
 _LADDER = flags.DEFINE_bool(
-    'ladder', False, 'All classifiers, one after another, and one table.',
+    'ladder', False, 'Runs all classifiers and prints one table.',
     flag_values=_FLAGS)
 _SAVE = flags.DEFINE_bool(
-    'save', True, 'Keep the trained classifier, for nws_jax.identify.',
+    'save', True, 'Keeps the trained classifier, for nws_jax.identify.',
     flag_values=_FLAGS)
 _ABLATE = flags.DEFINE_string(
     'ablate', None, 'Makes a grid over some of layer, tensor, part, position, '
     'window, pooled, epoch, train_epoch, hold_out: as layer,epoch.',
     flag_values=_FLAGS)
 _EXPLAIN = flags.DEFINE_bool(
-    'explain', False, 'Beside the result: which weights it rests on, what they '
-    'look like in each class, and a map of all networks.', flag_values=_FLAGS)
+    'explain', False, 'Adds which weights the predictions depend on, the '
+    'typical weights of each class, and a map of all networks.',
+    flag_values=_FLAGS)
 _SHORT = {  # for keys of the config
     'window': flags.DEFINE_integer(
-        'window', None, 'Weights that a window holds.', flag_values=_FLAGS),
+        'window', None, 'Number of weights of a window.', flag_values=_FLAGS),
     'balance': flags.DEFINE_bool(
-        'balance', None, 'As many networks of every class.',
+        'balance', None, 'Reads equally many networks of every class.',
         flag_values=_FLAGS),
     'bins': flags.DEFINE_integer(
-        'bins', None, 'Cuts a number into as many quantiles.',
+        'bins', None, 'Cuts a number into this many quantiles.',
         flag_values=_FLAGS),
     'exclude': flags.DEFINE_string(
-        'exclude', None, 'Tensors that are not looked at: mean,variance.',
+        'exclude', None, 'Tensors that are not read: mean,variance.',
         flag_values=_FLAGS),
     'hold_out': flags.DEFINE_string(
         'hold_out', None, 'Tests on one level of a property and trains on the '
         'others: dataset=digits. With --ablate=hold_out on each level in turn: '
         'dataset.', flag_values=_FLAGS)}
 _CONTROLS = flags.DEFINE_bool(
-    'controls', None, 'All controls, or with --nocontrols none.',
+    'controls', None, 'Runs all controls; --nocontrols: none.',
     flag_values=_FLAGS)
 _FORCE = flags.DEFINE_bool(
-    'force', False, 'Train again where the result is already there.',
+    'force', False, 'Trains again even if the result exists.',
     flag_values=_FLAGS)
 
 
@@ -107,8 +111,8 @@ def main() -> None:
     making.explain(request, where)
 
 
-def _ask() -> Any:
-  """The `request.Request`, checked: flags and config are known here alone."""
+def _ask() -> 'requests.Request':
+  """The checked request; only this module knows flags and the config."""
   config = dict(_CONFIG.value)
   if not _TARGET.value:
     raise errors.Wrong('--target is missing; try --target=batch_size, or see '
@@ -122,22 +126,22 @@ def _ask() -> Any:
     config['classifier'] = _CLASSIFIER.value
   if _LADDER.value:
     if _CLASSIFIER.value is not None or _ABLATE.value is not None:
-      raise errors.Wrong('--ladder is of all classifiers and of one number: '
+      raise errors.Wrong('--ladder runs all classifiers for one number: '
                          'leave out --classifier and --ablate.')
     config['classifier'] = table.FIRST
     if _CONTROLS.value is None:
       config['controls'] = 'none'  # the rungs are compared with each other
   if _EXPLAIN.value and (_LADDER.value or _ABLATE.value is not None
                          or not _SAVE.value):
-    raise errors.Wrong('--explain is of one number and of a classifier that is '
+    raise errors.Wrong('--explain needs one number and a classifier that is '
                        'kept: leave out --ladder, --ablate and --nosave.')
   checked = settings.from_config(config)
   from nws_jax import api
-  from nws_jax.meta import request as requests
+  from nws_jax.meta import request as requests_lib
   from nws_jax.meta.answers import ablation, controls
   controls.list_named(checked.controls)
   axes = () if _ABLATE.value is None else ablation.parse_axes(_ABLATE.value)
-  request = requests.make(api.Zoo(_ZOO.value), _TARGET.value, checked, axes)
+  request = requests_lib.make(api.Zoo(_ZOO.value), _TARGET.value, checked, axes)
   if _EXPLAIN.value:
     from nws_jax.meta.explain import explanation
     explanation.check(request)
