@@ -28,11 +28,11 @@ ROOMS = (
      rf'{BASE}|nws_jax\.store(\.(tables|folder|sealed|whole))?|nws_jax\.pictures(\..*)?'),
     (r'nws_jax\.formats\..*', rf'{BASE}|nws_jax\.(store|formats)(\..*)?'),
 )
-# The rooms of meta: each may import those before it, and itself; the last ones
-# are above all, and so are command modules.
+# The layers of meta: each room may import those before it, and itself; the last
+# ones are above all, and so are command modules.
 LAYERS = (('figures',), ('data',), ('classifiers',), ('training',),
           ('settings',), ('request',), ('running',), ('answers',),
-          ('identify',), ('explain',),
+          ('explain', 'identify'),
           ('making', 'price', 'summary', '__main__'))
 JAX = {'jax', 'jaxlib', 'flax', 'optax', 'orbax', 'tensorstore'}
 WITHOUT_JAX = (r'nws_jax\.(space|layout|published|errors|pictures\..*)|'
