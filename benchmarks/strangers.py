@@ -56,7 +56,7 @@ def ask(zoo: api.Zoo, classifier: Any) -> dict[str, float]:
   if record['classes']:
     names = list(map(str, record['classes']))
     truth_N = np.array([names.index(str(x)) for x in rows[record['target']]])
-    shares_NxK = np.stack([a.shares_K for a in answers])
+    shares_NxK = np.array([a.shares_K for a in answers])
     about = calibration.describe(shares_NxK, truth_N)
     found |= {
         'accuracy': np.mean(shares_NxK.argmax(1) == truth_N),

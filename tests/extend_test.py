@@ -125,7 +125,7 @@ def test_a_control_of_the_table_stands_beside_the_score(tmp_path, monkeypatch):
   request = requests.make(
       planted.PlantedZoo(30), 'optimizer', settings.from_config({
           **meta_presets.get_config('smoke'), 'classifier': 'logistic',
-          'permutations': 0, 'controls': 'toy'}))
+          'controls': 'toy'}))
   where = making.Where(str(tmp_path), force=False, save=False)
   assert making.make(request, where, begin=0.0)
   path = making.find_record(str(tmp_path), request)

@@ -10,8 +10,6 @@ from nws_jax.pictures import measures, ranking, records, tables, theme
 
 WORDS = {'property', 'classifier', 'measure', 'settings', 'layer',
          'common_layer', 'from_epoch'}  # the columns that are not numbers
-_CONTROLS = ('epoch_0', 'no_statistics', 'accuracy_matched', 'updates_matched',
-             'weight_norm', 'num_weights')
 _INTERVALS = {'read': '', 'tells': 'tells_', 'common_tells': 'common_tells_'}
 _LEVEL = 0.05  # of significance, after Holm's correction over a grid
 
@@ -28,14 +26,19 @@ def tabulate(found: Sequence[records.Result],
   """
   where = {a.target: a for a in reversed(grids)
            if set(a.axes) == {'layer', 'epoch'} and 'p_holm' in a.cells}
+  # Controls that are compared with the score have a figure of their own, those
+  # that permute labels a p-value.
+  compared, permuted = (list(dict.fromkeys(
+      name for r in found for name, part in r.controls.items() if key in part))
+                        for key in ('difference_p', 'p_value'))
   return tables.drop_uninformative([{
       'property': r.target, 'classifier': r.classifier,
       'measure': 'R²' if r.scale is measures.R2 else 'accuracy',
       'read': r.main.value, 'low': r.main.low, 'high': r.main.high,
       'chance': r.main.chance,
-      **{name: records.find_number(r.controls.get(name))
-         for name in _CONTROLS},
-      'shuffled_p': r.controls.get('shuffled', {}).get('p_value', math.nan),
+      **{name: records.find_number(r.controls.get(name)) for name in compared},
+      **{f'{name}_p': r.controls.get(name, {}).get('p_value', math.nan)
+         for name in permuted},
       'settings': r.settings,
       **(_locate(where[r.target].cells) if r.target in where else {})}
       for r in ranking.sort_by_gain(ranking.choose_best(found))])

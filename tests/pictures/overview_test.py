@@ -34,7 +34,9 @@ def _cells(p, value):
 
 
 def test_the_reading_with_the_default_settings_counts():
-  controls = {'epoch_0': {'accuracy': 0.26}, 'weight_norm': {'value': 0.4},
+  controls = {'majority': {'accuracy': 0.2},
+              'epoch_0': {'accuracy': 0.26, 'difference_p': 0.01},
+              'weight_norm': {'value': 0.4, 'difference_p': 0.2},
               'shuffled': {'accuracy': 0.2, 'p_value': 0.05}}
   table = overview.tabulate(ranking.order([
       _result('optimizer', 0.9, epochs='0', controls=controls),
@@ -46,7 +48,7 @@ def test_the_reading_with_the_default_settings_counts():
   assert (row['read'], row.low, row.chance, row.epoch_0, row.weight_norm,
           row.shuffled_p) == (0.8, pytest.approx(0.7), 0.25, 0.26, 0.4, 0.05)
   assert math.isnan(table.iloc[1].epoch_0)
-  assert 'no_statistics' not in table  # nobody measured it
+  assert not {'no_statistics', 'majority', 'shuffled'} & set(table)
   assert not len(overview.tabulate([], []))
   table = overview.tabulate([_result('optimizer', 0.9, epochs='0'),
                              _result('dataset', 0.5)], [])
