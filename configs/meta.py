@@ -11,7 +11,7 @@
       the published CNN on windows of 5,000 weights of the last snapshot: a few
       minutes on two cores
   python -m nws_jax.meta --target=optimizer --config=configs/meta.py:smoke
-      a quick trial: 60 steps, no controls
+      a quick trial: 60 steps, one model, one control
 """
 
 import ml_collections
@@ -45,7 +45,7 @@ def _default() -> ml_collections.ConfigDict:
   c.batch_size = 64
   # Most updates, rounded up to whole rounds; 0: given by passes
   c.steps = 600
-  c.passes = 0  # times that every training snapshot is used; 0 if steps tell
+  c.passes = 0  # passes over the training snapshots; 0: given by steps
   c.round_steps = 10  # updates between evaluations on validation networks
   c.patience = 10  # evaluations without a lower loss before training stops
   # Windows drawn once per snapshot to train fast and the classifiers on
