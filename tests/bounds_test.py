@@ -10,7 +10,7 @@ from configs import zoo as zoo_presets
 from nws_jax import errors
 from nws_jax.meta import price, running, settings
 from nws_jax.meta import request as requests
-from nws_jax.meta.data import bank as banks
+from nws_jax.meta.data import descriptions
 from nws_jax.meta.figures import intervals
 from nws_jax.zoo import recipe
 from tests.meta import planted
@@ -64,8 +64,8 @@ def _request(**changed):
 def test_what_is_counted_is_held(window):
   import jax
   request = _request(window=window, windows_per_network=7, windows_drawn=5)
-  bank = banks.fill(running.make_place(
-      request, running.load(request)), banks.FEATURES, jax.random.key(0))
+  bank = descriptions.fill(running.make_place(
+      request, running.load(request)), descriptions.FEATURES, jax.random.key(0))
   held = sum(x.nbytes for x in (bank if window else bank[:1]))
   assert held <= price.count_bytes(request) < 1.5 * held + 1e5
 

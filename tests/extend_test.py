@@ -17,7 +17,7 @@ from nws_jax.meta.answers import answer, controls
 from nws_jax.meta.answers.controls import control, roles
 from nws_jax.meta.answers.controls import table as controls_table
 from nws_jax.meta.classifiers import interface, table
-from nws_jax.meta.data import bank, places
+from nws_jax.meta.data import descriptions, regions
 from nws_jax.meta.identify import predict, saved
 from nws_jax.store import sealed
 from nws_jax.zoo import driver, optimizers, recipe
@@ -76,7 +76,7 @@ class _Linear(nn.Module):
 
 TOY = interface.Classifier(
     name='toy',
-    inputs=bank.FEATURES,
+    inputs=descriptions.FEATURES,
     training=interface.Gradients(
         lambda outputs, shape: _Linear(outputs), learning_rate=1e-2,
         averages=True,
@@ -113,7 +113,7 @@ def test_a_classifier_of_the_table_reads_and_is_kept(tmp_path, monkeypatch):
 def _read_labels(request, source):
   """The plan of a control that knows the label of every network."""
   return control.Plan(
-      places.Numbers(request.target.values_M[:, None]), [{'span': 1}],
+      regions.Numbers(request.target.values_M[:, None]), [{'span': 1}],
       {'reads': 'labels'})
 
 

@@ -8,7 +8,7 @@ from nws_jax.meta import request as requests
 from nws_jax.meta import running
 from nws_jax.meta.answers import ablation, controls
 from nws_jax.meta.classifiers import interface
-from nws_jax.meta.data import bank, grid
+from nws_jax.meta.data import descriptions, grid
 
 _VALUE = 2e-7  # seconds to describe one value of a window, on one CPU core
 _TASK = 500  # bytes of a model's own data, beside four numbers a row
@@ -61,7 +61,7 @@ def count_bytes(request: requests.Request) -> int:
 
   # Features of all windows, for a classifier that sees those.
   given, features = request.classifier.inputs, 0
-  if isinstance(given, bank.Description):
+  if isinstance(given, descriptions.Description):
     features = max(map(len, request.tensors)) * given.per_part
   described = 4 * rows * request.snapshots * (even + drawn) * features
   # Outputs of one member of each fold, and the data of each model.
@@ -77,7 +77,7 @@ def estimate(request: requests.Request, speed: float) -> float:
   plan = running.make_plan(request, span)
   networks, seconds = len(request.members), 0.0
   tested = networks / len(request.sides.trains_F)
-  describes = isinstance(classifier.inputs, bank.Description) and (
+  describes = isinstance(classifier.inputs, descriptions.Description) and (
       classifier.inputs.describe is not None)
   for place in places:
     here, most = models // len(places), _count_windows(place)

@@ -9,7 +9,7 @@ import numpy as np
 
 from nws_jax.meta import request as requests
 from nws_jax.meta.classifiers import interface
-from nws_jax.meta.data import places, reading, windows
+from nws_jax.meta.data import reading, regions, windows
 from nws_jax.meta.training import cross_validation, fit, measure
 
 
@@ -33,13 +33,13 @@ def load(request: requests.Request,
 
 
 def make_place(request: requests.Request, source: windows.Source,
-               seed: int | None = None) -> places.Place:
+               seed: int | None = None) -> regions.Place:
   """The place of whole vectors, for the first or another seed."""
   s = request.settings
   lengths_M = request.rows['num_weights'].to_numpy().astype(np.int32)
-  return places.Place(
-      source, windows.Region(np.zeros_like(lengths_M), lengths_M),
-      places.WindowSpec(
+  return regions.Place(
+      source, regions.Region(np.zeros_like(lengths_M), lengths_M),
+      regions.WindowSpec(
           request.window, s.windows_per_network, s.windows_drawn,
           layout=not request.target.fixes_shapes, tensors=request.tensors),
       request.pairs_Mx2, s.seed if seed is None else seed)
@@ -67,7 +67,7 @@ def make_plan(request: requests.Request, span: int) -> fit.Plan:
   return fit.Plan(steps, s.round_steps, s.patience, s.batch_size, rate, span)
 
 
-def decide(request: requests.Request, at: Sequence[places.AnyPlace],
+def decide(request: requests.Request, at: Sequence[regions.AnyPlace],
            trials: Sequence[cross_validation.Trial],
            progress: measure.Progress, validate: bool = False,
            keep: int = 0) -> list[cross_validation.Outcome]:

@@ -6,8 +6,7 @@ import pytest
 
 from nws_jax import errors
 from nws_jax.meta.classifiers import interface, table
-from nws_jax.meta.data import bank as banks
-from nws_jax.meta.data import places, splits, windows
+from nws_jax.meta.data import descriptions, regions, splits, windows
 from nws_jax.meta.training import cross_validation, fit, many, measure
 
 
@@ -18,14 +17,14 @@ def _shared(classes, spread=0.3):
   weights = jnp.asarray(classes[:, None, None] + noise, jnp.float32)
   source = windows.Source(weights, jnp.zeros((1, 20), jnp.int32),
                           jnp.zeros(len(classes), jnp.int32))
-  region = windows.Region(np.zeros(len(classes), np.int32),
+  region = regions.Region(np.zeros(len(classes), np.int32),
                           np.full(len(classes), 20, np.int32))
   return source, region
 
 
 def _place(source, region, length=20, even=4, drawn=4):
-  return places.Place(
-      source, region, places.WindowSpec(length, even, drawn, True))
+  return regions.Place(
+      source, region, regions.WindowSpec(length, even, drawn, True))
 
 
 def _decide(values_RxM, outputs, *, steps=200, name='fast', seed=0,
@@ -132,8 +131,8 @@ def test_a_mapped_model_is_the_model_alone():
   labels = np.arange(60) % 3
   source, region = _shared(labels)
   sides = splits.split(pd.DataFrame({'fold': np.arange(60) % 5}))
-  bank = banks.fill(
-      _place(source, region), banks.FEATURES, jax.random.key(0))
+  bank = descriptions.fill(
+      _place(source, region), descriptions.FEATURES, jax.random.key(0))
   plan = fit.Plan(40, 20, 5, 32, 1e-3, 1)
   programs = many.map_fit(fit.make_fit(
       table.CLASSIFIERS['fast'].make_model(3), interface.view_bank(), plan))
@@ -155,8 +154,9 @@ def test_it_stops_early_and_keeps_the_best():
   labels = np.arange(60) % 3
   source, region = _shared(labels)
   sides = splits.split(pd.DataFrame({'fold': np.arange(60) % 5}))
-  bank = banks.fill(
-      _place(source, region, 20, 1, 1), banks.FEATURES, jax.random.key(0))
+  bank = descriptions.fill(
+      _place(source, region, 20, 1, 1), descriptions.FEATURES,
+      jax.random.key(0))
   plan = fit.Plan(1000, 5, 2, 16, 0.3, 1)  # a rate that soon makes it worse
   start, advance, _ = fit.make_fit(
       table.CLASSIFIERS['fast'].make_model(3), interface.view_bank(), plan)
@@ -201,7 +201,8 @@ def test_models_in_a_few_lanes_are_those_in_many(patience):
   labels = np.arange(60) % 3
   source, region = _shared(labels, spread=3.0)
   sides = splits.split(pd.DataFrame({'fold': np.arange(60) % 5}))
-  bank = banks.fill(_place(source, region), banks.FEATURES, jax.random.key(0))
+  bank = descriptions.fill(
+      _place(source, region), descriptions.FEATURES, jax.random.key(0))
   plan = fit.Plan(50, 10, patience, 16, 1e-3, 1)
   mapped = many.map_fit(fit.make_fit(
       table.CLASSIFIERS['fast'].make_model(3), interface.view_bank(), plan))

@@ -4,15 +4,14 @@ import pytest
 
 from nws_jax import errors
 from nws_jax.meta.classifiers import cnn, interface, table
-from nws_jax.meta.data import bank as banks
-from nws_jax.meta.data import cores
+from nws_jax.meta.data import cores, descriptions
 from nws_jax.meta.training import fit, lanes, many
 
 
 def _ask(labels_WxM, rate=1e-2):
   """(models, what they share, tasks, keys, plan): the label is the value."""
   models, networks = labels_WxM.shape
-  bank = banks.Bank(*[np.eye(3, dtype=np.float32)[
+  bank = descriptions.Bank(*[np.eye(3, dtype=np.float32)[
       labels_WxM[0]][:, None, None]] * 2)
   rows = np.tile(np.arange(networks, dtype=np.int32), (models, 1))
   number = np.full(models, networks, np.int32)
@@ -105,8 +104,8 @@ def test_a_place_says_how_its_bank_will_be_filled(plant, settle):
   from nws_jax.meta import running
   request = requests.make(plant(), 'optimizer', settle(window=50))
   place = running.make_place(request, running.load(request))
-  bank = banks.fill(place, banks.FEATURES, jax.random.key(0))
-  even, parts, size = banks.measure_size(place, banks.FEATURES)
+  bank = descriptions.fill(place, descriptions.FEATURES, jax.random.key(0))
+  even, parts, size = descriptions.measure_size(place, descriptions.FEATURES)
   assert bank.even_MxExSxF.shape[2] == even == place.num_even
   assert bank.even_MxExSxF.shape[3] % parts == 0
   assert sum(x.nbytes for x in bank) == size

@@ -9,7 +9,7 @@ from nws_jax.meta import request as requests
 from nws_jax.meta import running
 from nws_jax.meta.answers import ablation, answer, score
 from nws_jax.meta.classifiers import table
-from nws_jax.meta.data import places, splits, windows
+from nws_jax.meta.data import regions, splits, windows
 from nws_jax.meta.figures import intervals
 from nws_jax.meta.training import cross_validation, fit, measure
 from tests.meta import planted
@@ -47,10 +47,10 @@ def _read(seed, networks, effect, steps=600, fresh=FRESH):
           np.arange(6, dtype=np.int32), zoo.layers['stop'] - zoo.layers[
               'start'])[None]), jax.numpy.zeros(networks + fresh, np.int32))
   length = zoo.weights_MxExP.shape[-1]
-  region = windows.Region(np.zeros(networks + fresh, np.int32),
+  region = regions.Region(np.zeros(networks + fresh, np.int32),
                           np.full(networks + fresh, length, np.int32))
   outcome, = measure.decide(
-      [places.Place(source, region, places.WindowSpec(length, 1, 1, True))],
+      [regions.Place(source, region, regions.WindowSpec(length, 1, 1, True))],
       [cross_validation.Trial(0, np.broadcast_to(
           zoo.labels_M, (5, networks + fresh)), sides, 1)],
       measure.Rules(

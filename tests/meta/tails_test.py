@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nws_jax.meta.answers import score
 from nws_jax.meta.classifiers import table
-from nws_jax.meta.data import places, splits, targets
+from nws_jax.meta.data import regions, splits, targets
 from nws_jax.meta.training import cross_validation, fit, measure
 
 _COUNT = 60
@@ -39,7 +39,7 @@ def _plant(seed, tail):
 def _decide(name, features_MxF, values_M):
   sides = splits.split(pd.DataFrame({'fold': _ids_M % 5}))
   outcome, = measure.decide(
-      [places.Numbers(features_MxF.clip(-3e38, 3e38))],
+      [regions.Numbers(features_MxF.clip(-3e38, 3e38))],
       [cross_validation.Trial(
           0, np.broadcast_to(values_M, (5, _COUNT)), sides, 1)],
       measure.Rules(table.CLASSIFIERS[name],

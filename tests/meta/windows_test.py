@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from nws_jax import errors
 from nws_jax.meta.classifiers import cnn
-from nws_jax.meta.data import bank as banks
-from nws_jax.meta.data import splits, windows
+from nws_jax.meta.data import descriptions, splits, windows
 
 
 def _source(weights_MxExP, parts_P=None):
@@ -103,10 +102,10 @@ def test_sorted_by_the_host_or_on_the_device(monkeypatch, chunk, number_P):
   starts = rng.integers(0, 30, (5, 2, 4))
   found = []
   for backend in ('gpu', 'cpu'):
-    monkeypatch.setattr(banks, '_CHUNK', chunk)
+    monkeypatch.setattr(descriptions, '_CHUNK', chunk)
     monkeypatch.setattr(jax, 'default_backend', lambda b=backend: b)
-    found.append(banks.Describer(
-        source, number_P, 10, 3, banks.FEATURES)(starts))
+    found.append(descriptions.Describer(
+        source, number_P, 10, 3, descriptions.FEATURES)(starts))
   np.testing.assert_allclose(*found, rtol=1e-6)
   assert found[0].shape[:3] == (5, 2, 4)
 
@@ -116,8 +115,9 @@ def test_descriptions_are_of_the_windows_they_name():
   weights = rng.normal(size=(3, 2, 40)).astype(np.float32)
   parts = np.repeat([0, 1, 2], [15, 5, 20])
   starts = jnp.asarray(rng.integers(0, 30, (3, 2, 4)))
-  got = banks.Describer(
-      _source(weights, parts), np.arange(3), 10, 3, banks.FEATURES)(starts)
+  got = descriptions.Describer(
+      _source(weights, parts), np.arange(3), 10, 3,
+      descriptions.FEATURES)(starts)
   means = np.asarray(got).reshape(3, 2, 4, 3, -1)[..., 0]
   for m, e, s in np.ndindex(3, 2, 4):
     at = np.arange(starts[m, e, s], starts[m, e, s] + 10)

@@ -15,14 +15,7 @@ from nws_jax import errors
 from nws_jax.meta import request as requests
 from nws_jax.meta import running
 from nws_jax.meta.answers import cells
-from nws_jax.meta.data import (
-  grid,
-  hold_out,
-  layouts,
-  places,
-  splits,
-  windows,
-)
+from nws_jax.meta.data import grid, hold_out, layouts, regions, splits, windows
 from nws_jax.meta.training import cross_validation
 
 EPOCH, TRAIN_EPOCH = 'epoch', 'train_epoch'
@@ -198,12 +191,12 @@ def run(request: requests.Request, source: windows.Source,
 
 
 def _make_places(request: requests.Request, source: windows.Source,
-                 where: Sequence[grid.NamedPlace]) -> list[places.Place]:
-  """The `places.Place` of each; the same parts are cut out once."""
+                 where: Sequence[grid.NamedPlace]) -> list[regions.Place]:
+  """The `regions.Place` of each; the same parts are cut out once."""
   whole = running.make_place(request, source)
   if POSITION in request.axes:
     whole = whole._replace(spec=whole.spec._replace(even=POSITIONS))
-  made: dict[tuple[layouts.Part, ...], places.Place] = {}
+  made: dict[tuple[layouts.Part, ...], regions.Place] = {}
   for w in where:
     if w.parts not in made:
       made[w.parts] = grid.make(source, request.parts, w, whole)

@@ -9,8 +9,7 @@ from nws_jax.meta import request as requests
 from nws_jax.meta import running
 from nws_jax.meta.answers import controls, score
 from nws_jax.meta.answers.controls import control
-from nws_jax.meta.data import places as places_lib
-from nws_jax.meta.data import targets, windows
+from nws_jax.meta.data import regions, targets, windows
 from nws_jax.meta.figures import calibration
 from nws_jax.meta.training import cross_validation
 from nws_jax.store import tables
@@ -40,7 +39,7 @@ def run(request: requests.Request, source: windows.Source,
   s, target = request.settings, request.target
   # The score itself once a meta-seed, then the trials of the controls: those
   # without a place of their own share the first one.
-  places: list[places_lib.AnyPlace] = [
+  places: list[regions.AnyPlace] = [
       running.make_place(request, source, s.seed + n) for n in range(s.seeds)]
   main = [running.make_trial(request, place=n, seed=s.seed + n)
           for n in range(s.seeds)]

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from nws_jax.meta.classifiers import conv1d, interface
-from nws_jax.meta.data import places, windows
+from nws_jax.meta.data import regions, windows
 from nws_jax.meta.data.windows import Array
 
 SMALL_UP_TO = 40_000  # longest window of the smaller published CNN
@@ -56,11 +56,11 @@ class Shape(NamedTuple):
   even: int  # evenly spaced windows that decide together
 
 
-def find_shape(place: places.Place) -> Shape:
+def find_shape(place: regions.Place) -> Shape:
   return Shape(place.spec.length, place.num_even)
 
 
-def share(place: places.Place, shape: Any) -> tuple[Any, ...]:
+def share(place: regions.Place, shape: Any) -> tuple[Any, ...]:
   """(Source, low_M, high_M): what models that see windows share."""
   del shape
   return (place.source, jnp.asarray(place.region.low_M),

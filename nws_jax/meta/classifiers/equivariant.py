@@ -18,7 +18,7 @@ from flax import linen as nn
 
 from nws_jax import errors
 from nws_jax.meta.classifiers import interface
-from nws_jax.meta.data import layouts, places
+from nws_jax.meta.data import layouts, regions
 from nws_jax.meta.data.windows import Array
 
 WIDTH = 32  # of a neuron's state
@@ -89,7 +89,7 @@ class Shape(NamedTuple):
   layers: tuple[Layer, ...]
 
 
-def find_shape(place: places.Place) -> Shape:
+def find_shape(place: regions.Place) -> Shape:
   return Shape(place.spec.length, plan(place.spec.tensors[0]))
 
 
@@ -108,7 +108,7 @@ def make_view(shape: Shape) -> interface.View:
   return interface.View(pick, grid)
 
 
-def share(place: places.Place, shape: Shape) -> 'Whole':
+def share(place: regions.Place, shape: Shape) -> 'Whole':
   return describe(place.source.weights_MxExP, shape.layers)
 
 

@@ -13,7 +13,7 @@ import optax
 from flax import linen as nn
 
 from nws_jax import errors
-from nws_jax.meta.data import bank, layouts, places
+from nws_jax.meta.data import descriptions, layouts, regions
 from nws_jax.meta.data.windows import Array
 
 Variables = dict[str, Any]
@@ -53,9 +53,9 @@ class Vectors(NamedTuple):
   A shape is the static part of its inputs: hashable, with the `length` of a
   window.
   """
-  find_shape: Callable[[places.Place], Any]
+  find_shape: Callable[[regions.Place], Any]
   make_view: Callable[[Any], View]  # shape -> View
-  share: Callable[[places.Place, Any], Any]  # what all models share
+  share: Callable[[regions.Place, Any], Any]  # what all models share
 
 
 class Gradients(NamedTuple):
@@ -125,7 +125,7 @@ class Requirements(NamedTuple):
 class Classifier:
   """One kind of classifier. Every field is required."""
   name: str
-  inputs: bank.Description | Vectors
+  inputs: descriptions.Description | Vectors
   training: Gradients | Estimator
   requirements: Requirements
   attribution: Attribution | str  # or why there is none
@@ -133,11 +133,11 @@ class Classifier:
   compile_seconds: float
   too_slow_on_cpu: bool  # for a ladder
 
-  def find_shape(self, place: places.AnyPlace) -> Any:
+  def find_shape(self, place: regions.AnyPlace) -> Any:
     """The static part of its inputs; None if it sees descriptions."""
     if not isinstance(self.inputs, Vectors):
       return None
-    assert isinstance(place, places.Place)
+    assert isinstance(place, regions.Place)
     return self.inputs.find_shape(place)
 
   def make_view(self, shape: Any) -> View:
@@ -185,8 +185,8 @@ def wrap(module: nn.Module) -> Model:
 
 
 def view_bank() -> View:
-  """A `View` of a `bank.Bank`, which the models share."""
-  def pick(shared: bank.Bank, key: jax.Array, m_B: Array,
+  """A `View` of a `descriptions.Bank`, which the models share."""
+  def pick(shared: descriptions.Bank, key: jax.Array, m_B: Array,
            e_B: Array) -> jax.Array:
     r_B = jax.random.randint(key, m_B.shape, 0, shared.drawn_MxExRxF.shape[2])
     return shared.drawn_MxExRxF[m_B, e_B, r_B]

@@ -14,7 +14,7 @@ from nws_jax.meta.classifiers import (
   sklearn_models,
   transformer,
 )
-from nws_jax.meta.data import bank
+from nws_jax.meta.data import descriptions
 
 _RATE = 1e-3  # of Adam, as published
 _STEP = 4e-4  # seconds of a training step of the fast classifier
@@ -26,7 +26,7 @@ _SKLEARN = ('sklearn', 'skops.io')
 
 
 def _fitted(name: str, fit: Callable[..., interface.Fitted],
-            inputs: bank.Description, *, seconds: float,
+            inputs: descriptions.Description, *, seconds: float,
             most_rows: int = 10**9,
             packages: tuple[str, ...] = _SKLEARN) -> interface.Classifier:
   """A classifier that is fitted to `_ROWS` rows within some `seconds`."""
@@ -39,16 +39,17 @@ def _fitted(name: str, fit: Callable[..., interface.Fitted],
 
 
 _ALL = (
-    _fitted('majority', majority.fit, bank.NOTHING, seconds=0.0, packages=()),
-    _fitted('logistic', sklearn_models.fit_logistic, bank.STATISTICS,
+    _fitted('majority', majority.fit, descriptions.NOTHING, seconds=0.0,
+            packages=()),
+    _fitted('logistic', sklearn_models.fit_logistic, descriptions.STATISTICS,
             seconds=0.3),
-    _fitted('svm', sklearn_models.fit_svm, bank.STATISTICS, seconds=0.3,
+    _fitted('svm', sklearn_models.fit_svm, descriptions.STATISTICS, seconds=0.3,
             most_rows=4000),
-    _fitted('boosting', sklearn_models.fit_boosting, bank.STATISTICS,
+    _fitted('boosting', sklearn_models.fit_boosting, descriptions.STATISTICS,
             seconds=3.0),
     interface.Classifier(
         name='fast',
-        inputs=bank.FEATURES,
+        inputs=descriptions.FEATURES,
         training=interface.Gradients(
             fast.make_module, learning_rate=3e-3, averages=True,
             count_features=fast.count_features),

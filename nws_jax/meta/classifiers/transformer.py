@@ -12,7 +12,7 @@ import numpy as np
 from flax import linen as nn
 
 from nws_jax.meta.classifiers import cnn, interface
-from nws_jax.meta.data import places, windows
+from nws_jax.meta.data import regions, windows
 from nws_jax.meta.data.windows import Array
 
 CHUNK = 512
@@ -51,7 +51,7 @@ class Shape(NamedTuple):
   number_P: tuple[int, ...]  # of each part of the source; empty likewise
 
 
-def find_shape(place: places.Place) -> Shape:
+def find_shape(place: regions.Place) -> Shape:
   if not place.spec.layout:
     return Shape(place.spec.length, place.num_even, 1, ())
   frame = place.get_frame()

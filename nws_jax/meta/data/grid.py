@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nws_jax import errors
-from nws_jax.meta.data import layouts, places, windows
+from nws_jax.meta.data import layouts, regions, windows
 
 LAYER, TENSOR, PART, WINDOW = AXES = ('layer', 'tensor', 'part', 'window')
 SHORTEST = 32  # of the windows of the axis of that name
@@ -84,14 +84,14 @@ def local_window(request_window: int, shortest: int) -> int:
 
 
 def make(source: windows.Source, names: list[layouts.Part], named: NamedPlace,
-         whole: places.Place) -> places.Place:
+         whole: regions.Place) -> regions.Place:
   """The place of some tensors.
 
   Args:
     source: `windows.Source` of whole vectors.
     names: (layer, tensor) of its parts.
     named: which of them, and how long windows are.
-    whole: the `places.Place` of whole vectors, for all else.
+    whole: the `regions.Place` of whole vectors, for all else.
   """
   chosen, spec = named.parts or names, whole.spec
   # From the first to the last value of the chosen parts, in each layout.
@@ -106,7 +106,7 @@ def make(source: windows.Source, names: list[layouts.Part], named: NamedPlace,
     source, high_M = windows.keep(source, kept_AxP)
     low_M = np.zeros_like(high_M)
     spec = spec._replace(tensors=layouts.keep(spec.tensors, chosen))
-  return whole._replace(source=source, region=windows.Region(low_M, high_M),
+  return whole._replace(source=source, region=regions.Region(low_M, high_M),
                         spec=spec._replace(length=named.window))
 
 

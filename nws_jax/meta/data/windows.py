@@ -43,16 +43,6 @@ def keep(source: Source, kept_AxP: np.ndarray) -> tuple[Source, np.ndarray]:
           lengths_A[layout_M])
 
 
-class Region(NamedTuple):
-  """Which values of each network windows may hold: low to high - 1."""
-  low_M: np.ndarray
-  high_M: np.ndarray
-
-  @property
-  def shortest(self) -> int:
-    return int(np.min(self.high_M - self.low_M))
-
-
 def window(weights_MxExP: jax.Array, m: Any, e: Any, start: Any, length: int
            ) -> jax.Array:
   """Values start to start + length - 1 of network m's snapshot e: [L]."""

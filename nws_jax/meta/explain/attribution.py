@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nws_jax.meta.classifiers import fast, interface
-from nws_jax.meta.data import bank, features, places, splits, windows
+from nws_jax.meta.data import descriptions, features, regions, splits, windows
 from nws_jax.meta.training import cross_validation, measure
 
 BINS = 100  # along a vector
@@ -57,7 +57,7 @@ class Path(NamedTuple):
 
 def describe_line(classifier: interface.Classifier) -> tuple[str, str]:
   """(what changes along the line, the baseline that it begins at), in words."""
-  if isinstance(classifier.inputs, bank.Description):
+  if isinstance(classifier.inputs, descriptions.Description):
     return ('statistics of each part of a window, encoded as the classifier '
             'sees them; spread evenly over the places of a part',
             'the median of each over the training networks')
@@ -65,7 +65,7 @@ def describe_line(classifier: interface.Classifier) -> tuple[str, str]:
           'architecture')
 
 
-def run(models: cross_validation.TrainedModels, place: places.Place,
+def run(models: cross_validation.TrainedModels, place: regions.Place,
         values_FxM: np.ndarray, sides: splits.Sides,
         progress: Callable[[int, int], None] = lambda done, of: None,
         steps: int | None = None, most: int | None = None) -> Attribution:
@@ -87,7 +87,7 @@ def run(models: cross_validation.TrainedModels, place: places.Place,
       sides.test_FxN, sides.tests_F)])
   folds_N = np.repeat(np.arange(len(sides.tests_F)), sides.tests_F)
   line: _Features | _Weights = (
-      _Features if isinstance(inputs, bank.Description) else _Weights)(
+      _Features if isinstance(inputs, descriptions.Description) else _Weights)(
           models, place, sides)
   possible = [n for n, (m, f) in enumerate(zip(rows_N, folds_N))
               if line.has_start(m, f)]
@@ -147,7 +147,7 @@ class _Weights:
   """Lines through vectors, for classifiers that see them."""
 
   def __init__(self, models: cross_validation.TrainedModels,
-               place: places.Place, sides: splits.Sides) -> None:
+               place: regions.Place, sides: splits.Sides) -> None:
     place = place._replace(frame=place.get_frame())
     self._place, self._sides = place, sides
     self._layout_M = np.asarray(place.source.layout_M)
@@ -194,19 +194,19 @@ class _Weights:
     rows = self._sides.train_FxN[f, :self._sides.trains_F[f]]
     return rows[self._layout_M[rows] == layout]
 
-  def _take(self, m: int, vectors_ExP: jax.Array) -> places.Place:
+  def _take(self, m: int, vectors_ExP: jax.Array) -> regions.Place:
     source, region = self._place.source, self._place.region
     return self._place._replace(
         source=source._replace(weights_MxExP=vectors_ExP[None],
                                layout_M=source.layout_M[m:m + 1]),
-        region=windows.Region(region.low_M[m:m + 1], region.high_M[m:m + 1]))
+        region=regions.Region(region.low_M[m:m + 1], region.high_M[m:m + 1]))
 
 
 class _Features:
   """Lines through the inputs of `fast`, which are encoded statistics."""
 
   def __init__(self, models: cross_validation.TrainedModels,
-               place: places.Place, sides: splits.Sides) -> None:
+               place: regions.Place, sides: splits.Sides) -> None:
     even_MxExSxF = measure.prepare(models, place)[0].even_MxExSxF
     self._place = place
     self._seen_MxSxF = np.asarray(even_MxExSxF).reshape(
@@ -272,7 +272,7 @@ class _Features:
         part_L = frame.number_P[part_P[start:start + spec.length]]
         parts = frame.parts
       else:
-        parts = min(places.STRETCHES, spec.length)
+        parts = min(regions.STRETCHES, spec.length)
         part_L = np.arange(spec.length) * parts // spec.length
       whole = given_F[:parts * features.PER_PART].reshape(parts, -1).sum(1)
       count = np.bincount(part_L, minlength=parts)
@@ -290,7 +290,7 @@ def _find_median(seen_NxSxF: np.ndarray) -> np.ndarray:
   return result
 
 
-def _sum(place: places.Place, m: np.integer,
+def _sum(place: regions.Place, m: np.integer,
          given_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   """(by part of the source [T], by hundredth of the network's vector [B])."""
   parts_AxP, high = np.asarray(place.source.parts_AxP), place.region.high_M[m]

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from nws_jax import errors
-from nws_jax.meta.data import bank, reading, windows
+from nws_jax.meta.data import descriptions, reading, windows
 
 MOST = 2000  # networks; the map of more is no clearer
 _MEMORY = 64 << 20  # bytes of vectors that are read at once
@@ -112,8 +112,8 @@ def _describe_all(vectors_NxP: np.ndarray, part_P: jax.Array,
   source = windows.Source(jnp.asarray(padded)[:, None],
                           jnp.asarray(part_P)[None],
                           jnp.zeros(len(padded), jnp.int32))
-  describe = bank.Describer(
-      source, np.arange(parts), padded.shape[1], parts, bank.FEATURES)
+  describe = descriptions.Describer(
+      source, np.arange(parts), padded.shape[1], parts, descriptions.FEATURES)
   return np.asarray(describe(
       jnp.zeros((len(padded), 1, 1), jnp.int32)))[:count, 0, 0]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nws_jax import errors
-from nws_jax.meta.data import bank, places, reading, windows
+from nws_jax.meta.data import descriptions, reading, regions, windows
 from nws_jax.meta.figures import calibration
 from nws_jax.meta.identify import membership, novelty
 from nws_jax.meta.training import cross_validation, measure
@@ -101,11 +101,11 @@ def _answer_one(classifier: 'saved.Classifier', row_C: np.ndarray,
   return Answer(None, value, low, high, distance, standing)
 
 
-def describe(place: places.Place) -> np.ndarray:
+def describe(place: regions.Place) -> np.ndarray:
   """Statistics of each snapshot, averaged over its windows: [M * E, C]."""
-  even = np.asarray(bank.fill(
-      place._replace(spec=place.spec._replace(drawn=1)), bank.STATISTICS,
-      jax.random.key(0)).even_MxExSxF, np.float64)
+  even = np.asarray(descriptions.fill(
+      place._replace(spec=place.spec._replace(drawn=1)),
+      descriptions.STATISTICS, jax.random.key(0)).even_MxExSxF, np.float64)
   there = ~np.isnan(even)
   sums = np.where(there, even, 0).sum(2)
   rows = np.where(there.any(2), sums / np.maximum(there.sum(2), 1), np.nan)
@@ -113,7 +113,7 @@ def describe(place: places.Place) -> np.ndarray:
 
 
 def _make_place(classifier: 'saved.Classifier', vectors_NxP: np.ndarray,
-                architecture: str) -> places.Place:
+                architecture: str) -> regions.Place:
   """The place of any networks, in the frame of the training networks."""
   networks, length = vectors_NxP.shape
   names = classifier.record['architectures']
@@ -122,16 +122,16 @@ def _make_place(classifier: 'saved.Classifier', vectors_NxP: np.ndarray,
   source = windows.Source(
       jnp.asarray(vectors_NxP)[:, None], jnp.asarray(parts_AxP),
       jnp.full(networks, names.index(architecture), jnp.int32))
-  region = windows.Region(np.zeros(networks, np.int32),
+  region = regions.Region(np.zeros(networks, np.int32),
                           np.full(networks, length, np.int32))
   spec = classifier.models.spec
-  frame = places.find_frame(parts_AxP, [
+  frame = regions.find_frame(parts_AxP, [
       (0, tensors[-1].stop, a) for a, tensors in enumerate(spec.tensors)])
-  return places.Place(source, region, spec, frame=frame)
+  return regions.Place(source, region, spec, frame=frame)
 
 
 def _predict(models: cross_validation.TrainedModels,
-             place: places.Place) -> np.ndarray:
+             place: regions.Place) -> np.ndarray:
   """[folds, N, S, O]: log-probabilities, or values of the target."""
   outputs = cross_validation.average(
       measure.predict(models, place), models.units, models.members,

@@ -23,7 +23,7 @@ from nws_jax.meta import running
 from nws_jax.meta.answers import answer as answers
 from nws_jax.meta.answers import score
 from nws_jax.meta.classifiers import interface, sklearn_models, table
-from nws_jax.meta.data import layouts, places, windows
+from nws_jax.meta.data import layouts, regions, windows
 from nws_jax.meta.figures import calibration
 from nws_jax.meta.identify import membership, novelty, orbax_folders, predict
 from nws_jax.meta.training import cross_validation
@@ -33,7 +33,7 @@ FORMAT = 2
 _READABLE = (1, FORMAT)  # 1 had no members.csv
 MODEL = 'model'  # folder, in that of the result
 RECIPE = 'recipe.json'
-# Fields of `places.WindowSpec` in the record, there under `looks`.
+# Fields of `regions.WindowSpec` in the record, there under `looks`.
 _SPEC = ('length', 'even', 'drawn', 'layout')
 
 
@@ -125,7 +125,7 @@ def read(path: str) -> Classifier:
       raise ValueError(f'its format is {record["format"]}, not {FORMAT}')
     _check(record)
     layers = pd.DataFrame(record['layers'])
-    spec = places.WindowSpec(
+    spec = regions.WindowSpec(
         **{name: record['looks'][name] for name in _SPEC},
         tensors=layouts.read(layers, record['architectures']))
     try:

@@ -10,8 +10,7 @@ import jax
 import numpy as np
 
 from nws_jax.meta.classifiers import interface
-from nws_jax.meta.data import places as places_lib
-from nws_jax.meta.data import splits
+from nws_jax.meta.data import regions, splits
 from nws_jax.meta.training import fit
 
 
@@ -60,7 +59,7 @@ class TargetScale(NamedTuple):
 class TrainedModels(NamedTuple):
   """What was trained for a trial: in the order (member, fold)."""
   classifier: interface.Classifier
-  spec: places_lib.WindowSpec
+  spec: regions.WindowSpec
   outputs: int
   folds: int
   members: int
@@ -81,7 +80,7 @@ class Group(NamedTuple):
   trials: list[Trial]
   classifier: interface.Classifier
   outputs: int  # classes, or 1
-  places: Sequence[places_lib.AnyPlace]  # of all trials
+  places: Sequence[regions.AnyPlace]  # of all trials
   offsets: dict[int, int]  # place -> its first snapshot among the shared ones
   members: int  # models of each fold
   validate: bool  # whether validation networks are decided too
@@ -208,7 +207,7 @@ def divide_models(group: Group, trained: Any, units: list[TargetScale],
   for trial in group.trials[:count]:
     end, unit_end = begin + group.members * trial.folds, unit + trial.folds
     place = group.places[trial.place]
-    assert isinstance(place, places_lib.Place)
+    assert isinstance(place, regions.Place)
     own = (trained[begin:end] if isinstance(trained, list) else
            jax.tree.map(lambda x, a=begin, b=end: x[a:b], trained))
     found.append(TrainedModels(

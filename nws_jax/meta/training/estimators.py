@@ -9,18 +9,18 @@ import jax
 import numpy as np
 
 from nws_jax.meta.classifiers import interface, sklearn_models
-from nws_jax.meta.data import bank as banks
+from nws_jax.meta.data import descriptions
 from nws_jax.meta.training import fit
 
 
-def run(estimator: interface.Estimator, bank: banks.Bank, job: fit.Job,
+def run(estimator: interface.Estimator, bank: descriptions.Bank, job: fit.Job,
         progress: Callable[[int, int], None]
         ) -> tuple[list[np.ndarray], list[interface.Fitted]]:
   """Fits every task's model, and lets it predict.
 
   Args:
     estimator: what is fitted.
-    bank: `bank.Bank`.
+    bank: `descriptions.Bank`.
     job: `fit.Job`.
     progress: called with (models done, models to go).
 

@@ -12,8 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nws_jax.meta.classifiers import interface, table
-from nws_jax.meta.data import bank as banks
-from nws_jax.meta.data import places as places_lib
+from nws_jax.meta.data import descriptions, regions
 from nws_jax.meta.training import cross_validation, estimators, fit, lanes
 
 _FEW = 30  # trials whose features may be padded to any width
@@ -41,7 +40,7 @@ class _Alike(NamedTuple):
   span: int
 
 
-def decide(places: Sequence[places_lib.AnyPlace],
+def decide(places: Sequence[regions.AnyPlace],
            trials: Sequence[cross_validation.Trial], rules: Rules,
            key: jax.Array, progress: Progress
            ) -> list[cross_validation.Outcome]:
@@ -132,7 +131,7 @@ class _Open(NamedTuple):
   places: set[int]
 
 
-def _group(places: Sequence[places_lib.AnyPlace],
+def _group(places: Sequence[regions.AnyPlace],
            trials: Sequence[cross_validation.Trial],
            classifier: interface.Classifier) -> list[_Alike]:
   """Trials that train together.
@@ -147,17 +146,17 @@ def _group(places: Sequence[places_lib.AnyPlace],
     # A number of each network is read by the classifier for numbers, unless
     # what is fitted without gradients can read it.
     reader = classifier
-    if (isinstance(place, places_lib.Numbers)
+    if (isinstance(place, regions.Numbers)
         and isinstance(classifier.training, interface.Gradients)):
       reader = table.CLASSIFIERS[table.NUMBERS]
     shape, size = reader.find_shape(place), 0
     key: tuple[Any, ...] = (trial.place, trial.span)
-    if (isinstance(reader.inputs, banks.Description)
+    if (isinstance(reader.inputs, descriptions.Description)
         and isinstance(reader.training, interface.Gradients)):
-      bank = banks.measure_size(place, reader.inputs)
+      bank = descriptions.measure_size(place, reader.inputs)
       # A few models are trained in less time than a program is compiled.
       width = (bank.parts.bit_length() + 1) // 2 if len(trials) > _FEW else (
-          isinstance(place, places_lib.Place))
+          isinstance(place, regions.Place))
       key, size = (bank.even > 1, width, trial.span), bank.bytes
     now = open_.get(key)
     if now is None or (trial.place not in now.places
@@ -172,7 +171,7 @@ def _group(places: Sequence[places_lib.AnyPlace],
   return found
 
 
-def _share(places: Sequence[places_lib.AnyPlace],
+def _share(places: Sequence[regions.AnyPlace],
            trials: Sequence[cross_validation.Trial], alike: _Alike,
            key: jax.Array) -> tuple[Any, dict[int, int]]:
   """What the models share, and where each place begins in it.
@@ -183,27 +182,28 @@ def _share(places: Sequence[places_lib.AnyPlace],
   given = alike.classifier.inputs
   if isinstance(given, interface.Vectors):
     place = places[numbers[0]]
-    assert isinstance(place, places_lib.Place)
+    assert isinstance(place, regions.Place)
     return given.share(place, alike.shape), {numbers[0]: 0}
-  filled = [banks.fill(places[n], given, key) for n in numbers]
+  filled = [descriptions.fill(places[n], given, key) for n in numbers]
   starts = np.cumsum([0] + [b.even_MxExSxF.shape[1] for b in filled])
-  return (banks.Bank(banks.join([b.drawn_MxExRxF for b in filled]),
-                     banks.join([b.even_MxExSxF for b in filled])),
+  return (descriptions.Bank(
+      descriptions.join([b.drawn_MxExRxF for b in filled]),
+      descriptions.join([b.even_MxExSxF for b in filled])),
           dict(zip(numbers, starts.tolist())))
 
 
 def predict(models: cross_validation.TrainedModels,
-            place: places_lib.Place) -> np.ndarray:
+            place: regions.Place) -> np.ndarray:
   """Outputs of kept models for all networks: [models, M, E, S, O].
 
   Args:
     models: what was trained.
-    place: with the `places.Frame` that they were trained in.
+    place: with the `regions.Frame` that they were trained in.
   """
   classifier = models.classifier
   if isinstance(classifier.training, interface.Estimator):
-    assert isinstance(classifier.inputs, banks.Description)
-    features = banks.fill(
+    assert isinstance(classifier.inputs, descriptions.Description)
+    features = descriptions.fill(
         place, classifier.inputs, jax.random.key(0)).even_MxExSxF
     return np.stack([estimators.predict(f, features) for f in models.trained])
   shared, predict_all = prepare(models, place)
@@ -211,7 +211,7 @@ def predict(models: cross_validation.TrainedModels,
       shared, models.trained, place.source.weights_MxExP.shape[0]))
 
 
-def prepare(models: cross_validation.TrainedModels, place: places_lib.Place
+def prepare(models: cross_validation.TrainedModels, place: regions.Place
             ) -> tuple[Any, Callable[[Any, Any, int], jax.Array]]:
   """(what the models share, a function) of a classifier with gradients.
 
@@ -228,8 +228,8 @@ def prepare(models: cross_validation.TrainedModels, place: places_lib.Place
     assert isinstance(classifier.training, interface.Gradients)
     assert classifier.training.count_features is not None
     one = jax.tree.map(lambda x: x[0], models.trained)
-    shared = banks.widen(
-        banks.fill(place, classifier.inputs, jax.random.key(0)),
+    shared = descriptions.widen(
+        descriptions.fill(place, classifier.inputs, jax.random.key(0)),
         classifier.training.count_features(one))
   programs = lanes.build(
       classifier, models.outputs,

@@ -7,14 +7,14 @@ from nws_jax.meta import request as requests
 from nws_jax.meta import running, settings
 from nws_jax.meta.answers import score
 from nws_jax.meta.answers.controls import control, table
-from nws_jax.meta.data import places, windows
+from nws_jax.meta.data import regions, windows
 from nws_jax.meta.training import cross_validation
 
 
 class Prepared(NamedTuple):
   """A control whose trials are ready to be trained."""
   control: control.Control
-  place: places.Place | places.Numbers | None  # None: that of the score
+  place: regions.Place | regions.Numbers | None  # None: that of the score
   trials: list[cross_validation.Trial]  # of that place
   about: dict[str, Any]  # goes into result.json
 

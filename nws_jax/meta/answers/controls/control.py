@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from nws_jax.meta import request as requests
 from nws_jax.meta import settings
-from nws_jax.meta.data import places, windows
+from nws_jax.meta.data import regions, windows
 from nws_jax.meta.training import cross_validation
 
 
@@ -34,7 +34,7 @@ class Role(NamedTuple):
 
 class Plan(NamedTuple):
   """The trials of a control, before they are trained."""
-  place: places.Place | places.Numbers | None  # None: that of the score
+  place: regions.Place | regions.Numbers | None  # None: that of the score
   changes: list[dict[str, Any]]  # a trial each: what differs from the score's
   about: dict[str, Any]  # what its entry in result.json says beside the figures
 

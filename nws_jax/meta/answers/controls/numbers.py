@@ -4,7 +4,7 @@ import numpy as np
 
 from nws_jax.meta import request as requests
 from nws_jax.meta.answers.controls import control
-from nws_jax.meta.data import places, windows
+from nws_jax.meta.data import regions, windows
 
 
 def take_norm(request: requests.Request,
@@ -27,4 +27,4 @@ def _plan(request: requests.Request, number_M: np.ndarray) -> control.Plan:
     number_M = np.abs(np.subtract(*number_M[request.pairs_Mx2].T))
   if np.ptp(number_M) < 1e-9:
     raise control.NotApplicable('it is the same for all networks')
-  return control.Plan(places.Numbers(number_M[:, None]), [{'span': 1}], {})
+  return control.Plan(regions.Numbers(number_M[:, None]), [{'span': 1}], {})

@@ -6,7 +6,7 @@ from nws_jax import errors
 from nws_jax.meta import request as requests
 from nws_jax.meta import running
 from nws_jax.meta.answers.controls import control
-from nws_jax.meta.data import places, windows
+from nws_jax.meta.data import regions, windows
 
 
 def read_untrained(request: requests.Request,
@@ -48,7 +48,7 @@ def read_equal_updates(request: requests.Request,
 
 
 def _read(request: requests.Request,
-          epochs: dict[int, tuple[int, ...]]) -> places.Place:
+          epochs: dict[int, tuple[int, ...]]) -> regions.Place:
   try:
     return running.make_place(request, running.load(request, epochs))
   except errors.Wrong as e:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nws_jax.meta.data import cores, features, places, statistics, windows
+from nws_jax.meta.data import cores, features, regions, statistics, windows
 from nws_jax.meta.data.windows import Array
 
 _CHUNK = 1 << 22  # values of windows that are sorted before they are described
@@ -43,10 +43,10 @@ FEATURES = Description(features.describe, features.PER_PART, True, False)
 STATISTICS = Description(statistics.describe, statistics.PER_PART, False, True)
 
 
-def fill(place: places.AnyPlace, description: Description,
+def fill(place: regions.AnyPlace, description: Description,
          key: jax.Array) -> Bank:
   """The `Bank` of a description; consumes the key."""
-  if isinstance(place, places.Numbers):
+  if isinstance(place, regions.Numbers):
     numbers = jnp.asarray(place.numbers_MxF, jnp.float32)[:, None, None]
     return Bank(numbers, numbers)
   source, region, spec = place.source, place.region, place.spec
@@ -82,7 +82,7 @@ def fill(place: places.AnyPlace, description: Description,
       describe(windows.draw_starts(key, low, high, spec.length)), even)
 
 
-def _holds_kernels(place: places.Place) -> bool:
+def _holds_kernels(place: regions.Place) -> bool:
   """Whether the only window there is may be known to hold whole kernels."""
   return bool(
       place.spec.layout and place.get_frame().longest == place.spec.length
@@ -113,13 +113,13 @@ class Size(NamedTuple):
   bytes: int
 
 
-def measure_size(place: places.AnyPlace, description: Description) -> Size:
+def measure_size(place: regions.AnyPlace, description: Description) -> Size:
   """The `Size` of the bank that `fill` makes."""
-  if isinstance(place, places.Numbers):
+  if isinstance(place, regions.Numbers):
     return Size(1, 1, place.numbers_MxF.size * 8)
   spec = place.spec
   parts = (place.get_frame().parts if spec.layout
-           else min(places.STRETCHES, spec.length))
+           else min(regions.STRETCHES, spec.length))
   rows = len(place.region.low_M if place.pairs_Mx2 is None
              else place.pairs_Mx2)
   snapshots = place.source.weights_MxExP.shape[1]
@@ -145,12 +145,12 @@ class Describer(NamedTuple):
   description: Description
 
   @classmethod
-  def make(cls, place: places.Place,
+  def make(cls, place: regions.Place,
            description: Description) -> 'Describer':
     spec = place.spec
     if not spec.layout:
       return cls(place.source, np.zeros(0, np.int32), spec.length,
-                 min(places.STRETCHES, spec.length), description)
+                 min(regions.STRETCHES, spec.length), description)
     frame = place.get_frame()
     return cls(place.source, np.asarray(frame.number_P), spec.length,
                frame.parts, description)

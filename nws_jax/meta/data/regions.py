@@ -4,9 +4,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nws_jax.meta.data import windows
+from nws_jax.meta.data import layouts, windows
 
 STRETCHES = 16  # parts of a window whose layout must not be known
+
+
+class Region(NamedTuple):
+  """Which values of each network windows may hold: low to high - 1."""
+  low_M: np.ndarray
+  high_M: np.ndarray
 
 
 class WindowSpec(NamedTuple):
@@ -15,7 +21,7 @@ class WindowSpec(NamedTuple):
   even: int  # evenly spaced windows that decide together, at most
   drawn: int  # windows of a snapshot that descriptions are trained on, at most
   layout: bool  # whether a classifier may know the tensors
-  tensors: tuple = ()  # of each layout its `layouts.Tensor`s
+  tensors: layouts.Layouts = ()
 
 
 class Frame(NamedTuple):
@@ -28,7 +34,7 @@ class Frame(NamedTuple):
 class Place(NamedTuple):
   """Windows of every network, in a region of its vector."""
   source: windows.Source
-  region: windows.Region
+  region: Region
   spec: WindowSpec
   pairs_Mx2: np.ndarray | None = None  # rows of `source` that are compared
   seed: int = 0  # of the windows drawn for training
