@@ -5,7 +5,7 @@ import pytest
 from nws_jax import errors, options
 from nws_jax.meta import settings
 from nws_jax.meta.classifiers import table
-from nws_jax.pictures import results
+from nws_jax.pictures import ranking
 
 
 def make(**changes):
@@ -47,4 +47,4 @@ def test_keys_that_are_missing_or_unknown_are_named():
 
 
 def test_the_report_lists_classifiers_in_the_order_of_the_table():
-  assert results.LADDER == tuple(table.CLASSIFIERS)
+  assert ranking.CLASSIFIERS == tuple(table.CLASSIFIERS)
