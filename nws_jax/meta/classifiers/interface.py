@@ -1,6 +1,6 @@
-"""What a classifier is: the record of it, and the pure functions behind it.
+"""The record that defines a classifier, and the types of its functions.
 
-The table of all is `table.CLASSIFIERS`; `training` trains what it names.
+All classifiers are in `table.CLASSIFIERS`; `training` trains them.
 """
 
 import dataclasses
@@ -40,7 +40,7 @@ class View(NamedTuple):
 
 
 class Model(NamedTuple):
-  """A pair of pure functions."""
+  """A model of one classifier, as a pair of pure functions."""
   # (key, inputs of the training side) -> variables
   init: Callable[[jax.Array, Any], Variables]
   # (variables, inputs, key or None) -> (outputs [B, O], variables)
@@ -48,9 +48,9 @@ class Model(NamedTuple):
 
 
 class Vectors(NamedTuple):
-  """The inputs of a classifier that sees the weights themselves.
+  """How a classifier that takes the weights themselves gets its inputs.
 
-  A shape is the static part of its inputs: hashable, with the `length` of a
+  A shape is the static part of the inputs: hashable, with the `length` of a
   window.
   """
   find_shape: Callable[[regions.Place], Any]
@@ -60,18 +60,18 @@ class Vectors(NamedTuple):
 
 class Gradients(NamedTuple):
   """A classifier that is a Flax module, trained by `training.fit`."""
-  # (outputs, shape) -> module; the shape is None of what sees descriptions.
-  # It is called with (inputs, train); dropout draws from 'dropout'.
+  # (outputs, shape) -> module, which is called with (inputs, train). The shape
+  # is None for inputs that are descriptions. Dropout uses the stream 'dropout'.
   make_module: Callable[[int, Any], nn.Module]
   learning_rate: float  # of Adam, unless the settings give another
-  averages: bool  # whether several models of each fold decide together
-  # variables -> features of the bank that they were made for; None of what
-  # sees vectors.
+  averages: bool  # whether the outputs of several models are averaged
+  # variables -> the number of features in the bank that they were trained on;
+  # None for a classifier that takes vectors.
   count_features: Callable[[Variables], int] | None
 
 
 class Fitted(NamedTuple):
-  """What was fitted; `scale` makes its scores log-probabilities."""
+  """A fitted model; `scale` turns its scores into log-probabilities."""
   outputs: int
   estimator: Any  # of scikit-learn; None is the majority
   shares_O: np.ndarray  # log-frequencies of the classes, or the mean
@@ -86,20 +86,20 @@ class Rows(NamedTuple):
 
 
 class Estimator(NamedTuple):
-  """A classifier that is fitted as a whole, one model after the other."""
+  """A classifier without gradients; it takes descriptions."""
   # (training rows, validation rows, outputs, seed) -> Fitted
   fit: Callable[[Rows, Rows, int, int], Fitted]
-  most_rows: int  # that it is fitted to; evenly spaced ones of more
-  packages: tuple[str, ...]  # to be imported; of the extra `baselines`
+  most_rows: int  # if there are more, an evenly spaced subset is used
+  packages: tuple[str, ...]  # that it imports; of the extra `baselines`
 
 
 class Work(NamedTuple):
-  """What the models at one place have to do, for an estimate of the time."""
+  """The work of all models at one place, for an estimate of the time."""
   models: int
   steps: int
   batch: int
   rows: int  # windows that a model is fitted to, where it has no steps
-  scored: float  # windows that all models decide about
+  scored: float  # windows that all models predict
   window: int  # weights of a window
   outputs: int
   tensors: layouts.Layouts  # of each architecture
@@ -107,17 +107,17 @@ class Work(NamedTuple):
 
 
 class Attribution(NamedTuple):
-  """That integrated gradients of it converge, and what they may take."""
-  steps: int  # points on the line
-  networks: int  # at most
+  """How a classifier's integrated gradients are computed."""
+  steps: int  # points on the path
+  networks: int  # the most that are attributed
 
 
 class Requirements(NamedTuple):
-  """What a classifier can read; what it cannot ends in `errors.Wrong`."""
+  """What a classifier can read; other requests end in `errors.Wrong`."""
   shortest_window: int
   compares_pairs: bool  # whether it can read --target=same_setting
-  # None: windows of any architectures. Else it reads whole vectors of one
-  # architecture, for which this raises `Wrong` where it cannot read it.
+  # None if it reads windows of any architectures. Otherwise it reads whole
+  # vectors of one architecture; this raises `Wrong` for one that it cannot.
   check_whole: Callable[[tuple[layouts.Tensor, ...]], Any] | None
 
 
@@ -128,13 +128,13 @@ class Classifier:
   inputs: descriptions.Description | Vectors
   training: Gradients | Estimator
   requirements: Requirements
-  attribution: Attribution | str  # or why there is none
-  seconds: Callable[[Work], float]  # at most, about; on one CPU core
+  attribution: Attribution | str  # or the reason why there is none
+  seconds: Callable[[Work], float]  # a rough upper bound, on one CPU core
   compile_seconds: float
   too_slow_on_cpu: bool  # for a ladder
 
   def find_shape(self, place: regions.AnyPlace) -> Any:
-    """The static part of its inputs; None if it sees descriptions."""
+    """The static part of its inputs; None if they are descriptions."""
     if not isinstance(self.inputs, Vectors):
       return None
     assert isinstance(place, regions.Place)
@@ -150,12 +150,12 @@ class Classifier:
     return wrap(self.training.make_module(outputs, shape))
 
   def count_members(self, asked: int) -> int:
-    """How many models of each fold decide together, where `asked` may."""
+    """How many models of each fold are averaged: `asked`, or one."""
     return (asked if isinstance(self.training, Gradients)
             and self.training.averages else 1)
 
   def check_packages(self) -> None:
-    """Raises `Wrong` where what it needs is not installed."""
+    """Raises `Wrong` if a package that it needs is not installed."""
     if isinstance(self.training, Estimator):
       try:
         for package in self.training.packages:

@@ -1,6 +1,6 @@
-"""The table of classifiers: a new one is a file beside this, and an entry.
+"""The table of classifiers: a new one is a module beside this and an entry.
 
-Seconds were seen on one CPU core with AVX-512; they are for a rough estimate.
+Seconds are rough; they were measured on one CPU core with AVX-512.
 """
 
 from typing import Callable
@@ -18,7 +18,7 @@ from nws_jax.meta.data import descriptions
 
 _RATE = 1e-3  # of Adam, as published
 _STEP = 4e-4  # seconds of a training step of the fast classifier
-_ROWS = 300  # that estimators were timed on
+_ROWS = 300  # of the fits that were timed
 _NO_GRADIENTS = 'it has no gradients'
 _WINDOWS = interface.Requirements(
     shortest_window=1, compares_pairs=False, check_whole=None)
@@ -29,7 +29,7 @@ def _fitted(name: str, fit: Callable[..., interface.Fitted],
             inputs: descriptions.Description, *, seconds: float,
             most_rows: int = 10**9,
             packages: tuple[str, ...] = _SKLEARN) -> interface.Classifier:
-  """A classifier that is fitted to `_ROWS` rows within some `seconds`."""
+  """An estimator; `seconds` are for a fit of `_ROWS` rows."""
   return interface.Classifier(
       name=name, inputs=inputs,
       training=interface.Estimator(fit, most_rows, packages),
@@ -101,12 +101,12 @@ _ALL = (
 )
 CLASSIFIERS: dict[str, interface.Classifier] = {c.name: c for c in _ALL}
 
-FIRST = 'majority'  # which takes any request
-NUMBERS = 'fast'  # which reads what is no windows: a number of each network
-AUTO = {'cpu': 'fast'}  # by backend, what `auto` stands for
+FIRST = 'majority'  # accepts every request
+NUMBERS = 'fast'  # reads a few numbers of each network instead of windows
+AUTO = {'cpu': 'fast'}  # what `auto` stands for, by backend
 AUTO_ELSEWHERE = 'cnn'
 
 
 def choose(name: str, backend: str) -> str:
-  """The name of a classifier, for one that may be `auto`."""
+  """The name of a classifier; `auto` depends on the backend."""
   return AUTO.get(backend, AUTO_ELSEWHERE) if name == 'auto' else name

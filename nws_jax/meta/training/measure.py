@@ -1,4 +1,4 @@
-"""Trains the models of trials, and lets them decide.
+"""Trains the models of trials and collects their predictions.
 
 The folds and members of a trial, and all trials whose inputs are alike, are
 trained together.
@@ -24,12 +24,12 @@ class Rules(NamedTuple):
   classifier: interface.Classifier
   plan: Callable[[int], fit.Plan]  # of models that use so many snapshots
   outputs: int  # classes, or 1
-  # Models of each task whose outputs are averaged: on this few networks one
-  # model's start alone moves its accuracy by points. What is fitted without
-  # gradients has one start.
+  # Models of each fold whose outputs are averaged: on so few networks the
+  # initialisation of one model alone changes its accuracy by points. Estimators
+  # have none.
   members: int = 1
-  validate: bool = False  # whether validation networks are decided too
-  keep: int = 0  # of how many trials, the first ones, the models are returned
+  validate: bool = False  # whether validation networks are predicted too
+  keep: int = 0  # the models of so many trials, the first ones, are returned
 
 
 class _Alike(NamedTuple):
@@ -44,7 +44,7 @@ def decide(places: Sequence[regions.AnyPlace],
            trials: Sequence[cross_validation.Trial], rules: Rules,
            key: jax.Array, progress: Progress
            ) -> list[cross_validation.Outcome]:
-  """Trains every model, and decides for every tested network.
+  """Trains every model and predicts every tested network.
 
   Args:
     places: where the trials read.
@@ -66,7 +66,7 @@ def decide(places: Sequence[regions.AnyPlace],
   done = 0
   for alike in _group(places, trials, rules.classifier):
     numbers = alike.numbers
-    # 1. What all models of the group share, and what each has of its own.
+    # 1. What all models of the group share, and each one's task and key.
     shared, offsets = _share(places, trials, alike, fill_key)
     group = cross_validation.Group(
         [trials[t] for t in numbers], alike.classifier, rules.outputs, places,
@@ -85,7 +85,7 @@ def decide(places: Sequence[regions.AnyPlace],
     outputs, trained = _run(shared, alike, job, rules, functools.partial(
         _show, progress, done + sum(sizes[t] for t in numbers), sum(sizes)))
 
-    # 3. The outcomes of the trials, and the models of the first ones.
+    # 3. Divide the outputs and the kept models among the trials.
     for t, outcome in zip(numbers, cross_validation.collect(
         group, outputs, units)):
       outcomes[t] = outcome
@@ -125,7 +125,7 @@ def _number(trials: Sequence[cross_validation.Trial],
 
 
 class _Open(NamedTuple):
-  """Trials that take more, as long as their banks fit into the memory."""
+  """Trials that others may join, as long as their banks fit the memory."""
   alike: _Alike
   bytes: int
   places: set[int]
@@ -143,8 +143,7 @@ def _group(places: Sequence[regions.AnyPlace],
   open_: dict[tuple[Any, ...], _Open] = {}
   for t, trial in enumerate(trials):
     place = places[trial.place]
-    # A number of each network is read by the classifier for numbers, unless
-    # what is fitted without gradients can read it.
+    # Numbers are read by the classifier for numbers, or by an estimator.
     reader = classifier
     if (isinstance(place, regions.Numbers)
         and isinstance(classifier.training, interface.Gradients)):
