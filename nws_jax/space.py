@@ -214,3 +214,8 @@ def varying(rows):
   """Names of the properties that take more than one value in `rows`."""
   return [p.name for p in ALL
           if len({row[p.name] for row in rows}) > 1]
+
+
+CHANCE = 1 / NUM_CLASSES  # the accuracy of guessing
+# Up to here the 95 % interval of an accuracy on 1,000 images contains chance.
+AT_CHANCE = float(CHANCE + 1.96 * np.sqrt(CHANCE * (1 - CHANCE) / 1000))

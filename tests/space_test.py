@@ -143,8 +143,8 @@ def test_no_two_properties_are_confounded(seed, sampling):
   choices = PUBLISHED | {n: WIDE[n] for n in MOVING}
   rows = space.sample(seed, range(1200), choices, sampling)
   assert len(space.varying(rows)) == 14
-  pair, most = coverage.find_confounded(rows)
-  assert most < BOUND, pair
+  pair = coverage.find_confounded(rows)
+  assert pair.association < BOUND, pair
   folds = np.array([space.side(seed, i)[1] for i in range(1200)])
   for name in set(space.varying(rows)) - set(MOVING):
     place = PUBLISHED[name].index
@@ -160,7 +160,7 @@ def test_no_two_properties_are_confounded(seed, sampling):
 def test_the_bound_would_find_a_confounded_design(monkeypatch, part, by):
   monkeypatch.setattr(space, part, by)
   rows = space.sample(0, range(1200), WIDE, 'balanced')
-  assert coverage.find_confounded(rows)[1] > 0.9
+  assert coverage.find_confounded(rows).association > 0.9
 
 
 @given(SEEDS, st.integers(0, 1000))

@@ -5,7 +5,6 @@ network and evaluation); docs/contract.md describes their columns. Accuracies
 are fractions; quartiles are interpolated linearly between networks.
 """
 
-import math
 from typing import Any, Callable, Mapping
 
 import pandas as pd
@@ -13,9 +12,6 @@ import pandas as pd
 from nws_jax import space
 from nws_jax.pictures import theme
 
-CHANCE = 1 / space.NUM_CLASSES
-# Up to here the 95 % interval of an accuracy on 1,000 images holds chance.
-AT_CHANCE = CHANCE + 1.96 * math.sqrt(CHANCE * (1 - CHANCE) / 1000)
 SPLITS = ('train', 'valid', 'test')
 STATUSES = ('finished', 'stopped', 'diverged')
 
@@ -59,7 +55,7 @@ def _measure(rows: pd.DataFrame) -> dict[str, float]:
       'median': accuracy.median(),
       'upper_quartile': accuracy.quantile(0.75),
       'best': accuracy.max(),
-      'at_chance': (rows.test_accuracy <= AT_CHANCE).mean(),
+      'at_chance': (rows.test_accuracy <= space.AT_CHANCE).mean(),
   }
 
 

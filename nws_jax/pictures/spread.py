@@ -150,7 +150,7 @@ def _finish(axes: mpl_axes.Axes) -> None:
 
 
 def _mark_chance(line: Callable[..., Any]) -> None:
-  line(population.CHANCE, color=theme.INK, linewidth=1, linestyle=theme.DASHES,
+  line(space.CHANCE, color=theme.INK, linewidth=1, linestyle=theme.DASHES,
        zorder=1.5)
 
 

@@ -1,12 +1,15 @@
-"""How a population covers the space: networks of each level, and in each split.
+"""How a population covers the space: networks of each level, in each split.
 
-A continuous property has its quartiles for levels. Two properties of which one
-tells the other cannot be told apart by what reads the weights: Cramér's V, from
-0 to 1, measures it, and the largest of all pairs is named.
+The levels of a continuous property are its quartiles. Two properties that are
+associated are confounded: what reads the weights cannot tell which of them it
+has found. Cramér's V, from 0 to 1, measures the association; the pair in which
+it is largest is named.
 """
 
 import itertools
 import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +22,20 @@ COLUMNS = {'property': tables.WORD, 'level': tables.WORD,
 _SPLITS = ('train', 'valid', 'test')
 
 
-def table(rows):
+class Pair(NamedTuple):
+  """Two properties and Cramér's V of them."""
+  first: str
+  second: str
+  association: float
+
+
+class Levels(NamedTuple):
+  """The levels of a property in words, and the one of each network."""
+  words: list[str]
+  level_M: np.ndarray
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
   """A dict of `COLUMNS` for each level of each property.
 
   Args:
@@ -36,14 +52,15 @@ def table(rows):
   return result
 
 
-def to_csv(rows):
+def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
   """Text of coverage.csv."""
   return tables.to_csv(table(rows), COLUMNS)
 
 
-def text(rows):
-  """The same for a terminal: a line a property that varies, others in one."""
-  levels = {}
+def text(rows: Sequence[Mapping[str, Any]]) -> str:
+  """The same for a terminal: a line a property that varies, one for the rest.
+  """
+  levels: dict[str, list[tuple[str, int]]] = {}
   for line in table(rows):
     levels.setdefault(line['property'], []).append(
         (line['level'], line['networks']))
@@ -58,58 +75,56 @@ def text(rows):
     else:
       lines += _wrap(name, [f'{level}: {n:,}' for level, n in counts])
   lines += _wrap('fixed', fixed) if fixed else []
-  (first, second), most = find_confounded(rows)
-  return '\n'.join(lines + _wrap("Cramér's V", [
-      f'at most {most:.3f} ({first} and {second})' if first else 'no pair']))
+  pair = find_confounded(rows)
+  most = ('no pair' if pair is None else
+          f'at most {pair.association:.3f} ({pair.first} and {pair.second})')
+  return '\n'.join(lines + _wrap("Cramér's V", [most]))
 
 
-def find_confounded(rows):
-  """((property, property), V) of the pair with the largest Cramér's V.
-
-  (('', ''), 0.0) where fewer than two properties vary.
-  """
+def find_confounded(rows: Sequence[Mapping[str, Any]]) -> Pair | None:
+  """The pair with the largest Cramér's V; None if fewer than two vary."""
   columns = {}
   for p in space.ALL:
     levels, level_M = _cut(p, [row[p.name] for row in rows])
     if len(levels) > 1:
       columns[p.name] = level_M
-  pairs = {(a, b): measure(columns[a], columns[b])
-           for a, b in itertools.combinations(columns, 2)}
-  return max(pairs.items(), key=lambda x: x[1], default=(('', ''), 0.0))
+  pairs = [Pair(a, b, measure(columns[a], columns[b]))
+           for a, b in itertools.combinations(columns, 2)]
+  return max(pairs, key=lambda pair: pair.association, default=None)
 
 
-def measure(a_M, b_M):
-  """Cramér's V of two columns of levels, each of which is taken: 0, 1, ..."""
+def measure(a_M: np.ndarray, b_M: np.ndarray) -> float:
+  """Cramér's V of two columns of levels 0, 1, ..., all of which occur."""
+  from scipy.stats import contingency  # slow, and not needed for --help
   counts = _cross(a_M, b_M, b_M.max() + 1)
-  expected = counts.sum(1, keepdims=True) * counts.sum(0) / len(a_M)
-  chi2 = ((counts - expected) ** 2 / expected).sum()
-  return float(np.sqrt(chi2 / len(a_M) / (min(counts.shape) - 1)))
+  return float(contingency.association(counts, method='cramer'))
 
 
-def _cross(a_M, b_M, width):
-  """How often each two levels meet: [levels of a, width]."""
+def _cross(a_M: np.ndarray, b_M: np.ndarray, width: int) -> np.ndarray:
+  """How often each pair of levels occurs: [levels of a, width]."""
   return np.bincount(a_M * width + b_M, minlength=(a_M.max() + 1) * width
                      ).reshape(-1, width)
 
 
-def _cut(p, values):
-  """(levels in words, the level of each value) of a property."""
+def _cut(p: space.Property, values: Sequence[Any]) -> Levels:
+  """The levels of a property that occur in `values`."""
   if p.continuous and len(set(values)) > 1:
     edges = np.quantile(values, (0.25, 0.5, 0.75))
     _, level_M = np.unique(np.searchsorted(edges, values, 'right'),
                            return_inverse=True)
     values_M = np.array(values)
-    return [f'{part.min():.4g} to {part.max():.4g}' for n in range(
-        level_M.max() + 1) for part in [values_M[level_M == n]]], level_M
+    return Levels([f'{part.min():.4g} to {part.max():.4g}' for n in range(
+        level_M.max() + 1) for part in [values_M[level_M == n]]], level_M)
   taken = set(values)
   levels = [v for v in (p.words if isinstance(values[0], str)
                         else sorted(taken)) if v in taken]
   place = {v: n for n, v in enumerate(levels)}
-  return [str(v) for v in levels], np.array([place[v] for v in values])
+  return Levels([str(v) for v in levels],
+                np.array([place[v] for v in values]))
 
 
-def _wrap(name, words):
-  """Lines of a name and its words, which stand in one column."""
+def _wrap(name: str, words: Sequence[str]) -> list[str]:
+  """Lines of a name and its words, all words in one column."""
   return [line.replace('\xa0', ' ') for line in textwrap.wrap(
       '  '.join(w.replace(' ', '\xa0') for w in words), 79,
       initial_indent=f'{name:<16}', subsequent_indent=' ' * 16)]

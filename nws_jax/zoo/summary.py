@@ -1,48 +1,44 @@
-"""What a finished zoo prints: test accuracy by set and by initialiser."""
+"""What a finished zoo prints: test accuracy by data set and by initialiser."""
 
-import math
+from typing import TYPE_CHECKING
 
-from nws_jax import errors
+from nws_jax import errors, space
 
-CHANCE = 0.1
-
-
-def text(members):
-  """A few lines for a terminal, of a zoo's members (DataFrame)."""
-  lines = []
-  for name in ('dataset', 'initialization'):
-    if name != 'dataset' and members[name].nunique() == 1:
-      continue
-    lines += [_line(name, 'networks', 'diverged', 'at chance', 'median',
-                    'quartiles')]
-    groups = [*members.groupby(name), ('all', members)]
-    for level, rows in groups:
-      accuracy = rows['test_accuracy']
-      q = accuracy.quantile([0.25, 0.5, 0.75])
-      lines.append(_line(
-          level, len(rows), (rows['status'] == 'diverged').sum(),
-          f'{share_at_chance(rows):.0%}', f'{q[0.5]:.3f}',
-          f'{q[0.25]:.3f} - {q[0.75]:.3f}'))
-    lines.append('')
-  lines.append('test accuracy after the last epoch, on all test images; at '
-               'chance: its 95 % interval holds 0.1')
-  return '\n'.join(lines)
+if TYPE_CHECKING:
+  import pandas as pd
 
 
-def check(members):
+def text(members: 'pd.DataFrame') -> str:
+  """A few lines for a terminal, from the zoo's members.csv."""
+  names = [n for n in ('dataset', 'initialization')
+           if n == 'dataset' or members[n].nunique() > 1]
+  return '\n\n'.join([
+      *(_tabulate(members, name) for name in names),
+      'Test accuracy after the last epoch, on all test images. At chance: the '
+      '95 %\ninterval of such an accuracy on 1,000 images contains '
+      f'{space.CHANCE:g}, or lies below.'])
+
+
+def check(members: 'pd.DataFrame') -> None:
   """Raises `Damaged` if no network of a zoo stayed finite."""
   if (members['status'] == 'diverged').all():
     raise errors.Damaged(
-        f'all {len(members)} networks left the finite numbers. Restrict '
-        '--config.learning_rate to smaller ones, in another --workdir.')
+        f'all {len(members)} networks diverged: their weights or losses are '
+        'not finite. Choose a smaller --config.learning_rate, in another '
+        '--workdir.')
 
 
-def share_at_chance(members, images=1000):
-  """Share of networks not clearly above chance on about `images` images."""
-  edge = CHANCE + 1.96 * math.sqrt(CHANCE * (1 - CHANCE) / images)
-  return float((members['test_accuracy'] <= edge).mean())
-
-
-def _line(name, networks, diverged, chance, median, quartiles):
-  return (f'{name!s:<16}{networks!s:>9}{diverged!s:>10}{chance!s:>11}'
-          f'{median!s:>8}   {quartiles}')
+def _tabulate(members: 'pd.DataFrame', name: str) -> str:
+  """A line a value of a property, and one for all networks."""
+  import pandas as pd  # slow, and not needed for --help
+  rows = {}
+  for level, group in [*members.groupby(name), ('all', members)]:
+    low, median, high = group['test_accuracy'].quantile([0.25, 0.5, 0.75])
+    rows[level] = {
+        'networks': len(group),
+        'diverged': (group['status'] == 'diverged').sum(),
+        'at chance':
+            f'{(group["test_accuracy"] <= space.AT_CHANCE).mean():.0%}',
+        'median': f'{median:.3f}', 'quartiles': f'{low:.3f} - {high:.3f}'}
+  table = pd.DataFrame.from_dict(rows, 'index').rename_axis(columns=name)
+  return table.to_string(col_space={c: len(c) + 1 for c in table})

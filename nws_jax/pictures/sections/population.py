@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from nws_jax import space
 from nws_jax.pictures import population, spread, theme
 from nws_jax.pictures.page import blocks
 from nws_jax.pictures.sections import notes
@@ -24,7 +25,7 @@ def describe(members: pd.DataFrame, metrics: pd.DataFrame,
       blocks.Picture(
           'accuracy', f'Test accuracy of {members.test_accuracy.count():,} '
           'networks, stacked by data set. The dashed line marks chance, '
-          f'{theme.percent(population.CHANCE)}.',
+          f'{theme.percent(space.CHANCE)}.',
           'Histogram of test accuracy by data set.',
           spread.draw_histogram(members),
           members[['id', 'dataset', 'status', 'test_accuracy']])]
@@ -45,7 +46,7 @@ def describe(members: pd.DataFrame, metrics: pd.DataFrame,
         spread.draw_properties(members)))
   parts.append(blocks.Table(
       'accuracy_by_value', 'Test accuracy by value. A network counts as at '
-      f'chance up to {theme.percent(population.AT_CHANCE)}: the 95 % interval '
+      f'chance up to {theme.percent(space.AT_CHANCE)}: the 95 % interval '
       'of an accuracy on 1,000 images then still contains chance.', summary,
       notes.percents('lower_quartile', 'median', 'upper_quartile', 'best',
                      'at_chance')))
@@ -76,7 +77,7 @@ def _state_chance(summary: pd.DataFrame) -> str:
   text = (
       f'Half of the networks reach {theme.percent(everyone["median"])} or more '
       f'on the test images; {theme.percent(everyone["at_chance"])} stay at '
-      f'chance, which is {theme.percent(population.CHANCE)}.')
+      f'chance, which is {theme.percent(space.CHANCE)}.')
   worst = max(groups, key=lambda row: row['at_chance'], default=everyone)
   if worst['at_chance'] > everyone['at_chance']:
     text += (
