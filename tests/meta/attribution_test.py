@@ -7,7 +7,7 @@ import pytest
 from nws_jax.meta import request as requests
 from nws_jax.meta import running
 from nws_jax.meta.answers import answer, score
-from nws_jax.meta.explain import attribution
+from nws_jax.meta.explain import attribution, integrated_gradients
 from tests.meta import real
 
 
@@ -16,7 +16,7 @@ def test_of_a_quadratic_form_they_are_known(steps):
   rng = np.random.default_rng(0)
   form = rng.normal(size=(4, 4))
   start, end = rng.normal(size=(2, 4))
-  given, before, after = attribution.integrate(
+  given, before, after = integrated_gradients.integrate(
       lambda x: x @ jnp.asarray(form) @ x, jnp.asarray(start), jnp.asarray(end),
       steps)
   # The gradient is linear along the line: its mean is that of the middle.

@@ -74,7 +74,7 @@ def prepare(
 
 def describe(main: control.Score, prepared: list[Prepared],
              decisions: list[cross_validation.Decisions]) -> dict[str, Any]:
-  """What result.json says of the controls.
+  """The entries of the controls in result.json.
 
   Args:
     main: the score that they stand beside.

@@ -23,8 +23,8 @@ class Score(NamedTuple):
 
 
 class Role(NamedTuple):
-  """What a kind of control tells, and how its outcome is judged."""
-  tells: str  # in words
+  """The meaning of a kind of control, and how its outcome is judged."""
+  meaning: str  # in words
   # Its entry in result.json, from the decisions of its trials.
   describe: Callable[[Score, list[cross_validation.Decisions]], dict[str, Any]]
   # (its name, its entry, the score's figures) -> a sentence if it explains a
@@ -36,7 +36,7 @@ class Plan(NamedTuple):
   """The trials of a control, before they are trained."""
   place: regions.Place | regions.Numbers | None  # None: that of the score
   changes: list[dict[str, Any]]  # a trial each: what differs from the score's
-  about: dict[str, Any]  # what its entry in result.json says beside the figures
+  about: dict[str, Any]  # of its entry in result.json, beside the figures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Control:
   count_trials: Callable[[settings.Settings], int]
   # Why it does not apply to a request's target; '' if it does.
   find_obstacle: Callable[[requests.Request], str]
-  # Raises `NotApplicable` for what only the zoo itself tells.
+  # Raises `NotApplicable` where the zoo cannot give it.
   plan: Callable[[requests.Request, windows.Source], Plan]
 
 
