@@ -1,8 +1,8 @@
-"""What a file system can do, and how TensorStore writes where it can less.
+"""What a file system supports, and how TensorStore writes where that is less.
 
-Some (a Drive mounted on Colab) can neither lock files nor make a folder durable
-by `fsync`. They write at once, or when they like: nothing can be done about it,
-and a process that is killed loses nothing.
+Some file systems (a Drive mounted on Colab) support neither file locks nor
+`fsync` of a folder. Nothing can make their writes durable at a given time, but
+a process that is killed still loses nothing.
 """
 
 import errno
@@ -16,16 +16,20 @@ _NO_SYNC = (errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 class Disk(NamedTuple):
-  """What a file system can do."""
-  syncs: bool  # makes folders durable
-  locks: bool
+  """What a file system supports."""
+  syncs: bool  # `fsync` of folders
+  locks: bool  # file locks
 
 
-_known = {}  # device -> its `Disk`
+_known: dict[int, Disk] = {}  # {device: what it supports}
 
 
-def sync(fd):
-  """Makes an open file or folder durable; whether its file system can."""
+def sync(fd: int) -> bool:
+  """Makes an open file or folder durable.
+
+  Returns:
+    Whether the file system supports that.
+  """
   try:
     os.fsync(fd)
   except OSError as e:
@@ -35,8 +39,12 @@ def sync(fd):
   return True
 
 
-def sync_folder(path):
-  """Makes what was renamed in a folder durable; whether that can be done."""
+def sync_folder(path: str) -> bool:
+  """Makes the names of the files in a folder durable.
+
+  Returns:
+    Whether the file system supports that.
+  """
   folder = os.open(path, os.O_RDONLY)
   try:
     return sync(folder)
@@ -44,12 +52,12 @@ def sync_folder(path):
     os.close(folder)
 
 
-def adapt(path):
-  """Has Orbax write under a folder as its file system can.
+def adapt(path: str) -> None:
+  """Has Orbax use only what the file system of a folder supports.
 
-  TensorStore would give up where it can neither lock files nor make a folder
-  durable, and Orbax has no option for that. Nothing is at risk without locks:
-  no two processes write under one path (`locks`).
+  By default TensorStore fails where it cannot lock files or make a folder
+  durable, and Orbax has no option for that. It is safe without locks, because
+  no two processes write under one path (see `locks`).
   """
   device = os.stat(path).st_dev
   if device not in _known:
@@ -64,7 +72,8 @@ def adapt(path):
       context.update(lacks)
 
 
-def _can_lock(folder):
+def _can_lock(folder: str) -> bool:
+  """Whether files in a folder can be locked in both ways that there are."""
   with tempfile.TemporaryFile(dir=folder) as f:
     try:
       fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)

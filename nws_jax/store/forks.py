@@ -1,22 +1,23 @@
-"""Libraries whose threads are not there in a forked process.
+"""Refuses to use libraries whose threads a fork of the process has lost.
 
-TensorStore ends a process that uses it behind such a fork, and JAX waits for
-its threads for ever; neither can be repaired from outside.
+In a forked process, TensorStore ends the process and JAX waits for its threads
+forever. Neither can be repaired from outside, so `use` raises an error before.
 """
 
 import os
 
 from nws_jax import errors
 
-_used, _lost = set(), set()
+_used: set[str] = set()  # libraries whose threads this process has
+_lost: set[str] = set()  # those whose threads its parent process had
 os.register_at_fork(after_in_child=lambda: _lost.update(_used))
 
 
-def use(library):
-  """Notes that this process starts threads of a library.
+def use(library: str) -> None:
+  """Records that this process starts threads of a library.
 
   Raises:
-    Wrong: a process that had some was forked to make this one.
+    Wrong: this process was forked from one that had such threads.
   """
   if library in _lost:
     raise errors.Wrong(

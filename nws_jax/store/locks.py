@@ -1,36 +1,43 @@
-"""One process at a time, by lock files that a killed process does not hold.
+"""Lock files: one process at a time works on a folder.
 
-Where the file system has no `flock` (a Drive mounted on Colab), a lock in this
-machine's folder for temporary files keeps out the processes of this machine,
-and the name in the lock file those of others.
+The operating system releases a lock when its process ends, even if the process
+is killed. Some file systems do not support `flock` (a Drive mounted on Colab).
+There, a second lock file, in this machine's folder for temporary files, keeps
+out other processes of this machine. The name of the holder in the lock file
+itself keeps out processes of other machines.
 """
 
 import contextlib
 import errno
 import fcntl
 import hashlib
+import io
 import os
 import socket
 import sys
 import tempfile
+from collections.abc import Iterator
 
 from nws_jax import errors, say
 from nws_jax.store import disks
 
 
 @contextlib.contextmanager
-def hold(path, wait=False):
-  """Holds a lock file for this process alone, and for one of its threads.
+def hold(path: str | os.PathLike[str], wait: bool = False) -> Iterator[None]:
+  """Holds a lock file, which one thread of one process can do at a time.
 
-  The system frees it however the process ends. At the end the file goes, and
-  so do folders that were made for it and are still empty.
+  The operating system releases the lock however the process ends. On exit the
+  lock file is removed, together with the folders that were created for it and
+  are still empty.
 
   Args:
-    path: of the lock file: `FOLDER/lock`, or `THING.lock` beside a thing.
-    wait: for another process to end; otherwise that is an error.
+    path: the lock file: `FOLDER/lock`, or `THING.lock` beside a thing.
+    wait: whether to wait while another process holds the lock; if False, that
+      is an error.
 
   Raises:
-    errors.Wrong: another process holds it, or it cannot be made.
+    errors.Wrong: another process holds the lock, or the lock file cannot be
+      created.
   """
   path = os.fspath(path)
   missing = _list_missing(os.path.dirname(path))
@@ -44,12 +51,12 @@ def hold(path, wait=False):
       yield
   finally:
     for folder in missing:
-      with contextlib.suppress(OSError):  # it is used, or was not made
+      with contextlib.suppress(OSError):  # it is not empty, or does not exist
         os.rmdir(folder)
 
 
-def _list_missing(folder):
-  """A folder and those above it that are not there, the deepest first."""
+def _list_missing(folder: str) -> list[str]:
+  """Those of a folder and its parents that do not exist, the deepest first."""
   missing = []
   while folder and not os.path.lexists(folder):
     missing.append(folder)
@@ -57,8 +64,8 @@ def _list_missing(folder):
   return missing
 
 
-def _take(path, wait, stack):
-  """Takes the lock; `stack` gives it back."""
+def _take(path: str, wait: bool, stack: contextlib.ExitStack) -> None:
+  """Acquires the lock; `stack` releases it."""
   if _has_flock(path):
     file, place = _lock(path, path, wait), path
   else:
@@ -77,13 +84,14 @@ def _take(path, wait, stack):
     print(f'{_name(path)} is on a file system without locks: processes on '
           'other machines are kept out by the name in its lock file alone',
           file=sys.stderr)
-  with contextlib.suppress(OSError):  # a full disk has no room for a name
+  with contextlib.suppress(OSError):  # a full disk: the name is missing then
     file.truncate(0)
     file.write(f'process {os.getpid()} on {socket.gethostname()}\n'.encode())
 
 
-def _has_flock(path):
-  """Whether the file system of a path can lock files, by trying it beside."""
+def _has_flock(path: str) -> bool:
+  """Whether the file system can lock files, found by locking one beside `path`.
+  """
   aside = f'{path}.{os.getpid()}.tmp'
   with _open(aside) as file:
     try:
@@ -97,8 +105,14 @@ def _has_flock(path):
   return True
 
 
-def _lock(path, what, wait):
-  """The open file at `path`, locked; it stands for the lock `what`."""
+def _lock(path: str, what: str, wait: bool) -> io.FileIO:
+  """Opens and locks the file at `path`.
+
+  Args:
+    path: the file that is locked.
+    what: the lock file that the caller asked for, which messages name.
+    wait: whether to wait while another process holds the lock.
+  """
   while True:
     with contextlib.ExitStack() as stack:
       file = stack.enter_context(_open(path))
@@ -112,15 +126,18 @@ def _lock(path, what, wait):
         print(f'waiting for {_read(what)}, which works on {_name(what)}',
               file=sys.stderr, flush=True)
         fcntl.flock(file, fcntl.LOCK_EX)
-      if _is_at(file, path):  # who held it before removes it
+      # The previous holder removes the file when it ends: then this process has
+      # locked a file that nobody else can open, and tries again.
+      if _is_at(file, path):
         stack.pop_all()
         return file
 
 
-def _claim(path):
-  """The open lock file, unless it is of a process of another machine.
+def _claim(path: str) -> io.FileIO:
+  """Opens the lock file, unless a process of another machine has created it.
 
-  Those of this one are kept out already: what they left is theirs no more.
+  Processes of this machine are kept out by another lock already, so a lock file
+  of one of them is a remnant.
   """
   try:
     return _open(path, os.O_EXCL)
@@ -134,11 +151,11 @@ def _claim(path):
   return _open(path)
 
 
-def _open(path, flags=0, tries=100):
-  """The file at a path, which is made, and its folder with it."""
+def _open(path: str, flags: int = 0, tries: int = 100) -> io.FileIO:
+  """Opens a file, which is created, with its folder, if it does not exist."""
   os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
   try:
-    # A link might lead to a file that would lose its content.
+    # Links are not followed: the target of one would lose its content.
     return os.fdopen(os.open(
         path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | flags,
         0o666), 'r+b', buffering=0)
@@ -148,26 +165,26 @@ def _open(path, flags=0, tries=100):
     return _open(path, flags, tries - 1)
 
 
-def _is_at(file, path):
-  """Whether an open file is the one at a path."""
+def _is_at(file: io.FileIO, path: str) -> bool:
+  """Whether an open file is the one that `path` names now."""
   with contextlib.suppress(FileNotFoundError):
     return os.path.samestat(os.fstat(file.fileno()), os.lstat(path))
   return False
 
 
-def _remove(file, path):
-  with contextlib.suppress(OSError):  # it is harmless
+def _remove(file: io.FileIO, path: str) -> None:
+  with contextlib.suppress(OSError):  # a remnant is harmless
     if _is_at(file, path):
       os.unlink(path)
 
 
-def _read(path):
-  """Who holds a lock, as its file names them."""
+def _read(path: str) -> str:
+  """The holder of a lock, as named in the lock file."""
   with contextlib.suppress(OSError), open(path, 'rb') as f:
     return f.read(200).decode(errors='replace').strip() or 'another process'
   return 'another process'
 
 
-def _name(path):
-  """What a lock file is for."""
+def _name(path: str) -> str:
+  """The folder or thing that a lock file is for."""
   return path.removesuffix('lock').rstrip('./') or '.'

@@ -1,10 +1,10 @@
-"""Records of results: each names the digests of the files beside it; what is
-damaged is told at the first look.
+"""Records of results, each with the digests of the files beside it.
 
-A record is a JSON object, written last into its folder. `files` in it are
-{name: SHA-256} of what it speaks for; its own checksum is that of all JSON
-(`tables.write_json`). Records of older versions have neither: then there is
-nothing to compare.
+A record is a JSON object, which is written last into its folder. Its field
+`files` holds {name: SHA-256} of the files that belong to it, and its field
+`checksum` its own checksum (see `tables.write_json`). Reading a record compares
+both, so damage is found at once. Records of older versions have neither field,
+and nothing is compared.
 """
 
 import contextlib
@@ -13,25 +13,30 @@ import json
 import os
 import pathlib
 import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from nws_jax import errors, say
 from nws_jax.store import locks, tables
 
 RESULT, ABLATION, LADDER = 'result.json', 'ablation.json', 'ladder.json'
 _RECORDS = (RESULT, ABLATION, LADDER)  # a finished folder has one of them
+# What a folder has whose result is begun, and perhaps not finished.
 _BEGUN = ('predictions.csv', 'ablation.csv', 'ladder.csv', 'model')
 _FILES = 'files'
-_PART, _OLD = '.part', '.old'  # of folders: half-made, and replaced
+# Suffixes of a folder that is not finished, and of one that is replaced.
+_PART, _OLD = '.part', '.old'
+Path = str | os.PathLike[str]
 
 
-def write(path, record, names=None):
-  """Writes a record whose files are there already.
+def write(path: Path, record: Mapping[str, Any],
+          names: Iterable[str] | None = None) -> None:
+  """Writes a record, after the files that belong to it.
 
   Args:
-    path: of the record.
+    path: the file of the record.
     record: a mapping that JSON can hold.
-    names: of the files it speaks for, in its folder; all that lie there if
-      None.
+    names: the files of its folder that belong to it; None: all of them.
 
   Raises:
     Damaged: it cannot be written.
@@ -44,20 +49,25 @@ def write(path, record, names=None):
       name: _hash_file(folder / name) for name in sorted(names)}})
 
 
-def read(path, names=None):
-  """A record that is what was written, without its digests.
+def read(path: Path, names: Iterable[str] | None = None) -> dict[str, Any]:
+  """Reads a record, and compares its files with their digests.
 
   Args:
-    path: of the record.
-    names: which of its files are compared with their digests; all if None.
+    path: the file of the record.
+    names: which of its files are compared; None: all of them.
+
+  Returns:
+    The record as it was given to `write`, without the digests.
 
   Raises:
-    Damaged: it is not, or a file that it speaks for is not; names that one.
+    Damaged: the record or one of its files is not what was written; the
+      message names the file.
   """
   try:
     with open(path, encoding='utf-8') as f:
       record, checked = tables.parse_json(f.read())
-    json.dumps(record, ensure_ascii=False).encode()  # \ud800 is no character
+    # Raises ValueError if a text holds no characters, as '\ud800' does.
+    json.dumps(record, ensure_ascii=False).encode()
     files = record.pop(_FILES, {})
     if bool(files) and not checked:
       raise ValueError('its checksum is missing')
@@ -70,7 +80,7 @@ def read(path, names=None):
   return record
 
 
-def _check_file(path, sha256):
+def _check_file(path: pathlib.Path, sha256: str) -> None:
   try:
     if _hash_file(path) != sha256:
       raise ValueError('its checksum is wrong')
@@ -78,14 +88,14 @@ def _check_file(path, sha256):
     raise damaged(path, e) from e
 
 
-def _hash_file(path):
+def _hash_file(path: pathlib.Path) -> str:
   with open(path, 'rb') as f:
     return hashlib.file_digest(f, 'sha256').hexdigest()
 
 
 @contextlib.contextmanager
-def naming(path):
-  """What an incomplete record makes its reader raise becomes `Damaged`."""
+def naming(path: Path) -> Iterator[None]:
+  """Turns what a reader of an incomplete record raises into `Damaged`."""
   try:
     yield
   except KeyError as e:
@@ -95,43 +105,43 @@ def naming(path):
     raise damaged(path, str(e)) from e
 
 
-def damaged(path, reason):
+def damaged(path: Path, reason: BaseException | str) -> errors.Damaged:
   """The error for a file of a result that is not what was written."""
   if isinstance(reason, OSError):
-    reason = reason.strerror
+    reason = reason.strerror or ''
   return errors.Damaged(
       f'{path} is damaged: {say.first(reason or "not readable")}. Run the '
       'python -m nws_jax.meta command that made it again, with --force; or '
       f'remove {pathlib.Path(path).parent}.')
 
 
-def find(folder, name):
+def find(folder: Path, name: str) -> list[pathlib.Path]:
   """Paths of the files `name` of all finished results under a folder, sorted.
 
   Args:
     folder: a --workdir of meta; it need not exist.
-    name: as result.json or model/recipe.json.
+    name: a path within a result's folder, such as model/recipe.json.
   """
   return sorted(p for p in pathlib.Path(folder).glob(f'*/*/{name}')
                 if not _is_aside(p.relative_to(folder).parts[1]))
 
 
-def list_unfinished(folder):
-  """Folders under a --workdir of meta with a half-made result, sorted."""
-  def holds(path, names):
+def list_unfinished(folder: Path) -> list[pathlib.Path]:
+  """Folders under a --workdir of meta with an unfinished result, sorted."""
+  def holds(path: pathlib.Path, names: Iterable[str]) -> bool:
     return any((path / name).exists() for name in names)
   return sorted(p for p in pathlib.Path(folder).glob('*/*') if p.is_dir()
                 and (_is_aside(p.name) or holds(p, _BEGUN)
                      and not holds(p, _RECORDS)))
 
 
-def _is_aside(name):
+def _is_aside(name: str) -> bool:
   return name.endswith((_PART, _OLD))
 
 
 @contextlib.contextmanager
-def hold(folder):
-  """Lets one process at a time make a result's folder; others wait for it."""
+def hold(folder: Path) -> Iterator[None]:
+  """Holds a result's folder for this process; other processes wait."""
   folder = os.fspath(folder)
   with locks.hold(f'{folder}.lock', wait=True):
     _recover(folder)
@@ -139,10 +149,10 @@ def hold(folder):
 
 
 @contextlib.contextmanager
-def replace(folder):
-  """Yields a new folder, which takes the place of `folder` if all goes well.
+def replace(folder: Path) -> Iterator[str]:
+  """Yields a new folder, which replaces `folder` unless an error is raised.
 
-  It is for who holds the folder: see `hold`.
+  The caller must hold the folder: see `hold`.
   """
   folder = os.fspath(folder)
   aside = folder + _PART
@@ -159,8 +169,8 @@ def replace(folder):
   shutil.rmtree(folder + _OLD, ignore_errors=True)
 
 
-def _recover(folder):
-  """Ends the replacement of a folder by a process that was killed in it."""
+def _recover(folder: str) -> None:
+  """Completes a replacement during which the process was killed."""
   if os.path.exists(folder + _OLD):
     if not os.path.exists(folder):
       os.rename(folder + _OLD, folder)
