@@ -4,9 +4,10 @@
   python -m benchmarks.forms --cases="fixed tf32 8 256,fixed tf32 row 256"
 
 A case names an architecture, a precision, the columns of a tile (`+skew`: see
-nws_jax/zoo/tiles.py), and the number of networks that train at once; 0 is the
-number that the program would choose. The choices in nws_jax/zoo/conv.py and
-price.py are based on these measurements.
+nws_jax/zoo/families/cnn/tiles.py), and the number of networks that train at once; 0 is the
+number that the program would choose. The choices in
+nws_jax/zoo/families/cnn/conv.py and nws_jax/zoo/price.py are based on these
+measurements.
 """
 
 import concurrent.futures
@@ -15,10 +16,12 @@ from typing import Any
 from absl import app, flags
 
 from benchmarks import contest, nets
-from nws_jax.zoo import conv, price, runtime
+from nws_jax.zoo import price, runtime
+from nws_jax.zoo.families import layers
+from nws_jax.zoo.families.cnn import conv
 
 _CASES = flags.DEFINE_list('cases', [
-    f'fixed {precision} {tile} 0' for precision in conv.DOTS
+    f'fixed {precision} {tile} 0' for precision in layers.DOTS
     for tile in (2, 4, 8, 'row', 'row+skew')],
                             'architecture, precision, tile, networks')
 _ROUNDS = flags.DEFINE_integer('rounds', 3, 'rounds in which all alternate')

@@ -13,18 +13,11 @@ from jax.sharding import PartitionSpec
 
 from benchmarks.contest import Contestant
 from nws_jax import published, space
-from nws_jax.zoo import (
-  augment,
-  cnn,
-  conv,
-  dataset,
-  images,
-  module,
-  population,
-  price,
-  train,
-)
-from nws_jax.zoo.families.cnn import shapes
+from nws_jax.zoo import augment, dataset, images, population, price, train
+from nws_jax.zoo.families import cnn as families_cnn
+from nws_jax.zoo.families import interface
+from nws_jax.zoo.families.cnn import conv, module, shapes
+from nws_jax.zoo.families.cnn import network as cnn
 
 RATE = 1e-3
 Case = TypeVar('Case')
@@ -37,15 +30,15 @@ def start(arch: published.Architecture, networks: int, batch_size: int,
   """(Flax variables of the first network, `train.Static`, `train.Network`s)."""
   static = train.Static(
       arch, batch_size, 1.0, 'running', False, train.EVAL_BATCH, 0,
-      space.BY_NAME['activation'].choices, 'float32', conv.FORMS['map'],
+      space.ACTIVATION.choices, 'float32', conv.FORMS['map'],
       (augmentation,))
   n: Any = np.arange(networks, dtype=np.int32)
   same: Callable[..., Any] = functools.partial(np.full, networks)
   made = train.Network(
       id=n, dataset=0 * n, learning_rate=same(np.float32(RATE)),
-      weight_decay=same(np.float32(0)), dropout=same(np.float32(0.5)),
-      augmentation=same(augmentation), optimizer=0 * n, activation=0 * n,
-      initialization=0 * n + 2, active=same(True), sizes=None)
+      weight_decay=same(np.float32(0)),
+      augmentation=same(augmentation), optimizer=0 * n, active=same(True),
+      own=families_cnn.Settings(0 * n, same(np.float32(0.5)), 0 * n + 2))
   vector = train.init(static, jax.random.key(0), jax.tree.map(
       lambda x: jnp.asarray(x[0]), made)).vector_P
   return shapes.layout(arch).to_variables(vector), static, made
@@ -66,8 +59,8 @@ def measure_losses(arch: published.Architecture, batch_size: int,
     parts = shapes.layout(arch).split(shapes.layout(arch).to_vector(variables))
     style = cnn.Style(jnp.int32(0), jnp.float32(0))
     return mean(jax.jit(lambda parts: cnn.apply(
-        parts, augment.scale(x), style, arch, ('relu',),
-        batch_statistics=True, form=conv.FORMS[form])[0])(parts))
+        parts, augment.scale(x), style, arch, interface.Mode(
+            ('relu',), conv.FORMS[form], batch_statistics=True))[0])(parts))
 
   logits, _ = jax.jit(lambda variables: module.Cnn(arch, 'relu', 0.0).apply(
       variables, x / np.float32(255), train=True, mutable=['batch_stats'],

@@ -18,6 +18,7 @@ from absl import app, flags
 from benchmarks import contest, nets
 from nws_jax import published
 from nws_jax.zoo import recipe, runtime
+from nws_jax.zoo.families import layers
 
 if TYPE_CHECKING:
   import jax
@@ -96,20 +97,20 @@ def dot() -> contest.Contestant:
   import jax
   import jax.numpy as jnp
 
-  from nws_jax.zoo import conv
+  from nws_jax.zoo.families.cnn import conv
   n = 2048 if jax.default_backend() == 'cpu' else 8192
   dtype = conv.Form(precision=_PRECISION.value).dtype or jnp.float32
   run, devices = _on_all(
       lambda x: jnp.dot(x.astype(dtype), x.astype(dtype),
-                        precision=conv.DOTS[_PRECISION.value]), n, n)
+                        precision=layers.DOTS[_PRECISION.value]), n, n)
   return contest.Contestant(run, devices * 2 * n ** 3)
 
 
 def count_plain(arch: published.Architecture) -> int:
   """Operations of training on one image, with direct convolutions."""
-  from nws_jax.zoo import price
+  from nws_jax.zoo.families.cnn import cost
   total = 0
-  for n, (layer, side) in enumerate(price.walk(arch)):
+  for n, (layer, side) in enumerate(cost.walk(arch)):
     *window, into, out = layer.kernel
     area = side * side * window[0] * window[1] if window else 1
     total += 2 * area * into * out * (3 if n else 2)

@@ -8,6 +8,8 @@
   python -m nws_jax.zoo --config=configs/zoo.py:study --workdir=runs/study
       512 networks of the published fixed architecture on the same sets, eight
       epochs, the population of docs/study.md: 25 minutes on a shared machine
+  python -m nws_jax.zoo --config=configs/zoo.py:mlp --workdir=runs/mlp
+      96 multilayer perceptrons of four architectures, six epochs
   python -m nws_jax.zoo --config=configs/zoo.py:fixed --workdir=runs/fixed
       nws_fixed: 3,000 networks of one architecture, 20 snapshots each
   python -m nws_jax.zoo --config=configs/zoo.py:main --workdir=runs/main
@@ -38,6 +40,7 @@ from nws_jax import errors
 
 def _default() -> ml_collections.ConfigDict:
   c = ml_collections.ConfigDict()
+  c.family = 'cnn'  # the kind of networks, of nws_jax/zoo/families
   c.seed = 0  # it and a network's id determine every draw
   c.networks = 192
   c.replicates = 1  # networks of each setting, which differ only in seeds
@@ -65,7 +68,7 @@ def _default() -> ml_collections.ConfigDict:
   # always float32.
   c.precision = 'float32'
   # 'auto': the fastest on the platform; 'banded': plain sums of products;
-  # 'toom_cook': fewer products in wide layers (nws_jax/zoo/tiles.py).
+  # 'toom_cook': fewer products in wide layers (nws_jax/zoo/families/cnn/tiles.py).
   c.convolution = 'auto'
 
   c.datasets = ('fashion_mnist', 'mnist', 'digits')
@@ -99,6 +102,24 @@ def _smoke() -> ml_collections.ConfigDict:
   c.optimizer = ('adam', 'momentum')
   c.activation = ('relu',)
   c.initialization = ('glorot_uniform',)
+  return c
+
+
+def _mlp() -> ml_collections.ConfigDict:
+  c = _default()
+  c.family = 'mlp'
+  for name in _FIXED:  # properties of the CNN
+    del c[name]
+  c.networks = 96
+  c.epochs = 6
+  c.datasets = ('mnist', 'digits')
+  c.batch_size = (32,)
+  c.batch_norm = (True, False)
+  c.activation = ('relu', 'tanh')
+  c.initialization = ('normal', 'glorot_uniform', 'glorot_normal')
+  c.depth = (1, 2)  # hidden layers
+  c.width = (32,)  # units of each
+  c.dropout = (0.2,)
   return c
 
 
@@ -140,7 +161,7 @@ def _study() -> ml_collections.ConfigDict:
 _FIXED = {'filter_size': (5,), 'depth_conv': (3,), 'depth_fc': (2,),
           'width_conv': (8,), 'width_fc': (128,)}  # nws_fixed's architecture
 PRESETS = {'default': _default, 'smoke': _smoke, 'study': _study,
-           'fixed': _fixed, 'main': _main}
+           'mlp': _mlp, 'fixed': _fixed, 'main': _main}
 
 
 def get_config(preset: str = 'default') -> ml_collections.ConfigDict:

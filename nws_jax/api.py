@@ -6,10 +6,11 @@ import numbers
 import operator
 import os
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nws_jax import errors, paths, published
+from nws_jax import errors, paths, space
 from nws_jax.layout import Layout
 from nws_jax.store import (
   extent,
@@ -20,6 +21,11 @@ from nws_jax.store import (
   snapshots,
   tables,
 )
+
+if TYPE_CHECKING:
+  import flax.linen as nn
+
+  from nws_jax.zoo.families import interface
 
 
 class Zoo:
@@ -58,6 +64,22 @@ class Zoo:
     return self._moment.table('layers.csv')
 
   @property
+  def properties(self) -> space.Properties:
+    """The table of the properties that its networks have."""
+    return self._moment.properties
+
+  @property
+  def _family(self) -> 'interface.Family':
+    from nws_jax.zoo import families
+    name = self.config.get('family', 'cnn')
+    if name not in families.FAMILIES:
+      raise errors.Wrong(
+          f'{self.path} is a zoo of the family {name!r}, which this version '
+          f'does not know; it has {", ".join(families.FAMILIES)}. Its weights '
+          'can be read, but its networks cannot be run.')
+    return families.FAMILIES[name]
+
+  @property
   def digest(self):
     """One digest of all labels, figures and weights; times are left out."""
     return self._moment.checksums['zoo']
@@ -86,11 +108,11 @@ class Zoo:
     return {epoch: unit.find((row['id'], epoch))[-1]
             for epoch in self.epochs(id)}
 
-  def architecture(self, id: int) -> published.Architecture | None:
+  def architecture(self, id: int) -> 'interface.Architecture | None':
     """What fixes a network's shapes; None if it is not known."""
     row = self._member(id)
     return (None if self._layouts[row['architecture']].is_flat
-            else published.architecture(row))
+            else self._family.architecture(row))
 
   def layout(self, id: int) -> Layout:
     """Where the tensors lie in a network's vector."""
@@ -133,19 +155,24 @@ class Zoo:
     return self.layout(id).to_variables(self.vector(id, epoch))
 
   def apply(self, id, epoch, images_uint8):
-    """Logits float32 [N, 20] of images uint8 [N, 32, 32, 3].
+    """Logits float32 [N, K] of images uint8 [N, height, width, channels].
 
     Batch norm uses the running statistics.
 
     Raises:
       errors.Wrong: the images are others (divided by 255, channels first, ...).
     """
-    from nws_jax.zoo import cnn, images
-    images_uint8 = images.check_input(images_uint8)
+    from nws_jax.zoo import images
+    arch = self._check_layers(id)
+    images_uint8 = images.check_input(
+        images_uint8, self._family.image_shape)
     forks.use('JAX')
-    return np.asarray(cnn.predict(
-        self._check_layers(id), self._member(id)['activation'],
-        self.vector(id, epoch), images_uint8))
+    return np.asarray(self._family.predict(
+        arch, self._member(id), self.vector(id, epoch), images_uint8))
+
+  def module(self, id: int) -> 'nn.Module':
+    """The network as a plain Flax module, without dropout, for `variables`."""
+    return self._family.module(self._check_layers(id), self._member(id))
 
   def images(self, dataset, split):
     """(uint8 [N, 32, 32, 3], int32 [N]) of a set, as the networks saw it."""

@@ -218,15 +218,14 @@ def count_right(zoo, member, epoch, images_NxHxWxC, labels_N, batch_statistics):
   """
   from nws_jax.zoo import train
   batch = train.EVAL_BATCH
-  net = _compile(zoo.architecture(member['id']), member['activation'],
-                 batch_statistics)
+  net = _compile(zoo.module(member['id']), batch_statistics)
   variables = zoo.variables(member['id'], epoch)
   least = count = most = 0
   for n in range(0, len(labels_N), batch):
     labels = labels_N[n:n + batch]
     at = np.arange(n, n + batch) % len(labels_N)
     logits_BxK = np.asarray(net(variables, images_NxHxWxC[at]))[:len(labels)]
-    own = np.arange(space.NUM_LOGITS) == labels[:, None]
+    own = np.arange(logits_BxK.shape[1]) == labels[:, None]
     with np.errstate(invalid='ignore', over='ignore'):
       gap_B = logits_BxK[own] - np.where(own, -np.inf, logits_BxK).max(-1)
     slack_B = ROUNDING * np.abs(logits_BxK).max(-1)
@@ -248,12 +247,9 @@ def count_right(zoo, member, epoch, images_NxHxWxC, labels_N, batch_statistics):
 
 
 @functools.lru_cache(maxsize=None)
-def _compile(arch, activation, batch_statistics):
-  """(variables, uint8 images [B, 32, 32, 3]) -> logits [B, 20]."""
+def _compile(net, batch_statistics):
+  """(variables, uint8 images [B, H, W, C]) -> logits [B, K]."""
   import jax
-
-  from nws_jax.zoo import module
-  net = module.Cnn(arch, activation, dropout=0.0)
 
   @jax.jit
   def logits(variables, images):

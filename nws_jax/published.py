@@ -7,9 +7,39 @@ themselves which properties they have. See docs/recipe.md, sections 2 and 3.
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from nws_jax import layout as layouts
+from nws_jax import space
+
+PROPERTIES = (  # those of the published format, in its order
+    space.DATASET, space.LEARNING_RATE, space.BATCH_SIZE, space.BATCH_NORM,
+    space.AUGMENTATION, space.OPTIMIZER, space.ACTIVATION,
+    space.INITIALIZATION,
+    space.Property('filter_size', space.SHAPE, (3, 5, 7),
+                   allowed=space.Range(1, 15, odd=True)),
+    space.Property('depth_conv', space.SHAPE, (3, 4, 5),
+                   allowed=space.Range(3, 5)),
+    space.Property('depth_fc', space.SHAPE, (2, 3, 4),
+                   allowed=space.Range(1, 4)),
+    space.Property('width_conv', space.SHAPE, (4, 8, 12),
+                   allowed=space.Range(1, 256)),
+    # The halvings f, f/2, f/4, f/8 of the hidden layers need 8.
+    space.Property('width_fc', space.SHAPE, (64, 128, 192),
+                   allowed=space.Range(8, 8192)),
+)
+# Beside the published ones; what all published networks have.
+EXTRA = (space.WEIGHT_DECAY, space.DROPOUT)
+ALL = PROPERTIES + EXTRA
+BY_NAME = {p.name: p for p in ALL}
+
+
+def find_properties(config: Mapping[str, Any]) -> tuple[space.Property, ...]:
+  """The table of a zoo's properties: that of its config.json, or, of an older
+  or converted zoo, which records none, the published one."""
+  records = config.get('properties')
+  return ALL if records is None else space.from_records(records)
+
 
 NUM_LOGITS = 20  # every published network has 20 output units
 FLAT_POSITIONS = 16  # 4 x 4 are left after three poolings of 32 x 32
@@ -18,6 +48,8 @@ FLAT_POSITIONS = 16  # 4 x 4 are left after three poolings of 32 x 32
 @dataclasses.dataclass(frozen=True, order=True)
 class Architecture:
   """What fixes the shapes of a network's arrays: static and hashable."""
+  family: ClassVar[str] = 'cnn'
+
   filter_size: int
   depth_conv: int
   depth_fc: int

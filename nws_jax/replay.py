@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nws_jax import checks, errors, published
+from nws_jax import checks, errors
 
 
 def replay(zoo, id, data_dir=None):
@@ -66,7 +66,7 @@ def train_alone(recipe, sets, made, unit, id, evaluations, done):
     evaluations: how many there are.
     done: test figures after the last are of all images.
   """
-  from nws_jax.zoo import dataset, inputs, population, runtime
+  from nws_jax.zoo import dataset, families, inputs, population, runtime
   from nws_jax.zoo import recipe as recipes
   platform, _ = runtime.start(made.devices)  # nothing used jax before
   import jax
@@ -78,7 +78,7 @@ def train_alone(recipe, sets, made, unit, id, evaluations, done):
   networks_M = inputs.networks(recipe, [row], unit.width, unit.arch)
   program = population.build(
       inputs.static_of(recipe, unit, made.form), stage, networks_M)
-  place = unit.place(published.architecture(row))
+  place = unit.place(families.architecture(row))
   placed, state = stage.place((networks_M, program.blank()))
   state = program.reset(placed, state, stage.place(networks_M.active))
   for epoch in range(evaluations):

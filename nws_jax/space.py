@@ -1,13 +1,16 @@
-"""THE table of properties: what varies, and which of it fixes shapes.
+"""Properties of a population: what may vary, and how settings are drawn.
 
-The thirteen published properties, their choices and codes are those of
-Eilertsen et al. (arXiv 2002.05688); see docs/recipe.md, section 2. Two more
-are fixed unless a config says otherwise.
+Here are the properties of training, and those that several kinds of networks
+have. A family composes them with its own into the whole table of its
+populations (`zoo.families`, `published`). Choices and codes are those of
+Eilertsen et al. (arXiv 2002.05688); see docs/recipe.md, section 2.
 """
 
 import dataclasses
+import math
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,65 +18,109 @@ from nws_jax import errors
 
 SHAPE, BATCH, TRACED = 'shape', 'batch', 'traced'
 NUM_CLASSES = 10
-NUM_LOGITS = 20  # every published network has 20 output units
+
+
+class Range(NamedTuple):
+  """The numbers that a property may be."""
+  low: float
+  high: float = math.inf
+  open_low: bool = False  # whether `low` itself is left out
+  open_high: bool = False
+  odd: bool = False
+
+  def holds(self, value: float) -> bool:
+    return (self.low <= value <= self.high
+            and not (self.open_low and value == self.low)
+            and not (self.open_high and value == self.high)
+            and not (self.odd and value % 2 == 0))
+
+  def describe(self, whole: bool) -> str:
+    if whole:
+      return (f'{"odd " if self.odd else ""}whole numbers from {self.low:g} to '
+              f'{self.high:g}')
+    start = f'{"above" if self.open_low else "from"} {self.low:g}'
+    if self.high == math.inf:
+      return f'finite numbers {start}'
+    return f'numbers {start}, {"below" if self.open_high else "to"} ' + (
+        f'{self.high:g}')
 
 
 @dataclasses.dataclass(frozen=True)
 class Property:
-  """One row of the table.
+  """A property of networks: a row of the table of a population.
 
   `role` says what a value fixes: array shapes, the batch axis, or nothing, in
   which case it is data of a compiled program and varies inside it.
   """
   name: str
   role: str
-  choices: tuple  # published; (low, high), or a value, if continuous
-  codes: tuple = ()  # how the published files write the choices
-  others: tuple = ()  # words that are allowed beside the choices
+  choices: tuple[Any, ...]  # published; (low, high), or a value, if continuous
+  codes: tuple[Any, ...] = ()  # how the published files write the choices
+  others: tuple[str, ...] = ()  # words that are allowed beside the choices
   continuous: bool = False
+  allowed: Range | None = None  # of numbers
 
   @property
-  def words(self):
+  def words(self) -> tuple[Any, ...]:
     """All words that it may be, the published ones first."""
     return self.choices + self.others
 
 
-PROPERTIES = (  # those of the published format, in its order
-    Property(
-        'dataset', TRACED,
-        ('mnist', 'cifar10', 'svhn_cropped', 'stl10', 'fashion_mnist'),
-        ('mnist', 'cifar10', 'svhn', 'stl10', 'fashion'), ('digits',)),
-    Property('learning_rate', TRACED, (0.0002, 0.005), continuous=True),
-    Property('batch_size', BATCH, (32, 64, 128, 256)),
-    Property('batch_norm', SHAPE, (True,)),
-    Property('augmentation', TRACED, (False, True)),
-    Property('optimizer', TRACED, ('adam', 'rmsprop', 'momentum'), (0, 1, 2),
-             ('nesterov', 'lion')),
-    # The others, too, are monotone, with a derivative that the output tells.
-    Property('activation', TRACED, ('relu', 'elu', 'sigmoid', 'tanh'),
-             (0, 1, 2, 3), ('leaky_relu', 'selu', 'softplus', 'softsign')),
-    Property('initialization', TRACED,
-             ('constant', 'normal', 'glorot_uniform', 'glorot_normal'),
-             (0, 1, 2, 3)),
-    Property('filter_size', SHAPE, (3, 5, 7)),
-    Property('depth_conv', SHAPE, (3, 4, 5)),
-    Property('depth_fc', SHAPE, (2, 3, 4)),
-    Property('width_conv', SHAPE, (4, 8, 12)),
-    Property('width_fc', SHAPE, (64, 128, 192)),
-)
-EXTRA = (  # beside the published ones; what all published networks have
-    Property('weight_decay', TRACED, (0.0,), continuous=True),
-    Property('dropout', TRACED, (0.5,), continuous=True),  # share of units
-)
-ALL = PROPERTIES + EXTRA
-BY_NAME = {p.name: p for p in ALL}
-SETS = BY_NAME['dataset'].words
-ACTIVATIONS = BY_NAME['activation'].words
+Properties = Sequence[Property]
+DATASET = Property(
+    'dataset', TRACED,
+    ('mnist', 'cifar10', 'svhn_cropped', 'stl10', 'fashion_mnist'),
+    ('mnist', 'cifar10', 'svhn', 'stl10', 'fashion'), ('digits',))
+LEARNING_RATE = Property('learning_rate', TRACED, (0.0002, 0.005),
+                         continuous=True, allowed=Range(0, open_low=True))
+BATCH_SIZE = Property('batch_size', BATCH, (32, 64, 128, 256),
+                      allowed=Range(2, 65536))
+BATCH_NORM = Property('batch_norm', SHAPE, (True,))
+AUGMENTATION = Property('augmentation', TRACED, (False, True))
+OPTIMIZER = Property('optimizer', TRACED, ('adam', 'rmsprop', 'momentum'),
+                     (0, 1, 2), ('nesterov', 'lion'))
+# The others, too, are monotone, with a derivative that the output tells.
+ACTIVATION = Property(
+    'activation', TRACED, ('relu', 'elu', 'sigmoid', 'tanh'), (0, 1, 2, 3),
+    ('leaky_relu', 'selu', 'softplus', 'softsign'))
+INITIALIZATION = Property(
+    'initialization', TRACED,
+    ('constant', 'normal', 'glorot_uniform', 'glorot_normal'), (0, 1, 2, 3))
+WEIGHT_DECAY = Property('weight_decay', TRACED, (0.0,), continuous=True,
+                        allowed=Range(0))
+DROPOUT = Property(  # share of units
+    'dropout', TRACED, (0.5,), continuous=True,
+    allowed=Range(0, 1, open_high=True))
+SETS, ACTIVATIONS = DATASET.words, ACTIVATION.words
+# The order of the words of properties that several kinds of networks have.
+WORDS = {p.name: p.words for p in (
+    DATASET, OPTIMIZER, ACTIVATION, INITIALIZATION)}
 
 
-def check(name, values):
-  """Raises `Wrong` unless `values` can be choices of the property `name`."""
-  p = BY_NAME[name]
+def to_records(properties: Properties) -> list[dict[str, Any]]:
+  """What config.json records of a table, so that readers know it."""
+  return [{'name': p.name, 'role': p.role, 'continuous': p.continuous,
+           'choices': list(p.words)} for p in properties]
+
+
+def from_records(records: Iterable[Mapping[str, Any]]) -> tuple[Property, ...]:
+  """Inverse of `to_records`, but for what only the trainer needs.
+
+  Raises:
+    errors.Damaged: it is no table of properties.
+  """
+  try:
+    return tuple(Property(
+        str(r['name']), str(r['role']), tuple(r['choices']),
+        continuous=bool(r['continuous'])) for r in records)
+  except (KeyError, TypeError) as e:
+    raise errors.Damaged(
+        f'config.json holds no table of properties: {e!r}') from e
+
+
+def check(p: Property, values: Sequence[Any]) -> None:
+  """Raises `Wrong` unless `values` can be choices of a property."""
+  name = p.name
   if not values:
     raise errors.Wrong(f'{name} is empty; give at least one value.')
   for v in values:
@@ -86,63 +133,47 @@ def check(name, values):
     raise errors.Wrong(f'{name}={values}: give one value, or low,high.')
 
 
-def check_table(name: str, table: Collection[str]) -> None:
+def check_table(p: Property, table: Collection[str]) -> None:
   """Raises `KeyError` unless `table` has the words of a property as its keys.
 
   Whoever says what the words mean calls it when imported, so that a word
   without an entry, or an entry without a word, is found before anything runs.
   """
-  wrong = set(BY_NAME[name].words) ^ set(table)
+  wrong = set(p.words) ^ set(table)
   if wrong:
-    raise KeyError(f'{name}: {", ".join(sorted(wrong))} must be both in the '
+    raise KeyError(f'{p.name}: {", ".join(sorted(wrong))} must be both in the '
                    'table of properties (nws_jax/space.py) and in the table '
                    'that says what it means.')
 
 
-def _judge(p, v):
+def _judge(p: Property, v: Any) -> tuple[bool, str]:
   """(whether `v` can be a value of a property, what can, in words)."""
   if isinstance(p.choices[0], str):
     return v in p.words, ', '.join(p.words)
   if isinstance(p.choices[0], bool):
     return isinstance(v, bool), 'True, False'
+  allowed, number = p.allowed or Range(-math.inf), not isinstance(v, bool)
   if p.continuous:
-    test, allowed = _RANGES[p.name]
-    return (isinstance(v, (int, float)) and not isinstance(v, bool)
-            and v <= sys.float_info.max and test(v)), (
-                f'{allowed}: one value, or low,high')
-  low, high, odd = _BOUNDS[p.name]
-  return (isinstance(v, int) and not isinstance(v, bool) and low <= v <= high
-          and bool(v % 2 or not odd)), (
-              f'{"odd " if odd else ""}whole numbers from {low} to {high}')
-
-
-_RANGES = {
-    'learning_rate': (lambda v: v > 0, 'finite numbers above 0'),
-    'weight_decay': (lambda v: v >= 0, 'finite numbers from 0'),
-    'dropout': (lambda v: 0 <= v < 1, 'numbers from 0, below 1'),
-}
-# Least and greatest value, and whether only odd ones make sense. The halvings
-# f, f/2, f/4, f/8 of the hidden layers need width_fc >= 8.
-_BOUNDS = {
-    'batch_size': (2, 65536, False),
-    'filter_size': (1, 15, True),
-    'depth_conv': (3, 5, False),
-    'depth_fc': (1, 4, False),
-    'width_conv': (1, 256, False),
-    'width_fc': (8, 8192, False),
-}
+    return (number and isinstance(v, (int, float))
+            and v <= sys.float_info.max and allowed.holds(v),
+            f'{allowed.describe(False)}: one value, or low,high')
+  return (number and isinstance(v, int) and allowed.holds(v),
+          allowed.describe(True))
 
 
 SAMPLINGS = ('independent', 'balanced')
 
 
-def sample(seed, settings, choices, sampling='independent'):
+def sample(properties: Properties, seed: int, settings: Sequence[int],
+           choices: Mapping[str, tuple[Any, ...]],
+           sampling: str = 'independent') -> list[dict[str, Any]]:
   """Draws settings: a list of dicts of all properties.
 
   A setting depends on (seed, setting) alone, and each property has its own
   draw, so that restricting one changes no other.
 
   Args:
+    properties: the table of the population.
     seed: root seed of the population.
     settings: indices of the settings.
     choices: {property: tuple of choices}; one value or (low, high) if
@@ -153,31 +184,36 @@ def sample(seed, settings, choices, sampling='independent'):
   """
   draw = _draw if sampling == 'independent' else _balance
   columns = []
-  for p, u_S in zip(ALL, draw(seed, list(settings), choices)):
+  for p, u_S in zip(
+      properties, draw(properties, seed, list(settings), choices)):
     c = choices[p.name]
     columns.append([float(c[0] + u * (c[-1] - c[0])) if p.continuous
                     else c[int(u * len(c))] for u in u_S])
-  return [dict(zip(BY_NAME, values)) for values in zip(*columns)]
+  names = [p.name for p in properties]
+  return [dict(zip(names, values)) for values in zip(*columns)]
 
 
-def _draw(seed, settings, choices):
+def _draw(properties: Properties, seed: int, settings: list[int],
+          choices: Mapping[str, tuple[Any, ...]]) -> np.ndarray:
   """Numbers in [0, 1), a sequence a property: a stream of each setting."""
-  return np.array([np.random.default_rng([seed, s]).random(len(ALL))
+  return np.array([np.random.default_rng([seed, s]).random(len(properties))
                    for s in settings]).T
 
 
-def _balance(seed, settings, choices):
+def _balance(properties: Properties, seed: int, settings: list[int],
+             choices: Mapping[str, tuple[Any, ...]]
+             ) -> Iterator[Sequence[float]]:
   """The same, where each level of a property comes equally often."""
-  moving = [p.name for p in ALL if p.continuous]
+  moving = [p.name for p in properties if p.continuous]
   points_CxS = np.zeros((len(moving), len(settings)))
   if any(len(choices[name]) > 1 for name in moving):
     points_CxS = _sobol([seed, 0x50b01], len(moving), settings)
-  for n, p in enumerate(ALL):
+  for n, p in enumerate(properties):
     yield (points_CxS[moving.index(p.name)] if p.continuous
            else _permute([seed, n, 0xba1a], settings, len(choices[p.name])))
 
 
-def _permute(key, settings, levels):
+def _permute(key: list[int], settings: list[int], levels: int) -> list[float]:
   """Each of `levels` once in every aligned block, in an order by the key."""
   if levels == 1:
     return [0.5] * len(settings)
@@ -186,7 +222,8 @@ def _permute(key, settings, levels):
   return [(orders[s // levels][s % levels] + 0.5) / levels for s in settings]
 
 
-def _sobol(key, dimensions, settings):
+def _sobol(key: list[int], dimensions: int, settings: list[int]
+           ) -> np.ndarray:
   """Those points of one sequence, which is as long as it must be: [C, S]."""
   from scipy.stats import qmc  # slow, and only for this
   engine = qmc.Sobol(dimensions, rng=np.random.default_rng(key))
@@ -197,7 +234,7 @@ _FOLDS = 5
 _SPLITS = ('train',) * 7 + ('valid',) + ('test',) * 2
 
 
-def side(seed, setting):
+def side(seed: int, setting: int) -> tuple[str, int]:
   """(split, fold) of a setting, evenly spread over aligned blocks of ten.
 
   All replicates of a setting share its side, so no network has a twin across
@@ -210,9 +247,10 @@ def side(seed, setting):
   return split, int(rng.permutation(n)[slot] % _FOLDS)
 
 
-def varying(rows):
+def varying(properties: Properties, rows: Sequence[Mapping[str, Any]]
+            ) -> list[str]:
   """Names of the properties that take more than one value in `rows`."""
-  return [p.name for p in ALL
+  return [p.name for p in properties
           if len({row[p.name] for row in rows}) > 1]
 
 

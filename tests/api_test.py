@@ -291,7 +291,7 @@ def test_images_are_those_of_the_zoo(path):
 
 
 def test_apply_is_the_network_itself(path):
-  from nws_jax.zoo import cnn
+  from nws_jax.zoo.families.cnn import network as cnn
   zoo = nws_jax.open_zoo(path)
   images_NxHxWxC = zoo.images('digits', 'test')[0][:3]
   logits_3x20 = zoo.apply(7, 2, images_NxHxWxC)

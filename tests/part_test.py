@@ -18,13 +18,14 @@ SAID = 'networks are there; by batch_size 32: '
 
 def _draw():
   """Rows of all networks that were asked for."""
-  choices = {p.name: p.choices[:1] for p in space.ALL} | {
+  choices = {p.name: p.choices[:1] for p in published.ALL} | {
       'dataset': ('mnist', 'digits'), 'learning_rate': (0.001, 0.004),
       'optimizer': ('adam', 'rmsprop'), 'batch_size': (32, 128),
       'filter_size': (1,), 'depth_fc': (1,), 'width_conv': (1,),
       'width_fc': (8,)}
   rows = []
-  for i, row in enumerate(space.sample(0, range(COUNT), choices, 'balanced')):
+  for i, row in enumerate(space.sample(
+      published.ALL, 0, range(COUNT), choices, 'balanced')):
     split, fold = space.side(0, i)
     rows.append({'id': i, 'setting': i, 'split': split, 'fold': fold, **row})
   return rows

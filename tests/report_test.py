@@ -29,11 +29,11 @@ def zoo(tmp_path_factory):
   path = tmp_path_factory.mktemp('made') / 'zoo'
   path.mkdir()
   rng = np.random.default_rng(5)
-  choices = {p.name: p.choices[:1] for p in space.ALL}
+  choices = {p.name: p.choices[:1] for p in published.ALL}
   choices.update(dataset=('mnist', 'digits'), learning_rate=(0.001, 0.004),
                  optimizer=('adam', 'rmsprop'))
   members, metrics = [], []
-  for i, row in enumerate(space.sample(0, range(24), choices)):
+  for i, row in enumerate(space.sample(published.ALL, 0, range(24), choices)):
     split, fold = space.side(0, i)
     arch = published.architecture(row)
     diverged = i == 7

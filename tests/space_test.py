@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from nws_jax import errors, published, space
 from nws_jax.zoo import coverage
 
-PUBLISHED = {p.name: p.choices for p in space.ALL}
+PUBLISHED = {p.name: p.choices for p in published.ALL}
 WIDE = PUBLISHED | {'weight_decay': (0.0, 0.01), 'dropout': (0.1, 0.9),
                     'activation': space.ACTIVATIONS,
                     'dataset': space.SETS}
-MOVING = [p.name for p in space.ALL if p.continuous]
+MOVING = [p.name for p in published.ALL if p.continuous]
 SEEDS, IDS = st.integers(0, 2 ** 31 - 1), st.integers(0, 10 ** 5)
 SAMPLINGS = st.sampled_from(space.SAMPLINGS)
 
@@ -24,14 +24,14 @@ def given(*strategies):
 
 
 def sample_one(seed, setting, choices=WIDE, sampling='independent'):
-  row, = space.sample(seed, [setting], choices, sampling)
+  row, = space.sample(published.ALL, seed, [setting], choices, sampling)
   return row
 
 
 @given(SEEDS, IDS, SAMPLINGS)
 def test_a_draw_lies_in_its_choices(seed, setting, sampling):
   row = sample_one(seed, setting, WIDE, sampling)
-  assert list(row) == [p.name for p in space.ALL]
+  assert list(row) == [p.name for p in published.ALL]
   for name, choices in WIDE.items():
     if name in MOVING:
       assert choices[0] <= row[name] <= choices[1]
@@ -40,7 +40,7 @@ def test_a_draw_lies_in_its_choices(seed, setting, sampling):
       assert row[name] in choices
 
 
-@given(SEEDS, IDS, st.sampled_from(space.ALL), SAMPLINGS)
+@given(SEEDS, IDS, st.sampled_from(published.ALL), SAMPLINGS)
 def test_restricting_one_property_changes_no_other(seed, setting, p, sampling):
   value = WIDE[p.name][-1]
   free = sample_one(seed, setting, WIDE, sampling)
@@ -52,7 +52,7 @@ def test_restricting_one_property_changes_no_other(seed, setting, p, sampling):
 @given(SEEDS, st.lists(IDS, min_size=1, max_size=5), SAMPLINGS)
 def test_a_setting_is_the_same_whatever_is_drawn_with_it(
     seed, settings, sampling):
-  assert space.sample(seed, settings, WIDE, sampling) == [
+  assert space.sample(published.ALL, seed, settings, WIDE, sampling) == [
       sample_one(seed, s, WIDE, sampling) for s in settings]
 
 
@@ -61,7 +61,7 @@ def test_properties_that_were_added_moved_no_published_draw(seed, setting):
   """One stream a setting, in the order of the table, as it was before them."""
   row = sample_one(seed, setting, PUBLISHED)
   u = np.random.default_rng([seed, setting]).random(13)
-  for x, p in zip(u, space.PROPERTIES):
+  for x, p in zip(u, published.PROPERTIES):
     if p.continuous:
       low, high = p.choices
       assert row[p.name] == low + x * (high - low)
@@ -91,13 +91,13 @@ GOLDEN = {
 
 @pytest.mark.parametrize('sampling', space.SAMPLINGS)
 def test_draws_are_what_they_always_were(sampling):
-  rows = space.sample(0, [0, 1, 12_999], WIDE, sampling)
+  rows = space.sample(published.ALL, 0, [0, 1, 12_999], WIDE, sampling)
   assert [(r['optimizer'], r['width_fc'], *(r[n] for n in MOVING))
           for r in rows] == GOLDEN[sampling]
 
 
 def test_levels_are_equally_likely():
-  rows = space.sample(1, range(3000), WIDE)
+  rows = space.sample(published.ALL, 1, range(3000), WIDE)
   for name, choices in WIDE.items():
     if name not in MOVING:
       counts = collections.Counter(r[name] for r in rows)
@@ -108,8 +108,8 @@ def test_levels_are_equally_likely():
 
 @given(SEEDS, st.integers(0, 1000))
 def test_balanced_levels_are_equally_often(seed, block):
-  rows = space.sample(seed, range(12 * block, 12 * block + 12), WIDE,
-                      'balanced')
+  rows = space.sample(published.ALL, seed,
+                      range(12 * block, 12 * block + 12), WIDE, 'balanced')
   for name, choices in WIDE.items():
     if name not in MOVING and 12 % len(choices) == 0:
       counts = collections.Counter(r[name] for r in rows)
@@ -119,8 +119,8 @@ def test_balanced_levels_are_equally_often(seed, block):
 @given(SEEDS, st.integers(0, 1000))
 def test_balanced_ranges_are_filled_evenly(seed, block):
   """16 points in a row: one in each 16th of a range, 4 in each 4th of two."""
-  rows = space.sample(seed, range(16 * block, 16 * block + 16), WIDE,
-                      'balanced')
+  rows = space.sample(published.ALL, seed,
+                      range(16 * block, 16 * block + 16), WIDE, 'balanced')
   u = {}
   for name in MOVING:
     low, high = WIDE[name]
@@ -141,12 +141,12 @@ BOUND = 0.15
 def test_no_two_properties_are_confounded(seed, sampling):
   """Cramér's V of every pair, as small as chance makes it."""
   choices = PUBLISHED | {n: WIDE[n] for n in MOVING}
-  rows = space.sample(seed, range(1200), choices, sampling)
-  assert len(space.varying(rows)) == 14
+  rows = space.sample(published.ALL, seed, range(1200), choices, sampling)
+  assert len(space.varying(published.ALL, rows)) == 14
   pair = coverage.find_confounded(rows)
   assert pair.association < BOUND, pair
   folds = np.array([space.side(seed, i)[1] for i in range(1200)])
-  for name in set(space.varying(rows)) - set(MOVING):
+  for name in set(space.varying(published.ALL, rows)) - set(MOVING):
     place = PUBLISHED[name].index
     assert coverage.measure(
         np.array([place(r[name]) for r in rows]), folds) < BOUND, name
@@ -159,7 +159,7 @@ def test_no_two_properties_are_confounded(seed, sampling):
         np.random.default_rng(0).random(len(settings)), (count, 1)))])
 def test_the_bound_would_find_a_confounded_design(monkeypatch, part, by):
   monkeypatch.setattr(space, part, by)
-  rows = space.sample(0, range(1200), WIDE, 'balanced')
+  rows = space.sample(published.ALL, 0, range(1200), WIDE, 'balanced')
   assert coverage.find_confounded(rows).association > 0.9
 
 
@@ -204,7 +204,7 @@ def test_sides_are_even_in_every_block(seed, block):
 ])
 def test_impossible_values_are_named(name, values, said):
   with pytest.raises(errors.Wrong, match=name) as e:
-    space.check(name, values)
+    space.check(published.BY_NAME[name], values)
   assert said in str(e.value)
 
 
@@ -213,10 +213,10 @@ ANYTHING = st.one_of(
     st.lists(st.integers(), max_size=2), st.sampled_from(space.ACTIVATIONS))
 
 
-@given(st.sampled_from(space.ALL), st.lists(ANYTHING, max_size=3))
+@given(st.sampled_from(published.ALL), st.lists(ANYTHING, max_size=3))
 def test_a_list_is_refused_in_one_line_or_can_be_drawn_from(p, values):
   try:
-    space.check(p.name, tuple(values))
+    space.check(p, tuple(values))
   except errors.Wrong as e:
     assert str(e).startswith(p.name) and '\n' not in str(e)
   else:
@@ -228,22 +228,24 @@ def test_a_list_is_refused_in_one_line_or_can_be_drawn_from(p, values):
 
 def test_published_choices_are_possible():
   for name, values in (PUBLISHED | WIDE).items():
-    space.check(name, values)
+    space.check(published.BY_NAME[name], values)
   assert len({published.architecture(row).name
-              for row in space.sample(0, range(4000), PUBLISHED)}) == 243
+              for row in space.sample(
+                  published.ALL, 0, range(4000), PUBLISHED)}) == 243
   assert space.ACTIVATIONS == (
       'relu', 'elu', 'sigmoid', 'tanh', 'leaky_relu', 'selu', 'softplus',
       'softsign')
-  assert space.BY_NAME['optimizer'].words == (
+  assert published.BY_NAME['optimizer'].words == (
       'adam', 'rmsprop', 'momentum', 'nesterov', 'lion')
 
 
 @pytest.mark.parametrize('name', ('optimizer', 'activation', 'initialization'))
 def test_words_and_the_table_of_their_meaning_agree_both_ways(name):
-  table = dict.fromkeys(space.BY_NAME[name].words)
-  space.check_table(name, table)
+  p = published.BY_NAME[name]
+  table = dict.fromkeys(p.words)
+  space.check_table(p, table)
   with pytest.raises(KeyError, match=f'{name}: unheard'):
-    space.check_table(name, table | {'unheard': None})
+    space.check_table(p, table | {'unheard': None})
   word, _ = table.popitem()
   with pytest.raises(KeyError, match=f'{name}: {word}'):
-    space.check_table(name, table)
+    space.check_table(p, table)

@@ -19,13 +19,13 @@ import shutil
 
 import numpy as np
 
-from nws_jax import errors, say, space
+from nws_jax import errors, published, say, space
 
 SNAPSHOTS = 20
 FLOAT = '<f8'
 SIDES = ('train', 'valid', 'test')
 COLUMNS = {p.name: 'lrate' if p.name == 'learning_rate' else p.name
-           for p in space.PROPERTIES}
+           for p in published.PROPERTIES}
 SPLIT_COLUMNS = (*COLUMNS.values(), 'weightn_conv', 'weightn_fc', 'path')
 
 
@@ -37,7 +37,7 @@ def weights_name(number):
 def encode(row):
   """{column: text} of the thirteen properties of a network."""
   cells = {}
-  for p in space.PROPERTIES:
+  for p in published.PROPERTIES:
     value = row[p.name]
     if p.codes and value in p.choices:
       value = p.codes[p.choices.index(value)]
@@ -52,7 +52,7 @@ def decode(cells):
     ValueError: a value is none of its property's; names both.
   """
   row = {}
-  for p in space.PROPERTIES:
+  for p in published.PROPERTIES:
     column, text = COLUMNS[p.name], cells[COLUMNS[p.name]].strip()
     try:
       row[p.name] = _decode(p, text)
@@ -84,13 +84,13 @@ def _decode(p, text):
 
 def unpublished(row):
   """Names of the properties whose value is not among the published choices."""
-  return [p.name for p in space.PROPERTIES
+  return [p.name for p in published.PROPERTIES
           if not (p.continuous or row[p.name] in p.choices)]
 
 
 def unwritten(row):
   """Names of the properties that the format lacks and `row` has not as it."""
-  return [p.name for p in space.EXTRA if row[p.name] not in p.choices]
+  return [p.name for p in published.EXTRA if row[p.name] not in p.choices]
 
 
 def list_errors(figures):

@@ -116,7 +116,7 @@ def find_layout(run: Run) -> layout.Layout:
   """The layout of a network's vector; flat where its table says another."""
   try:
     for name in _SHAPES:
-      space.check(name, (run.row[name],))
+      space.check(published.BY_NAME[name], (run.row[name],))
     known = published.layout(published.architecture(run.row))
     if (known.num_weights_conv, known.num_weights) == (
         run.num_conv, run.num_weights):

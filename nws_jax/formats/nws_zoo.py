@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nws_jax import layout, space
+from nws_jax import layout, published, space
 from nws_jax.formats import nws_read
 from nws_jax.store import folder, snapshots, stacks
 
@@ -97,7 +97,7 @@ def _member(id, unit, run, side, last):
       'id': id, 'unit': unit.name, 'setting': setting, 'replicate': replicate,
       'seed': -1, 'split': split, 'fold': fold, 'status': 'finished',
       'architecture': unit.layout.name, **run.row,
-      **{p.name: p.choices[0] for p in space.EXTRA}, 'lr_decay': None,
+      **{p.name: p.choices[0] for p in published.EXTRA}, 'lr_decay': None,
       'epochs': run.evaluations - 1, 'evaluations': run.evaluations,
       'last_step': run.last_step, 'seconds': run.seconds,
       'diverged_epoch': None, 'num_weights': run.num_weights,

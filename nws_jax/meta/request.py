@@ -103,7 +103,8 @@ def make(zoo: Any, name: str, settings: settings_lib.Settings,
     zoo = reading.Without(zoo, settings.exclude)
   networks, left_out = targets.select(
       targets.derive(zoo.members), name, diverged=settings.diverged,
-      min_accuracy=settings.min_accuracy, balance=settings.balance)
+      min_accuracy=settings.min_accuracy, balance=settings.balance,
+      properties=zoo.properties)
   if not len(networks):
     raise errors.Wrong(
         f'no networks are left to read: {left_out} were left out. Set '
@@ -123,8 +124,9 @@ def make(zoo: Any, name: str, settings: settings_lib.Settings,
     if not classifier.requirements.compares_pairs:
       raise errors.Wrong(f'--target={name} compares what the fast classifier '
                          'looks at: use --classifier=fast.')
-    members, pairs_Mx2 = targets.pair(networks, settings.seed)
-  target = targets.choose(members, name, settings.bins)
+    members, pairs_Mx2 = targets.pair(
+        networks, settings.seed, zoo.properties)
+  target = targets.choose(members, name, settings.bins, zoo.properties)
   if settings.balance and not target.classes:
     raise errors.Wrong(
         f'--balance keeps as many networks of every class, but {name} is a '
@@ -194,7 +196,8 @@ def check_length(classifier: interface.Classifier, window: int) -> None:
 
 def _hold_out(request: Request) -> splits.Sides:
   text, target = request.settings.hold_out, request.target
-  level, *more = hold_out.list_levels(request.members, text, target.name)
+  level, *more = hold_out.list_levels(
+      request.members, text, target.name, request.zoo.properties)
   if more:
     raise errors.Wrong(f'--hold_out={text} has no level; give one, as '
                        'property=level, or --ablate=hold_out.')

@@ -11,6 +11,7 @@ import pandas as pd
 
 from nws_jax import space
 from nws_jax.pictures import theme
+from nws_jax.store import tables
 
 SPLITS = ('train', 'valid', 'test')
 STATUSES = ('finished', 'stopped', 'diverged')
@@ -18,12 +19,18 @@ STATUSES = ('finished', 'stopped', 'diverged')
 
 def find_varying(members: pd.DataFrame) -> list[str]:
   """Names of the properties with more than one value."""
-  return [p.name for p in space.ALL if members[p.name].nunique() > 1]
+  return [c for c in members if c not in (*tables.FIRST, *tables.LAST)
+          and members[c].nunique() > 1]
 
 
 def find_chosen(members: pd.DataFrame) -> list[str]:
   """The varying properties that have choices, not a range."""
-  return [n for n in find_varying(members) if not space.BY_NAME[n].continuous]
+  return [n for n in find_varying(members) if not is_continuous(members, n)]
+
+
+def is_continuous(members: pd.DataFrame, name: str) -> bool:
+  """Whether a property is a range of numbers."""
+  return members[name].dtype.kind == 'f'
 
 
 def summarize_accuracy(members: pd.DataFrame) -> pd.DataFrame:

@@ -41,7 +41,7 @@ def draw_properties(members: pd.DataFrame) -> mpl_figure.Figure:
   drawn = theme.figure(9.6, 2.7 * down + 0.4)
   panels = drawn.subplots(down, across, sharey=True, squeeze=False).ravel()
   for axes, name in zip(panels, names):
-    (draw_rates if space.BY_NAME[name].continuous else draw_strips)(
+    (draw_rates if population.is_continuous(members, name) else draw_strips)(
         axes, members, name)
     axes.set_title(theme.words(name))
   for axes in panels[len(names):]:

@@ -77,7 +77,7 @@ def levels(name: str, values: Iterable[Any]) -> list[Any]:
   present = sorted(set(values))
   if not any(isinstance(v, str) for v in present):
     return present
-  choices = space.BY_NAME[name].words
+  choices = space.WORDS.get(name, ())
   return [c for c in choices if c in present] + [
       v for v in present if v not in choices]
 

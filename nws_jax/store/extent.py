@@ -51,7 +51,8 @@ def find(there):
   if len(members) >= asked and not training:
     return None
   uneven = {}
-  for name, levels in _read_levels(there.path).items():
+  for name, levels in _read_levels(
+      there.path, there.properties).items():
     counts = members[name].astype(str).value_counts()
     found = {level: [int(counts.get(level, 0)), n]
              for level, n in levels.items()}
@@ -67,14 +68,16 @@ def _is_uneven(k, n, there, asked):
   return abs(k - n * share) > _SURE * variance**0.5
 
 
-def _read_levels(path):
+def _read_levels(path: str, properties: space.Properties
+                 ) -> dict[str, dict[str, int]]:
   """{property: {level: networks asked for}} of coverage.csv, if it is there."""
   path, found = os.path.join(path, 'coverage.csv'), {}
+  continuous = {p.name: p.continuous for p in properties}
   if not os.path.exists(path):
     return found
   try:
     for row in csv.DictReader(tables.read_text(path).splitlines()):
-      if not space.BY_NAME[row['property']].continuous:
+      if not continuous[row['property']]:
         found.setdefault(row['property'], {})[row['level']] = int(
             row['networks'])
   except (KeyError, TypeError, ValueError) as e:

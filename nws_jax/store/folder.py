@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nws_jax import errors
+from nws_jax import errors, published
 from nws_jax.layout import Layout
 from nws_jax.store import layers, locks, tables
 
@@ -82,7 +82,7 @@ class Entry(NamedTuple):
   """What a unit commits after a round."""
   round: int  # the last one that counts
   done: bool  # whether nothing will follow
-  members: Iterable[Row]  # of its networks (`tables.MEMBERS`), by id
+  members: Iterable[Row]  # of its networks (`columns`), by id
   metrics: Iterable[Row]  # of all its evaluations so far (`tables.METRICS`),
   #   those of a network in the order of epochs
   layouts: Iterable[Layout]  # of its architectures
@@ -102,7 +102,7 @@ def commit(zoo: str, unit: str, entry: Entry) -> None:
   os.makedirs(unit_path(zoo, unit), exist_ok=True)
   _settle(zoo, unit)
   _write(zoo, unit, {
-      'members.csv': tables.to_csv(entry.members, tables.MEMBERS),
+      'members.csv': tables.to_csv(entry.members, columns(zoo)),
       'metrics.csv': tables.to_csv(entry.metrics, tables.METRICS),
       'layers.csv': layers.to_csv(entry.layouts)}, {
           'round': int(entry.round), 'done': bool(entry.done),
@@ -304,7 +304,14 @@ def parse(zoo: str, unit: str, commit: Commit
           ) -> 'tuple[pd.DataFrame, pd.DataFrame]':
   """The (members, metrics) of a unit's `Commit`."""
   members, metrics = (
-      tables.parse_csv(commit.texts[name], tables.COLUMNS[name],
-                       unit_path(zoo, unit, name))
-      for name in ('members.csv', 'metrics.csv'))
+      tables.parse_csv(commit.texts[name], kinds, unit_path(zoo, unit, name))
+      for name, kinds in (('members.csv', columns(zoo)),
+                          ('metrics.csv', tables.METRICS)))
   return members, metrics
+
+
+def columns(zoo: str) -> dict[str, str]:
+  """{column: kind} of members.csv, by the properties of config.json."""
+  path = os.path.join(zoo, 'config.json')
+  return tables.list_columns(published.find_properties(
+      tables.read_json(path) if os.path.exists(path) else {}))

@@ -6,9 +6,13 @@ A run may write while they are read: what is read together fits together.
 import contextlib
 import dataclasses
 import os
+from typing import TYPE_CHECKING, Any
 
-from nws_jax import errors
+from nws_jax import errors, published, space
 from nws_jax.store import agreement, folder, layers, tables, whole
+
+if TYPE_CHECKING:
+  import pandas as pd
 
 _FILES = ('config.json', 'checksums.json', *tables.COLUMNS)
 _TRIES = 20  # looks at a zoo that changes during each
@@ -18,17 +22,25 @@ _TRIES = 20  # looks at a zoo that changes during each
 class Moment:
   """What a zoo said of itself at one time."""
   path: str
-  config: dict
-  texts: dict  # {name: text} of the tables
-  checksums: dict  # as checksums.json has them
-  records: dict  # {unit: its commit record; the error, if it is damaged}
+  config: dict[str, Any]
+  texts: dict[str, str]  # {name: text} of the tables
+  checksums: dict[str, Any]  # as checksums.json has them
+  # {unit: its commit record; the error, if it is damaged}
+  records: dict[str, folder.Record | errors.Damaged]
 
-  def table(self, name):
+  @property
+  def properties(self) -> space.Properties:
+    """The table of the properties that its networks have."""
+    return published.find_properties(self.config)
+
+  def table(self, name: str) -> 'pd.DataFrame':
     """members.csv, metrics.csv or layers.csv as a DataFrame."""
     path = os.path.join(self.path, name)
     if name == 'layers.csv':
       return layers.parse(self.texts[name], path)
-    return tables.parse_csv(self.texts[name], tables.COLUMNS[name], path)
+    columns = (tables.list_columns(self.properties) if name == 'members.csv'
+               else tables.COLUMNS[name])
+    return tables.parse_csv(self.texts[name], columns, path)
 
   def record(self, unit):
     """A unit's commit record; raises `Damaged` if it is."""
@@ -173,7 +185,7 @@ def _read_record(zoo, unit):
 def _split(text):
   """{unit: text of its own table} of the members.csv on top."""
   head, *rows = text.splitlines(keepends=True)
-  at, result = list(tables.MEMBERS).index('unit'), {}
+  at, result = list(tables.FIRST).index('unit'), {}
   for row in rows:
     result.setdefault(row.split(',')[at], [head]).append(row)
   return {unit: ''.join(lines) for unit, lines in result.items()}

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nws_jax import errors, say, space
+from nws_jax import errors, published, say, space
 from nws_jax.store import disks
 
 WORD, WHOLE, REAL, FLAG, MAYBE = 'word', 'whole', 'real', 'flag', 'maybe'
@@ -19,21 +19,31 @@ _DTYPES = {WORD: 'str', WHOLE: 'int64', REAL: 'float64', FLAG: 'bool',
            MAYBE: 'Int64'}  # MAYBE: a whole number, or empty
 _PLAIN = re.compile('[^,"]*')
 
-# docs/contract.md tells what the columns mean.
-MEMBERS = {
+# docs/contract.md tells what the columns mean. Between the first and the last
+# of members.csv are the properties of the zoo's networks.
+FIRST = {
     'id': WHOLE, 'unit': WORD, 'setting': WHOLE, 'replicate': WHOLE,
     'seed': WHOLE, 'split': WORD, 'fold': WHOLE, 'status': WORD,
     'architecture': WORD,
-    'dataset': WORD, 'learning_rate': REAL, 'batch_size': WHOLE,
-    'batch_norm': FLAG, 'augmentation': FLAG, 'optimizer': WORD,
-    'activation': WORD, 'initialization': WORD, 'filter_size': WHOLE,
-    'depth_conv': WHOLE, 'depth_fc': WHOLE, 'width_conv': WHOLE,
-    'width_fc': WHOLE, 'weight_decay': REAL, 'dropout': REAL,
+}
+LAST = {
     'lr_decay': REAL, 'epochs': WHOLE, 'evaluations': WHOLE,
     'last_step': WHOLE, 'seconds': REAL, 'diverged_epoch': MAYBE,
     'num_weights': WHOLE, 'num_weights_conv': WHOLE,
     'train_accuracy': REAL, 'valid_accuracy': REAL, 'test_accuracy': REAL,
 }
+
+
+def list_columns(properties: space.Properties) -> dict[str, str]:
+  """{column: kind} of members.csv, of networks that have these properties."""
+  def find_kind(p: space.Property) -> str:
+    if p.continuous:
+      return REAL
+    return {bool: FLAG, str: WORD}.get(type(p.choices[0]), WHOLE)
+  return {**FIRST, **{p.name: find_kind(p) for p in properties}, **LAST}
+
+
+MEMBERS = list_columns(published.ALL)
 METRICS = {
     'id': WHOLE, 'epoch': WHOLE, 'step': WHOLE, 'snapshot': MAYBE,
     'train_loss': REAL, 'train_accuracy': REAL, 'valid_loss': REAL,
@@ -45,7 +55,6 @@ LAYERS = {
 }
 COLUMNS = {'members.csv': MEMBERS, 'metrics.csv': METRICS, 'layers.csv': LAYERS}
 TIMES = ('seconds',)  # columns in which equal zoos may differ
-assert all(p.name in MEMBERS for p in space.ALL)
 
 
 def pick(count, keep):

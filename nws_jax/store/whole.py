@@ -45,7 +45,7 @@ def gather(zoo: str, without: str | None = None) -> Gathered:
   """
   commits = {unit: folder.committed(zoo, unit) for unit in folder.units(zoo)
              if unit != without}
-  texts = _merge(commits.values())
+  texts = _merge(zoo, commits.values())
   texts['layers.csv'] = layers.merge(
       commit.texts.get('layers.csv') or _read_old_layers(zoo)
       for commit in commits.values())
@@ -57,16 +57,17 @@ def gather(zoo: str, without: str | None = None) -> Gathered:
       'snapshots': snapshots}, records)
 
 
-def _merge(commits: Iterable[folder.Commit]) -> dict[str, str]:
+def _merge(zoo: str, commits: Iterable[folder.Commit]) -> dict[str, str]:
   """{name: text} of the tables of networks and evaluations of all units."""
   texts = {}
-  for name in ('members.csv', 'metrics.csv'):
+  for name, columns in (('members.csv', folder.columns(zoo)),
+                        ('metrics.csv', tables.METRICS)):
     rows: list[str] = []
     for commit in commits:
       rows += commit.texts[name].splitlines(keepends=True)[1:]
     # By id; epochs are in order in every unit, and stay so.
     rows.sort(key=lambda r: int(r[:r.index(',')]))
-    texts[name] = ','.join(tables.COLUMNS[name]) + '\n' + ''.join(rows)
+    texts[name] = ','.join(columns) + '\n' + ''.join(rows)
   return texts
 
 

@@ -45,7 +45,7 @@ ACTIVATIONS = {
         jax.nn.soft_sign, lambda y, dy: dy * jnp.square(1 - jnp.abs(y)),
         nn.soft_sign),
 }
-space.check_table('activation', ACTIVATIONS)
+space.check_table(space.ACTIVATION, ACTIVATIONS)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))

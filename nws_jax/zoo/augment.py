@@ -8,8 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-SIZE, CENTRE = 32, 16  # the published centre is 16, not 15.5
-
 # Low and high of every uniform draw; angles in degrees.
 _IMAGE = (('tx', -3, 3), ('ty', -3, 3), ('r', -15, 15), ('z', 0.901, 1.099),
           ('hx', -3, 3), ('hy', -3, 3))
@@ -30,22 +28,23 @@ def augment(key, images_BxHxWxC, dtype=jnp.float32):
   warp = _draw(image_key, _IMAGE, (b,))
   colour = _draw(batch_key, _BATCH, ())
   channels = _warp(images_BxHxWxC, **warp)
-  x = _interleave(_recolour(channels, colour))
+  x = _interleave(_recolour(channels, colour), images_BxHxWxC.shape[1])
   noise = jax.random.normal(noise_key, x.shape, jnp.float32)
   return jnp.clip(x + colour['noise'] * noise, 0, 1).astype(dtype)
 
 
-def _interleave(channels):
-  """Three [B, H*W] -> [B, H, W*C], by a dot with ones and zeros.
+def _interleave(channels: list[jax.Array], size: int) -> jax.Array:
+  """Three [B, H*W] of square images -> [B, H, W*C], by a dot with ones and
+  zeros.
 
   A transposition would be fused with all that comes before it, at twice the
   time of the whole augmentation.
   """
   rows = jnp.concatenate(
-      [c.reshape(-1, SIZE, SIZE) for c in channels], axis=-1)
-  place = np.arange(3 * SIZE)
-  matrix = np.zeros((3 * SIZE, 3 * SIZE), np.float32)
-  matrix[place, place % SIZE * 3 + place // SIZE] = 1
+      [c.reshape(-1, size, size) for c in channels], axis=-1)
+  place = np.arange(3 * size)
+  matrix = np.zeros((3 * size, 3 * size), np.float32)
+  matrix[place, place % size * 3 + place // size] = 1
   return jax.lax.dot_general(
       rows, jnp.asarray(matrix), (((2,), (0,)), ((), ())),
       precision=jax.lax.Precision.HIGHEST)
@@ -60,15 +59,16 @@ def _draw(key, ranges, shape):
 def _warp(images, tx, ty, r, z, hx, hy):
   """Bilinear, every neighbour outside the image is 0: three of [B, H*W]."""
   r, hx, hy = (jnp.deg2rad(a)[:, None] for a in (r, hx, hy))
-  z = z[:, None]
-  pixel = jnp.arange(SIZE * SIZE)
-  x = (pixel % SIZE - CENTRE)[None] + tx[:, None]
-  y = (pixel // SIZE - CENTRE)[None] + ty[:, None]
-  u = CENTRE + z / jnp.cos(hx) * (jnp.cos(hx - r) * x + jnp.sin(hx - r) * y)
-  v = CENTRE + z / jnp.cos(hy) * (jnp.sin(hy + r) * x + jnp.cos(hy + r) * y)
+  z, size = z[:, None], images.shape[1]
+  centre = size // 2  # the published one: 16 of 32, not 15.5
+  pixel = jnp.arange(size * size)
+  x = (pixel % size - centre)[None] + tx[:, None]
+  y = (pixel // size - centre)[None] + ty[:, None]
+  u = centre + z / jnp.cos(hx) * (jnp.cos(hx - r) * x + jnp.sin(hx - r) * y)
+  v = centre + z / jnp.cos(hy) * (jnp.sin(hy + r) * x + jnp.cos(hy + r) * y)
   u0, v0 = jnp.floor(u), jnp.floor(v)
   right, down = u - u0, v - v0
-  corners = _fetch(images, *(jnp.clip(x, -2, SIZE).astype(jnp.int32)
+  corners = _fetch(images, *(jnp.clip(x, -2, size).astype(jnp.int32)
                              for x in (u0, v0)))
   weights = [a * b / 255 for a in (1 - right, right) for b in (1 - down, down)]
   return [sum(w * (x >> 8 * c & 255).astype(jnp.float32)
@@ -81,7 +81,7 @@ def _fetch(images, column, row):
   Their bytes are packed into words [4, B, H*W]. Two columns and rows of zeros
   stand for all that is outside.
   """
-  width = SIZE + 4
+  width = images.shape[1] + 4
   word = jnp.pad(images.astype(jnp.uint32), ((0, 0), (2, 2), (2, 2), (0, 0)))
   word = word[..., 0] | word[..., 1] << 8 | word[..., 2] << 16
   word, first = word.reshape(images.shape[0], -1), (

@@ -15,6 +15,7 @@ import numpy as np
 
 from nws_jax import space
 from nws_jax.store import tables
+from nws_jax.zoo import families
 
 COLUMNS = {'property': tables.WORD, 'level': tables.WORD,
            'networks': tables.WHOLE, 'train': tables.WHOLE,
@@ -43,7 +44,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
   """
   split_M = np.array([_SPLITS.index(row['split']) for row in rows])
   result = []
-  for p in space.ALL:
+  for p in families.of_row(rows[0]).properties:
     levels, level_M = _cut(p, [row[p.name] for row in rows])
     for level, counts in zip(levels, _cross(level_M, split_M, len(_SPLITS))):
       result.append({'property': p.name, 'level': level,
@@ -84,7 +85,7 @@ def text(rows: Sequence[Mapping[str, Any]]) -> str:
 def find_confounded(rows: Sequence[Mapping[str, Any]]) -> Pair | None:
   """The pair with the largest Cramér's V; None if fewer than two vary."""
   columns = {}
-  for p in space.ALL:
+  for p in families.of_row(rows[0]).properties:
     levels, level_M = _cut(p, [row[p.name] for row in rows])
     if len(levels) > 1:
       columns[p.name] = level_M

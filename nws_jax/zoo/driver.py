@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nws_jax import errors, interrupts, paths, published
+from nws_jax import errors, interrupts, paths
 from nws_jax.store import folder, tables, whole
 from nws_jax.zoo import (
   coverage,
+  families,
   images,
   opening,
   plan,
@@ -27,7 +28,6 @@ from nws_jax.zoo import (
 )
 from nws_jax.zoo import quote as quotes
 from nws_jax.zoo import recipe as recipes
-from nws_jax.zoo.families.cnn import shapes
 
 
 def run(recipe, workdir, bar):
@@ -55,7 +55,7 @@ def run(recipe, workdir, bar):
     tables.keep_text(os.path.join(workdir, 'coverage.csv'),
                      coverage.to_csv(asked.rows))
     for unit in made.units:
-      folder.complete(workdir, unit.name, map(shapes.layout, unit.archs))
+      folder.complete(workdir, unit.name, map(families.layout, unit.archs))
     _sweep(workdir, made)
     while left:
       try:
@@ -270,7 +270,7 @@ def _measure(program, stage, recipe, unit, rows, ids, own, epochs):
   state = program.blank()
   state.stopped[:] = 0  # frozen: it is evaluated and no more
   for m, (id, vector_P, epoch) in enumerate(zip(ids, own, epochs)):
-    state.vector_P[m, unit.place(published.architecture(rows[id]))] = vector_P
+    state.vector_P[m, unit.place(families.architecture(rows[id]))] = vector_P
     state.epoch[m] = epoch
   metrics = ledger.wait(program.epoch(*stage.place((
       inputs.networks(recipe, [rows[id] for id in ids], unit.width, unit.arch),

@@ -7,7 +7,7 @@ itself) prepared. Names are those of TensorFlow Datasets.
 
 import importlib.resources
 import zipfile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,12 +15,15 @@ from nws_jax import errors, space
 
 SIDE = 32
 EMBEDDED = ('fashion_mnist', 'mnist', 'digits')
-FULL = space.BY_NAME['dataset'].choices
+FULL = space.DATASET.choices
 SOURCES = {'embedded': EMBEDDED, 'tfds': FULL}
 # The published run read these two through TensorFlow's old MNIST reader, which
 # sets the first 5,000 training images aside, unused (docs/recipe.md, 8). This
 # is the only place that does so, and full sets only: 55,000 remain.
 _SET_ASIDE = {'mnist': 5000, 'fashion_mnist': 5000}
+
+
+Shape = tuple[int, int, int]  # height, width, channels
 
 
 class ImageSet(NamedTuple):
@@ -139,8 +142,8 @@ def _check_size(images):
         'crop or pad them.')
 
 
-def check_input(images):
-  """Images as networks take them, uint8 [N, 32, 32, 3]; whole numbers from 0 to
+def check_input(images: Any, shape: Shape = (SIDE, SIDE, 3)) -> np.ndarray:
+  """Images as networks take them, uint8 [N, *shape]; whole numbers from 0 to
   255 of any type are taken.
 
   Raises:
@@ -150,22 +153,23 @@ def check_input(images):
     x = np.asarray(images)
   except ValueError as e:
     raise errors.Wrong(f'images are no array: {e}.') from e
-  if fix := _fix_layout(x.shape) or _fix_values(x):
+  if fix := _fix_layout(x.shape, shape) or _fix_values(x):
     raise errors.Wrong(
         f'images are {x.dtype} {list(x.shape)}, but networks take uint8 [N, '
-        f'{SIDE}, {SIDE}, 3], 0 to 255: {fix}.')
+        f'{", ".join(map(str, shape))}], 0 to 255: {fix}.')
   return x.astype(np.uint8, copy=False)
 
 
-def _fix_layout(shape):
-  """What makes an array of images [N, 32, 32, 3]; None if it is so."""
-  if shape[1:] == (SIDE, SIDE, 3):
+def _fix_layout(found: tuple[int, ...], shape: Shape) -> str | None:
+  """What makes an array of images [N, *shape]; None if it is so."""
+  height, width, channels = shape
+  if found[1:] == shape:
     return None
-  if shape == (SIDE, SIDE, 3):
+  if found == shape:
     return 'give one image as images[None]'
-  if shape[1:] == (3, SIDE, SIDE):
+  if found[1:] == (channels, height, width):
     return 'give channels last, as images.transpose(0, 2, 3, 1)'
-  if shape == (3, SIDE, SIDE):
+  if found == (channels, height, width):
     return ('give one image, channels last, as '
             'images.transpose(1, 2, 0)[None]')
   return ('make uint8 [N, side, side, 1 or 3] of another size such by '

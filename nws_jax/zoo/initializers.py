@@ -46,7 +46,7 @@ INITIALIZERS: dict[str, Callable[[Draws], jax.Array]] = {
     'glorot_uniform': _glorot_uniform,
     'glorot_normal': _glorot_normal,
 }
-space.check_table('initialization', INITIALIZERS)
+space.check_table(space.INITIALIZATION, INITIALIZERS)
 
 
 def draw(initialization: jax.Array, draws: Draws) -> jax.Array:

@@ -2,15 +2,14 @@
 
 import numpy as np
 
-from nws_jax import published
-from nws_jax.zoo import conv, initializers, optimizers, train
-from nws_jax.zoo.families.cnn import shapes
+from nws_jax.zoo import families, optimizers, train
 
 
 def static_of(recipe, unit, form):
   """What the program of a unit is compiled for, `train.Static`, if networks
   are mapped by `form`."""
   # Images are measured alone but for statistics and draws of their batch.
+  family, choices = families.of(unit.arch), dict(recipe.choices)
   alone = recipe.eval_bn == 'running' and not recipe.eval_augmentation
   return train.Static(
       arch=unit.arch, batch_size=unit.batch_size, lr_decay=recipe.lr_decay,
@@ -18,10 +17,10 @@ def static_of(recipe, unit, form):
       eval_batch=(train.EVAL_FEW if alone and form == 'map'
                   else train.EVAL_BATCH),
       patience=recipe.early_stopping,
-      activations=dict(recipe.choices)['activation'], dtype='float32',
-      form=conv.find_form(form, recipe.convolution, recipe.precision),
-      augmentations=dict(recipe.choices)['augmentation'],
-      optimizers=dict(recipe.choices)['optimizer'])
+      options=family.options(choices), dtype='float32',
+      form=family.find_form(form, recipe.convolution, recipe.precision),
+      augmentations=choices['augmentation'],
+      optimizers=choices['optimizer'])
 
 
 def networks(recipe, rows, width, arch):
@@ -43,19 +42,11 @@ def networks(recipe, rows, width, arch):
     return np.asarray([options.index(r[name]) if options else r[name]
                        for r in rows], dtype)
 
-  sizes = None
-  if isinstance(arch, shapes.Envelope):
-    sizes = shapes.Sizes(*map(np.stack, zip(*(
-        shapes.sizes(published.architecture(r), arch) for r in rows))))
   return train.Network(
       id=column('id'),
       dataset=column('dataset', choices['dataset']),
       learning_rate=column('learning_rate', dtype=np.float32),
       weight_decay=column('weight_decay', dtype=np.float32),
-      dropout=column('dropout', dtype=np.float32),
       augmentation=column('augmentation', dtype=bool),
       optimizer=column('optimizer', list(optimizers.RULES)),
-      activation=column('activation', choices['activation']),
-      initialization=column(
-          'initialization', list(initializers.INITIALIZERS)),
-      active=active, sizes=sizes)
+      active=active, own=families.of(arch).settings(choices, rows, arch))

@@ -12,10 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nws_jax import published
 from nws_jax.store import folder, snapshots, stacks, tables
-from nws_jax.zoo import slots
-from nws_jax.zoo.families.cnn import shapes
+from nws_jax.zoo import families, slots
 
 _FIGURES = ('train_loss', 'train_accuracy', 'valid_loss', 'valid_accuracy',
             'test_loss', 'test_accuracy')
@@ -39,9 +37,9 @@ class Ledger:
     self._workdir, self._unit = workdir, unit
     self._epochs, self._keep = epochs, keep
     self._rows = {row['id']: row for row in rows}
-    self._archs = {id: published.architecture(row)
+    self._archs = {id: families.architecture(row)
                    for id, row in self._rows.items()}
-    self._layouts = {id: shapes.layout(arch)
+    self._layouts = {id: families.layout(arch)
                      for id, arch in self._archs.items()}
     self._round, self._metrics, self._digests, self._ends = -1, [], {}, {}
     self._turns = {id: n for n, id in enumerate(unit.ids)}

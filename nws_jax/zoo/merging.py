@@ -5,16 +5,14 @@ groups are joined where that costs less than the compilation it saves, the best
 pair first, until none is worth it.
 """
 
-from nws_jax.zoo import price
-from nws_jax.zoo.families.cnn.shapes import cover
+from nws_jax.zoo import families, price
 
 
 def merge(counts, batch_size, machine, work):
   """Divides architectures into groups that share a program.
 
   Args:
-    counts: {architecture: its networks}; all have one `depth_conv` and
-      `batch_norm`.
+    counts: {architecture: its networks}, of one pool of their family's masks.
     batch_size: of all of them.
     machine: `price.Machine`.
     work: `price.Work`.
@@ -24,6 +22,10 @@ def merge(counts, batch_size, machine, work):
   """
   def cost(largest, networks):
     return price.estimate_program(largest, batch_size, networks, machine, work)
+
+  if len(counts) == 1:
+    return [tuple(counts)]
+  cover = families.of(next(iter(counts))).masks.cover
 
   # A group is known by its largest sizes: joining others with the same costs
   # nothing, so that they are joined at once.

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from nws_jax import errors
+from nws_jax import errors, space
 from nws_jax.store import agreement, folder, tables
-from nws_jax.zoo import plan, price, provenance, runtime
+from nws_jax.zoo import families, plan, price, provenance, runtime
 from nws_jax.zoo import recipe as recipes
 
 
@@ -64,7 +64,7 @@ def check_config(workdir, recipe, sets):
   path = os.path.join(workdir, 'config.json')
   if not os.path.exists(path):
     return
-  there = tables.read_json(path)
+  there = {'family': 'cnn', **tables.read_json(path)}  # older zoos
   for key, value in _ask(recipe, sets).items():
     old = there.get(key)
     same = (isinstance(old, int) and old <= value if key == 'networks'
@@ -102,7 +102,9 @@ def settle(workdir, recipe, sets, made, left):
   record = dict(there)
   if there.get('networks') != recipe.networks:
     asked = _ask(recipe, sets)
-    record = {'identity': _identify(asked), **now, **there, **asked}
+    record = {'identity': _identify(asked), **now, **there, **asked,
+              'properties': space.to_records(
+                  families.FAMILIES[recipe.family].properties)}
     if there:
       record['grown'] = there.get('grown', []) + [
           {'from': there['networks'], **now}]

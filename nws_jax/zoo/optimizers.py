@@ -95,7 +95,7 @@ RULES = {
     'nesterov': Rule(_nesterov, {'m_P': 0.0}),
     'lion': Rule(_lion, {'m_P': 0.0}),
 }
-space.check_table('optimizer', RULES)
+space.check_table(space.OPTIMIZER, RULES)
 
 
 def slot_names(names: Sequence[str]) -> list[str]:

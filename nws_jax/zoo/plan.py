@@ -10,10 +10,10 @@ import os
 import re
 from typing import Any, NamedTuple
 
-from nws_jax import errors, published, space
+from nws_jax import errors, space
 from nws_jax.store import folder, tables
-from nws_jax.zoo import merging, price
-from nws_jax.zoo.families.cnn import shapes
+from nws_jax.zoo import families, merging, price
+from nws_jax.zoo.families import interface
 
 
 class Unit(NamedTuple):
@@ -28,17 +28,18 @@ class Unit(NamedTuple):
   @property
   def arch(self):
     """What its program is compiled for."""
-    return shapes.envelop(self.archs)
+    return interface.envelop(self.archs)
 
   def place(self, arch):
     """Where a network's values lie in the vectors of its program."""
-    return (slice(None) if self.archs == (arch,)
-            else shapes.places(arch, self.arch))
+    if self.archs == (arch,):
+      return slice(None)
+    return families.of(arch).masks.places(arch, self.arch)
 
 
-def group(row: dict[str, Any]) -> tuple[published.Architecture, int]:
+def group(row: dict[str, Any]) -> tuple[Any, int]:
   """What networks must share to be trained by one program without masks."""
-  return published.architecture(row), int(row['batch_size'])
+  return families.architecture(row), int(row['batch_size'])
 
 
 class Plan(NamedTuple):
@@ -82,7 +83,7 @@ def extend(plan, rows, machine, work, width=0, merge=True, queue=1,
     last[label] = max(last.get(label, -1), int(number))
   for archs, batch_size in _share(groups, machine, work, merge):
     ids = sorted(id for a in archs for id in groups[a, batch_size])
-    arch = shapes.envelop(archs)
+    arch = interface.envelop(archs)
     most = width or price.choose_width(machine, arch, batch_size)
     long = most * queue if not thins else price.choose_queue(
         arch, most, queue, machine, work)
@@ -110,9 +111,9 @@ def _share(groups, machine, work, merge):
   """[(architectures, batch size)] that share a program."""
   pools = {}
   for arch, batch_size in sorted(groups):
-    own = () if merge else (arch,)
-    pools.setdefault((batch_size, arch.depth_conv, arch.batch_norm, own),
-                     []).append(arch)
+    masks = families.of(arch).masks
+    pool = masks.pool(arch) if merge and masks else arch
+    pools.setdefault((batch_size, pool), []).append(arch)
   return [(archs, key[0]) for key, pool in sorted(pools.items())
           for archs in merging.merge(
               {arch: len(groups[arch, key[0]]) for arch in pool}, key[0],
@@ -127,9 +128,9 @@ def _cut(ids, most):
 
 def _label(arch):
   """Of an envelope: that of its largest sizes."""
-  if not isinstance(arch, shapes.Envelope):
+  if not isinstance(arch, interface.Envelope):
     return arch.name
-  return f'upto-{shapes.cover(arch.members).name}'
+  return f'upto-{families.of(arch).masks.cover(arch.members).name}'
 
 
 def save(zoo: str, plan: Plan, identity: str) -> None:
@@ -194,7 +195,8 @@ def read(path):
 
 def _to_record(plan: Plan) -> dict[str, Any]:
   return {**plan._asdict(), 'units': [
-      {**u._asdict(), 'archs': [dataclasses.asdict(a) for a in u.archs]}
+      {**u._asdict(), 'family': u.arch.family,
+       'archs': [dataclasses.asdict(a) for a in u.archs]}
       for u in plan.units]}
 
 
@@ -210,7 +212,8 @@ def _parse(path: str, record: dict[str, Any]) -> Plan:
   try:
     units = tuple(
         Unit(str(u['name']),
-             tuple(published.Architecture(**a) for a in u['archs']),
+             tuple(map(families.FAMILIES[u.get('family', 'cnn')].parse,
+                       u['archs'])),
              int(u['batch_size']), int(u['width']), tuple(map(int, u['ids'])))
         for u in record['units'])
     plan = Plan(str(record['platform']), str(record['form']),
@@ -243,8 +246,9 @@ def _find_wrong(plan):
         return f'it names network {id} twice'
       ids.add(id)
     for arch in u.archs:
-      for name, value in dataclasses.asdict(arch).items():
-        space.check(name, (value,))
+      for p in families.of(arch).properties:
+        if p.role == space.SHAPE:
+          space.check(p, (getattr(arch, p.name),))
   return None
 
 
@@ -258,5 +262,5 @@ def check_rows(path, plan, rows):
       if group(rows[id]) not in groups:
         raise tables.damaged(
             path, f'{u.name} cannot hold network {id}, which is a '
-            f'{published.architecture(rows[id]).name} of '
+            f'{families.architecture(rows[id]).name} of '
             f'batch_size={rows[id]["batch_size"]}')

@@ -5,11 +5,9 @@ benchmarks/RESULTS.md; they decide nothing but widths and which architectures
 share a program.
 """
 
-import functools
 from typing import NamedTuple
 
-from nws_jax.zoo import conv, optimizers, tiles
-from nws_jax.zoo.families.cnn import shapes
+from nws_jax.zoo import families, optimizers
 
 IMAGES_A_STEP = 16384  # where `probe` has not measured it
 
@@ -53,70 +51,15 @@ MOST = 64  # networks of a unit on CPU: how much a kill may lose
 _COPIES = 1 + len(optimizers.slot_names(list(optimizers.RULES)))
 
 
-def walk(arch):
-  """(layer, side of the images that it is given), input to output.
-
-  Of dense layers the side is of no account.
-  """
-  side = 32
-  for layer in shapes.layers(arch):
-    yield layer, side
-    side = side // 2 if layer.pool else side
-
-
-@functools.lru_cache(maxsize=None)
-def count_flops(arch):
-  """Operations of the dots that training on one image takes on CPU."""
-  total = 0
-  for n, (layer, side) in enumerate(walk(arch)):
-    *window, into, out = layer.kernel
-    if window:
-      tiling = conv.choose(conv.FORMS['map'], window[0], into, side,
-                           layer.pool).tiling
-      flops = 2 * side * side * tiles.count_products(tiling) * into * out
-      total += flops * (3 if n else 2)  # the images need no gradient
-    else:
-      total += 3 * 2 * into * out
-  return total
-
-
-@functools.lru_cache(maxsize=None)
-def count_activations(arch):
-  """Values of one image's layers that training makes, copies included."""
-  total = 0
-  for layer, side in walk(arch):
-    *window, into, out = layer.kernel
-    if window:
-      k, t = window[0], min(side, 4)
-      total += side * side * (k * (t + k - 1) / t * into + 3 * out)
-    else:
-      total += 4 * out
-  return total
-
-
-@functools.lru_cache(maxsize=None)
-def count_held(arch):
-  """Values of one image that an accelerator holds at once: twice all layers'
-  outputs, and twice the rows that the widest one stacks."""
-  outputs, rows = 0, []
-  for layer, side in walk(arch):
-    *window, into, out = layer.kernel
-    if window:
-      k, t, *_, whole = conv.choose(
-          conv.FORMS['vmap'], window[0], into, side, layer.pool).tiling
-      outputs += side * side * out
-      rows.append(side * side * into * k * (1 if whole else (t + k - 1) / t))
-  return 2 * (outputs + max(rows))
-
-
 def estimate_seconds(arch, batch_size, networks, machine, work):
   """Training of some networks by one program, compilation left out."""
   rates = _RATES.get(machine.platform, _ACCELERATOR)
+  family = families.of(arch)
   steps = work.images / batch_size * work.epochs
   each = batch_size * (
-      rates.flop * count_flops(arch) + rates.image
-      + rates.activation * count_activations(arch)) + (
-          rates.value * shapes.layout(arch).num_weights)
+      rates.flop * family.cost(arch).flops + rates.image
+      + rates.activation * family.cost(arch).activations) + (
+          rates.value * families.layout(arch).num_weights)
   rounds = -(-networks // choose_width(machine, arch, batch_size))
   return steps * (networks * each / machine.devices + rounds * rates.step)
 
@@ -139,10 +82,10 @@ def count_bytes(arch, batch_size, platform):
   networks are there at once; of the published fixed net at batch 64 in float32
   XLA's own count is 20 MB (H200), and this one 26; less precise dots take less.
   """
-  state = 4 * _COPIES * shapes.layout(arch).num_weights
+  state = 4 * _COPIES * families.layout(arch).num_weights
   if platform == 'cpu':
     return 4 * state
-  return 3 * state + 4 * batch_size * count_held(arch)
+  return 3 * state + 4 * batch_size * families.of(arch).cost(arch).held
 
 
 def choose_width(machine, arch, batch_size):
@@ -156,7 +99,7 @@ def choose_width(machine, arch, batch_size):
 def choose_queue(arch, width, queue, machine, work):
   """Networks of a unit: `queue` widths, if their snapshots before thinning
   take no more than a quarter of the disk."""
-  rounds = 4 * shapes.layout(arch).num_weights * (work.epochs + 1)
+  rounds = 4 * families.layout(arch).num_weights * (work.epochs + 1)
   return int(max(1, min(width * queue, machine.disk / 4 / rounds)))
 
 
@@ -171,10 +114,10 @@ def count_disk(units, archs, epochs, keep):
   """
   kept, peak = 0, 0
   for unit in units:
-    values = sum(shapes.layout(archs[id]).num_weights for id in unit.ids)
+    values = sum(families.layout(archs[id]).num_weights for id in unit.ids)
     kept += 4 * values * min(keep or epochs + 1, epochs + 1)
     # The state of two rounds is there for a moment.
     rounds = 4 * values * (epochs + 1) if keep else 0
     peak = max(peak, rounds + 2 * 4 * _COPIES * unit.width * (
-        shapes.layout(unit.arch).num_weights))
+        families.layout(unit.arch).num_weights))
   return kept, peak

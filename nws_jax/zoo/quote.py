@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from nws_jax import published, say
-from nws_jax.zoo import conv, opening, plan, price
+from nws_jax import say
+from nws_jax.zoo import families, opening, plan, price
 from nws_jax.zoo import recipe as recipes
 
 _SHOWN = 24  # programs: those that take longest
@@ -34,7 +34,7 @@ def text(recipe: recipes.Recipe, rows: Sequence[Mapping[str, Any]],
     disk: bytes that may be used.
   """
   epochs = opening.expect_epochs(recipe)
-  programs = []
+  family, programs = families.FAMILIES[recipe.family], []
   for units in _by_program(left):
     unit = units[0]
     ids = [id for u in units for id in u.ids]
@@ -47,7 +47,7 @@ def text(recipe: recipes.Recipe, rows: Sequence[Mapping[str, Any]],
             price.Work(images / epochs / len(ids), epochs))))
   seconds = sum(p.seconds for p in programs)
   compilation = len(programs) * price.compile_seconds(machine)
-  archs = {row['id']: published.architecture(row) for row in rows}
+  archs = {row['id']: families.architecture(row) for row in rows}
   kept, peak = price.count_disk(left, archs, epochs, recipe.keep)
   memory = max((u.width * price.count_bytes(u.arch, u.batch_size,
                                             machine.platform)
@@ -58,8 +58,7 @@ def text(recipe: recipes.Recipe, rows: Sequence[Mapping[str, Any]],
       f'{sum(len(u.ids) for u in left):,} of {len(rows):,} networks are left, '
       f'in {len(programs)} programs on {machine.devices} {machine.platform} '
       f'device{"s" * (machine.devices > 1)}',
-      'dots    convolutions are '
-      + conv.describe(conv.find_form(
+      'dots    ' + family.describe_form(family.find_form(
           price.choose_form(machine.platform), recipe.convolution,
           recipe.precision)),
       f'images  {_count(sum(p.images for p in programs))}, if networks train '

@@ -4,14 +4,12 @@ import dataclasses
 import math
 import re
 
-from nws_jax import errors, keys, paths, published, space
-from nws_jax.zoo import images
-from nws_jax.zoo.families.cnn import shapes
+from nws_jax import errors, keys, paths, space
+from nws_jax.zoo import families, images
 
 EVAL_BN = ('running', 'batch')
-# Of the dots: see conv.DOTS.
+# Of the dots: see families.layers.DOTS.
 PRECISIONS = ('float32', 'tf32', 'bfloat16')
-CONVOLUTIONS = ('auto', 'banded', 'toom_cook')  # see zoo/tiles.py
 FLAGS = (True, False)
 # Least and greatest of each count: far beyond what anybody trained, and what a
 # machine can still hold a row, or an array, of each of.
@@ -46,7 +44,8 @@ class Recipe:
   compile_ahead: bool
   merge: bool
   choices: tuple  # ((property, values), ...), in the order of the table
-  convolution: str = 'auto'  # of `CONVOLUTIONS`
+  convolution: str = 'auto'  # of the family's `forms`
+  family: str = 'cnn'  # of `families.FAMILIES`
 
   def record(self):
     """As JSON keeps it."""
@@ -94,8 +93,13 @@ def from_config(config):
     return int(v)
 
   names = [f.name for f in dataclasses.fields(Recipe) if f.name != 'choices']
-  keys.check(config, names + list(map(_key, space.ALL)), 'configs/zoo.py')
-  choices = _choices(config)
+  kind = config.get('family', 'cnn')
+  if kind not in list(families.FAMILIES):
+    refuse('family', ', '.join(families.FAMILIES))
+  family = families.FAMILIES[kind]
+  keys.check(config, names + list(map(_key, family.properties)),
+             'configs/zoo.py')
+  choices = _choices(config, family)
   source = word('dataset_source', tuple(images.SOURCES))
   _check_source(dict(choices)['dataset'], source)
   return Recipe(
@@ -116,19 +120,20 @@ def from_config(config):
       disk_gb=number('disk_gb', lambda v: v >= 0, 'finite numbers from 0 (0 is '
                      'what is free)'),
       compile_ahead=word('compile_ahead', FLAGS), merge=word('merge', FLAGS),
-      choices=choices, convolution=word('convolution', CONVOLUTIONS))
+      choices=choices, convolution=word('convolution', family.forms),
+      family=family.name)
 
 
 def _is_whole(v):
   return isinstance(v, int) and not isinstance(v, bool)
 
 
-def _choices(config):
+def _choices(config, family):
   """((property, values), ...) of a config, checked."""
   result = []
-  for p in space.ALL:
+  for p in family.properties:
     values = _words(config[_key(p)])
-    space.check(p.name, values)
+    space.check(p, values)
     result.append((p.name, tuple(map(float, values)) if p.continuous
                    else values))
   return tuple(result)
@@ -160,13 +165,14 @@ def from_record(record):
     errors.Damaged: something is missing, or is no possible value.
   """
   # Zoos made before there was a choice of convolutions.
-  record = {'convolution': 'banded', **record}
+  record = {'convolution': 'banded', 'family': 'cnn', **record}
   try:
+    properties = families.FAMILIES[record['family']].properties
     values = {f.name: record[f.name] for f in dataclasses.fields(Recipe)}
     values['choices'] = tuple((p.name, tuple(values['choices'][p.name]))
-                              for p in space.ALL)
-    for name, allowed in values['choices']:
-      space.check(name, allowed)
+                              for p in properties)
+    for p, (_, allowed) in zip(properties, values['choices']):
+      space.check(p, allowed)
   except (KeyError, TypeError, errors.Wrong) as e:
     raise errors.Damaged(f'config.json holds no whole recipe: {e}') from e
   return Recipe(**values)
@@ -187,17 +193,20 @@ def rows(recipe):
   Row `id` depends on (seed, id) and the choices alone.
   """
   settings = -(-recipe.networks // recipe.replicates)
-  drawn = space.sample(recipe.seed, range(settings), dict(recipe.choices),
-                       recipe.sampling)
+  family = families.FAMILIES[recipe.family]
+  drawn = space.sample(
+      family.properties, recipe.seed, range(settings), dict(recipe.choices),
+      recipe.sampling)
   sides = [space.side(recipe.seed, setting) for setting in range(settings)]
   result = []
   for id in range(recipe.networks):
     setting, replicate = divmod(id, recipe.replicates)
     row, (split, fold) = drawn[setting], sides[setting]
-    arch = published.architecture(row)
-    layout = shapes.layout(arch)
+    arch = family.architecture(row)
+    layout = family.layout(arch)
     result.append({
-        'id': id, 'setting': setting, 'replicate': replicate,
+        'id': id, 'family': family.name, 'setting': setting,
+        'replicate': replicate,
         'seed': recipe.seed, 'split': split, 'fold': fold,
         'architecture': arch.name, **row, 'lr_decay': recipe.lr_decay,
         'epochs': recipe.epochs, 'num_weights': layout.num_weights,

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from nws_jax import errors, published, say
-from nws_jax.zoo import opening, plan, price, runtime
+from nws_jax import errors, say
+from nws_jax.zoo import families, opening, plan, price, runtime
 from nws_jax.zoo import recipe as recipes
 
 
@@ -105,6 +105,6 @@ def _find_enough(need: Callable[..., float], count: int, enough: float,
 def _count(recipe: recipes.Recipe, rows: list[dict[str, Any]],
            units: list[plan.Unit]) -> tuple[float, float]:
   """(bytes of the snapshots of units, most bytes while one is made)."""
-  archs = {row['id']: published.architecture(row) for row in rows}
+  archs = {row['id']: families.architecture(row) for row in rows}
   return price.count_disk(
       units, archs, opening.expect_epochs(recipe), recipe.keep)

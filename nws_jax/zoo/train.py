@@ -8,14 +8,13 @@ import jax.numpy as jnp
 from nws_jax import space
 from nws_jax.zoo import (
   augment,
-  cnn,
-  conv,
   dataset,
   draws,
+  families,
   optimizers,
   stopping,
 )
-from nws_jax.zoo.families.cnn import shapes
+from nws_jax.zoo.families import interface
 
 EVAL_BATCH = 250  # images measured at once
 EVAL_FEW = 50  # the same where one network has a core: less is filled up
@@ -23,18 +22,18 @@ EVAL_FEW = 50  # the same where one network has a core: less is filled up
 
 class Static(NamedTuple):
   """What a program is compiled for."""
-  arch: Any  # `published.Architecture`, or a `shapes.Envelope` of several
+  arch: Any  # an `interface.Architecture` or `Envelope`
   batch_size: int
   lr_decay: float  # factor an epoch
   eval_bn: str  # 'running' or 'batch'
   eval_augmentation: bool  # of networks that train with it
   eval_batch: int  # images measured at once
   patience: int  # of early stopping; 0: never
-  activations: tuple  # names that a network's index chooses from
+  options: Any  # of the family
   dtype: str
-  form: conv.Form = conv.Form()  # of the dots
+  form: Any  # of the family: how dots are computed
   augmentations: tuple = (False, True)  # that networks choose from
-  optimizers: tuple = space.BY_NAME['optimizer'].choices  # names in use
+  optimizers: tuple = space.OPTIMIZER.choices  # names in use
 
 
 class Network(NamedTuple):
@@ -43,13 +42,10 @@ class Network(NamedTuple):
   dataset: jnp.ndarray  # index into the program's image sets
   learning_rate: jnp.ndarray
   weight_decay: jnp.ndarray
-  dropout: jnp.ndarray  # rate
   augmentation: jnp.ndarray
   optimizer: jnp.ndarray  # index into `optimizers.RULES`
-  activation: jnp.ndarray  # index into the program's activations
-  initialization: jnp.ndarray  # index into `initializers.INITIALIZERS`
   active: jnp.ndarray  # False: an empty slot, which is never trained
-  sizes: Any  # `shapes.Sizes` in an envelope, else None
+  own: Any  # settings of the family
 
 
 class State(NamedTuple):
@@ -76,8 +72,8 @@ class Metrics(NamedTuple):
 def init(static, seed_key, network):
   """A network before its first update and evaluation."""
   key = jax.random.fold_in(draws.stream(seed_key, network, draws.INIT), 0)
-  vector = cnn.init(key, network.initialization, static.arch,
-                    network.sizes).astype(static.dtype)
+  vector = families.of(static.arch).init(
+      key, network.own, static.arch).astype(static.dtype)
   slots = optimizers.init(vector, network.optimizer, static.optimizers)
   return State(vector, slots, jnp.int32(0), jnp.int32(-1), jnp.int32(-1),
                jnp.int32(-1), stopping.init())
@@ -125,8 +121,7 @@ def train_epoch(static, longest, seed_key, network, state, data, epoch):
       dataset.count_steps(data.a_class_S[network.dataset], size), 0)
   rate = (network.learning_rate * static.lr_decay ** (epoch - 1)).astype(
       static.dtype)
-  own_P = None if network.sizes is None else cnn.own_mask(
-      static.arch, network.sizes)
+  own_P = families.of(static.arch).own_mask(static.arch, network.own)
 
   def body(carry):
     i, state, loss_sum, correct = carry
@@ -158,18 +153,19 @@ def update(static, seed_key, network, state, pixels, labels, rate, own_P):
       draws.stream(seed_key, network, draws.DROPOUT), state.step)
 
   def loss_fn(parts):
-    logits, batch = cnn.apply(
-        parts, x, _style(network), arch, static.activations, key,
-        batch_statistics=True, form=static.form)
+    logits, batch = family.apply(
+        parts, x, network.own, arch, interface.Mode(
+            static.options, static.form, key, batch_statistics=True))
     loss = _cross_entropy(logits, labels).mean()
     return loss, (batch, (logits.argmax(-1) == labels).mean())
 
-  layout = shapes.layout(arch)
+  family = families.of(arch)
+  layout = family.layout(arch)
   parts = layout.split(state.vector_P)
   (loss, (batch, accuracy)), gradient = jax.value_and_grad(
       loss_fn, has_aux=True)(parts)
   # Running statistics have no gradient: their places take new values.
-  for name, new in cnn.update_running(parts, batch).items():
+  for name, new in family.update_running(parts, batch).items():
     gradient[name] |= new
   new_P = layout.join(gradient)
   running_P = layout.running
@@ -186,10 +182,6 @@ def update(static, seed_key, network, state, pixels, labels, rate, own_P):
       vector_P=vector, slots=slots, step=state.step + 1), loss, accuracy
 
 
-def _style(network):
-  return cnn.Style(network.activation, network.dropout, network.sizes)
-
-
 def _evaluate(static, longest, seed_key, network, vector_P, epoch, full, data):
   """(losses, accuracies), of validation and test; no statistic is updated."""
   s, n = network.dataset, static.eval_batch
@@ -202,7 +194,11 @@ def _evaluate(static, longest, seed_key, network, vector_P, epoch, full, data):
       full, data.test_count_S[s], data.test_part_S[s])])
   key = jax.random.fold_in(
       draws.stream(seed_key, network, draws.EVALUATE), epoch)
-  parts = shapes.layout(static.arch).split(vector_P)
+  family = families.of(static.arch)
+  parts = family.layout(static.arch).split(vector_P)
+  mode = interface.Mode(  # measured as anybody would who has the weights
+      static.options, static.form._replace(precision='float32'),
+      batch_statistics=static.eval_bn == 'batch')
 
   def measure(side):
     def body(i, sums):
@@ -211,11 +207,7 @@ def _evaluate(static, longest, seed_key, network, vector_P, epoch, full, data):
           jax.random.fold_in(key, side), i), network.augmentation,
                     data.images_NxHxWxC[index]) if static.eval_augmentation
            else augment.scale(data.images_NxHxWxC[index], static.dtype))
-      logits, _ = cnn.apply(
-          parts, x, _style(network), static.arch, static.activations,
-          batch_statistics=static.eval_bn == 'batch',
-          # Measured as anybody would who has the weights.
-          form=static.form._replace(precision='float32'))
+      logits, _ = family.apply(parts, x, network.own, static.arch, mode)
       labels = data.labels_N[index]
       mine = i * n + jnp.arange(n) < count_2[side]
       loss = jnp.where(mine, _cross_entropy(logits, labels), 0)

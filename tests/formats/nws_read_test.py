@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from nws_jax import errors, layout, published, space
+from nws_jax import errors, layout, published
 from nws_jax.formats import nws_read
 
 
@@ -18,7 +18,7 @@ def test_runs_are_those_published(publish, tmp_path):
     words = dict(svhn='svhn_cropped', fashion='fashion_mnist', mnist='mnist')
     assert run.row['dataset'] == words[network['values'][0]]
     assert run.row['learning_rate'] == network['values'][1]
-    assert run.row['optimizer'] == space.BY_NAME['optimizer'].choices[
+    assert run.row['optimizer'] == published.BY_NAME['optimizer'].choices[
         network['values'][5]]
     assert nws_read.find_layout(run) == published.layout(
         published.Architecture(*network['values'][8:]))

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from nws_jax import errors, space
+from nws_jax import errors, published, space
 from nws_jax.formats import nws
 
 ROW = {'dataset': 'svhn_cropped', 'learning_rate': 0.1 + 0.2,
@@ -30,15 +30,15 @@ def test_codes_are_the_published_ones():
 @hypothesis.given(st.integers(0, 10**6))
 def test_decode_is_the_inverse(setting):
   choices = {p.name: p.choices if p.continuous or not p.others else p.words
-             for p in space.ALL}
-  row, = space.sample(1, [setting], choices)
+             for p in published.ALL}
+  row, = space.sample(published.ALL, 1, [setting], choices)
   cells = nws.encode(row)
   found = nws.decode(cells)
-  assert found == {p.name: row[p.name] for p in space.PROPERTIES}
+  assert found == {p.name: row[p.name] for p in published.PROPERTIES}
   assert [type(v) for v in found.values()] == [
       type(row[name]) for name in found]
   others = [n for n, v in (
-      (p.name, word) for p in space.PROPERTIES for word in p.others)
+      (p.name, word) for p in published.PROPERTIES for word in p.others)
       if row[n] == v]
   assert nws.unpublished(row) == others
   for name in others:

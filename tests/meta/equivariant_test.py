@@ -70,7 +70,7 @@ def test_the_output_is_blind_to_the_order_of_neurons():
 
 def test_the_permuted_network_does_the_same():
   """The permutation of these tests is one that no function notices."""
-  from nws_jax.zoo import cnn
+  from nws_jax.zoo.families.cnn import network as cnn
   rng = np.random.default_rng(0)
   vector_P = np.asarray(cnn.init(jax.random.key(0), 3, ARCH))
   images = rng.integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)

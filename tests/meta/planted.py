@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nws_jax import space
+from nws_jax import published, space
 from nws_jax.store import snapshots
 
 LAYERS = (('conv1_1', (('kernel', 40), ('bias', 8))),
@@ -38,6 +38,7 @@ class PlantedZoo:
   """
 
   path, digest, extent = 'planted', '0' * 64, None
+  properties = published.ALL
 
   def __init__(self, networks=60, epochs=3, layer='fc1', since=1, effect=1.0,
                seed=0, replicates=1, layers=LAYERS, alike=0.0):

@@ -15,6 +15,7 @@ class RealZoo:
   """What `nws_jax.api.Zoo` has that meta needs: 60 networks, one snapshot."""
 
   path, digest, extent = 'real', '1' * 64, None
+  properties = published.ALL
 
   def __init__(self, networks=60, effect=1.0):
     rng = np.random.default_rng(3)

@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from nws_jax import errors, space
+from nws_jax import errors, published
 from nws_jax.meta import request as requests
 from nws_jax.meta import running, settings
 from nws_jax.meta.answers import answer
@@ -222,7 +222,7 @@ def test_chances_are_those_of_section_14():
                          page.split('\n## 14.')[1].split('\n## 15.')[0], re.M))
   told = {name: cell for names, cell in rows.items()
           for name in names.split(', ')}
-  for p in space.PROPERTIES:
+  for p in published.PROPERTIES:
     if p.continuous:
       low, high = p.choices
       assert told['lrate'] == (

@@ -12,7 +12,8 @@ from nws_jax import published, space
 from nws_jax.meta import request as requests
 from nws_jax.meta import running, settings
 from nws_jax.meta.answers import answer
-from nws_jax.zoo import cnn, draws, initializers, recipe
+from nws_jax.zoo import draws, initializers, recipe
+from nws_jax.zoo.families.cnn import network as cnn
 
 TARGETS, SEEDS = ('optimizer', 'batch_size', 'dataset'), 20
 

@@ -10,10 +10,10 @@ from nws_jax import published, space
 @pytest.fixture
 def members():
   rng = np.random.default_rng(1)
-  choices = {p.name: p.choices for p in space.ALL}
+  choices = {p.name: p.choices for p in published.ALL}
   choices.update(dataset=('mnist', 'digits'), batch_size=(64,))
   rows = []
-  for i, row in enumerate(space.sample(3, range(40), choices)):
+  for i, row in enumerate(space.sample(published.ALL, 3, range(40), choices)):
     split, fold = space.side(3, i)
     rows.append({
         'id': i, 'setting': i, 'split': split, 'fold': fold, **row,

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from nws_jax import published, space
-from nws_jax.zoo import activations, cnn, module
-from nws_jax.zoo.families.cnn import shapes
+from nws_jax.zoo import activations
+from nws_jax.zoo.families import interface, layers
+from nws_jax.zoo.families.cnn import conv, module, shapes
+from nws_jax.zoo.families.cnn import network as cnn
 
 SMALL = published.Architecture(3, 3, 2, 4, 64)
+MODE = interface.Mode(space.ACTIVATIONS, conv.Form())
 ARCHS = (SMALL, published.Architecture(5, 4, 3, 8, 64),
          published.Architecture(7, 5, 4, 4, 128),
          dataclasses.replace(SMALL, batch_norm=False))
@@ -49,11 +52,11 @@ def test_same_as_the_flax_module(arch, activation):
   def ours(vector, x):
     rows = x.reshape(len(x), 32, 96)
     parts = shapes.layout(arch).split(vector)
-    by_running, none = cnn.apply(parts, rows, style, arch)
+    by_running, none = cnn.apply(parts, rows, style, arch, MODE)
     assert not none
     by_batch, batch = cnn.apply(
-        parts, rows, style, arch, batch_statistics=True)
-    for name, new in cnn.update_running(parts, batch).items():
+        parts, rows, style, arch, MODE._replace(batch_statistics=True))
+    for name, new in layers.update_running(parts, batch).items():
       parts[name] |= new
     new = shapes.layout(arch).join(parts)
     return by_running, by_batch, shapes.layout(arch).to_variables(new)
@@ -81,7 +84,7 @@ def test_gradients_are_those_of_the_flax_module(arch, activation):
   def ours(vector):
     rows = jnp.asarray(x.reshape(len(x), 32, 96))
     logits, _ = cnn.apply(shapes.layout(arch).split(vector), rows, style, arch,
-                          batch_statistics=True)
+                          MODE._replace(batch_statistics=True))
     return jax.nn.log_softmax(logits)[jnp.arange(len(x)), labels].sum()
 
   def theirs(vector):
@@ -196,7 +199,7 @@ def test_a_network_in_an_envelope_is_itself_and_zeros():
   members = (published.Architecture(3, 4, 2, 3, 16),
              published.Architecture(7, 4, 1, 2, 32),
              published.Architecture(5, 4, 4, 1, 8))
-  envelope, key = shapes.envelop(members), jax.random.key(5)
+  envelope, key = interface.envelop(members), jax.random.key(5)
   draw = jax.jit(lambda sizes, i: cnn.init(key, i, envelope, sizes))
   for arch in members:
     sizes = shapes.sizes(arch, envelope)

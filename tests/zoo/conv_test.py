@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from nws_jax import published, space
-from nws_jax.zoo import conv, dataset, population, tiles, train
-from nws_jax.zoo.families.cnn import shapes
+from nws_jax.zoo import dataset, population, train
+from nws_jax.zoo.families import cnn as families_cnn
+from nws_jax.zoo.families import interface
+from nws_jax.zoo.families.cnn import conv, shapes, tiles
 
 FORMS = (conv.Form(), conv.Form(tile=16), conv.Form(tile=2, cache=1 << 16),
          conv.Form(cache=1 << 18, toom_cook=True),
@@ -103,15 +105,15 @@ def test_less_precise_dots_are_near(precision, limit):
 @pytest.mark.parametrize('form', ('map', 'vmap'))
 def test_a_compiled_training_step_holds_no_convolution(form):
   """Mapped over networks it would become a grouped one, the slow form."""
-  arch = shapes.envelop([published.Architecture(5, 4, 2, 4, 16),
+  arch = interface.envelop([published.Architecture(5, 4, 2, 4, 16),
                           published.Architecture(3, 4, 3, 2, 16)])
   static = train.Static(arch, 4, 0.96, 'running', False, 4, 0,
                         space.ACTIVATIONS[:4], 'float32', conv.FORMS[form])
   n = np.arange(2, dtype=np.int32)
   networks = train.Network(
-      n, 0 * n, n * 1e-3, n * 0.1, n * 0.1, n > 0, n, n, n, n >= 0,
-      shapes.Sizes(*map(np.stack, zip(*(
-          shapes.sizes(a, arch) for a in arch.members)))))
+      n, 0 * n, n * 1e-3, n * 0.1, n > 0, n, n >= 0, families_cnn.Settings(
+          n, n * 0.1, n, shapes.Sizes(*map(np.stack, zip(*(
+              shapes.sizes(a, arch) for a in arch.members))))))
   data = dataset.Data(
       np.zeros((39, 32, 32, 3), np.uint8), np.arange(39, dtype=np.int32) % 10,
       *np.array([[0], [30], [2], [10], [30], [9], [9]], np.int32))

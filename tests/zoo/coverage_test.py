@@ -13,12 +13,12 @@ from scipy.stats import contingency
 from nws_jax import published, space
 from nws_jax.zoo import coverage
 
-CHOICES = {p.name: p.words for p in space.ALL} | {
+CHOICES = {p.name: p.words for p in published.ALL} | {
     'learning_rate': (0.001, 0.004), 'width_fc': (64,), 'dropout': (0.2, 0.7)}
 
 
 def draw(seed, count, choices=CHOICES, sampling='independent'):
-  rows = space.sample(seed, range(count), choices, sampling)
+  rows = space.sample(published.ALL, seed, range(count), choices, sampling)
   for n, row in enumerate(rows):
     row['split'] = space.side(seed, n)[0]
     row |= {'id': n, 'setting': n,
@@ -30,7 +30,7 @@ def test_every_level_is_counted_in_every_split():
   rows = draw(3, 500)
   frame, table = pd.DataFrame(rows), pd.DataFrame(coverage.table(rows))
   assert list(table.columns) == list(coverage.COLUMNS)
-  assert list(table.property.unique()) == [p.name for p in space.ALL]
+  assert list(table.property.unique()) == [p.name for p in published.ALL]
   for name, part in table.groupby('property'):
     assert part.networks.sum() == 500
     assert (part.train + part.valid + part.test == part.networks).all()
@@ -74,7 +74,7 @@ def test_the_measure_is_chi_squared_by_its_definition(a, b, seed):
 @pytest.mark.parametrize('sampling', space.SAMPLINGS)
 def test_the_worst_pair_is_found(sampling):
   rows = draw(2, 300, sampling=sampling)
-  frame = pd.DataFrame(rows)[[p.name for p in space.ALL]]
+  frame = pd.DataFrame(rows)[[p.name for p in published.ALL]]
   for name in ('learning_rate', 'dropout'):
     frame[name] = pd.qcut(frame[name], 4, labels=False)
   columns = [c for c in frame if frame[c].nunique() > 1]
@@ -105,7 +105,7 @@ def test_the_text_is_short_and_says_what_varies():
   assert max(map(len, lines)) < 80 and len(lines) < 30
   assert all(line.isprintable() and '\xa0' not in line for line in lines)
   said = ' '.join(' '.join(lines).split())
-  for p in space.ALL:
+  for p in published.ALL:
     assert p.name in said
   assert 'fixed batch_norm True width_fc 64 weight_decay 0.0 Cramér' in said
   for name in space.ACTIVATIONS:
@@ -118,7 +118,7 @@ def test_the_text_is_short_and_says_what_varies():
 def test_tiny_populations_are_described(count, choices):
   rows = draw(0, count, choices)
   assert coverage.text(rows).startswith(f'networks        {count}  ')
-  if len(space.varying(rows)) < 2:
+  if len(space.varying(published.ALL, rows)) < 2:
     assert coverage.text(rows).endswith('no pair')
 
 

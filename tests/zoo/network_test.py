@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nws_jax import published
-from nws_jax.zoo import cnn
-from nws_jax.zoo.families.cnn import shapes
+from nws_jax import published, space
+from nws_jax.zoo.families import interface, layers
+from nws_jax.zoo.families.cnn import conv, shapes
+from nws_jax.zoo.families.cnn import network as cnn
 
 BLOCKS = {3: (1, 1, 1), 4: (1, 1, 2), 5: (1, 2, 2)}
 ACTIVATIONS = {
@@ -48,9 +49,9 @@ def correlate(x, kernel_OxCxkxk):
 def run(arch, activation, vector, x, batch, masks=None):
   """(logits, new running statistics, inputs of dropout)."""
   act, reader, log, dropped = ACTIVATIONS[activation], Reader(vector), [], []
-  for width, layers in zip((1, 2, 4), BLOCKS[arch.depth_conv]):
+  for width, count in zip((1, 2, 4), BLOCKS[arch.depth_conv]):
     out, k = width * arch.width_conv, arch.filter_size
-    for _ in range(layers):
+    for _ in range(count):
       x = correlate(x, reader.take(out, x.shape[-1], k, k)) + reader.take(out)
       x = act(normalize(reader, x, batch, log))
     x = np.max([x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)], axis=0)
@@ -65,6 +66,9 @@ def run(arch, activation, vector, x, batch, masks=None):
   x = x @ reader.take(20, x.shape[-1]).T + reader.take(20)
   assert reader.at == len(vector)
   return x, log, dropped
+
+
+MODE = interface.Mode(space.ACTIVATIONS, conv.Form())
 
 
 @pytest.mark.parametrize('arch', (
@@ -90,11 +94,11 @@ def test_the_network_is_that_of_sections_3_and_5(monkeypatch, arch):
   def ours(vector, x, activation):
     parts = shapes.layout(arch).split(vector)
     rows, style = x.reshape(4, 32, 96), cnn.Style(activation, 0.5)
-    plain, none = cnn.apply(parts, rows, style, arch)
+    plain, none = cnn.apply(parts, rows, style, arch, MODE)
     assert not none and not seen  # neither where it is not asked for
-    trained, batch = cnn.apply(parts, rows, style, arch, dropout_key=(
-        jax.random.key(0)), batch_statistics=True)
-    moved = cnn.update_running(parts, batch)
+    trained, batch = cnn.apply(parts, rows, style, arch, MODE._replace(
+        dropout_key=jax.random.key(0), batch_statistics=True))
+    moved = layers.update_running(parts, batch)
     return plain, trained, [
         (moved[layer.name]['mean'], moved[layer.name]['variance'])
         for layer in shapes.layers(arch)[:-1]], list(zip(*seen))

@@ -4,9 +4,9 @@ import pytest
 
 from nws_jax import published, space
 from nws_jax.zoo import merging, plan, price
-from nws_jax.zoo.families.cnn import shapes
+from nws_jax.zoo.families import interface
 
-MAIN = {p.name: p.choices for p in space.PROPERTIES} | {
+MAIN = {p.name: p.choices for p in published.PROPERTIES} | {
     'weight_decay': (0.0,), 'dropout': (0.5,)}
 WORK = price.Work(40_000, 40)
 
@@ -14,7 +14,7 @@ WORK = price.Work(40_000, 40)
 def make_rows(count, **changes):
   choices = MAIN | changes
   return [{'id': id, **row} for id, row in enumerate(
-      space.sample(3, range(count), choices))]
+      space.sample(published.ALL, 3, range(count), choices))]
 
 
 def machine(platform='cpu', devices=2, memory=8e9, disk=1e12):
@@ -83,7 +83,7 @@ def test_a_merge_costs_no_more_than_its_parts():
   work = price.Work(20_000, 5)
   def cost(groups):
     return sum(price.estimate_program(
-        shapes.envelop(g), 64, sum(archs[a] for a in g), machine(), work)
+        interface.envelop(g), 64, sum(archs[a] for a in g), machine(), work)
         for g in groups)
   merged = merging.merge(archs, 64, machine(), work)
   assert sorted(a for g in merged for a in g) == sorted(archs)

@@ -8,7 +8,6 @@ import pytest
 
 from configs import zoo as presets
 from nws_jax import published as networks
-from nws_jax import space
 from nws_jax.zoo import images, opening, plan, recipe
 
 RECIPE = (pathlib.Path(__file__).parents[2] / 'docs' / 'recipe.md').read_text()
@@ -62,7 +61,7 @@ def load(preset, **changes):
 @pytest.mark.parametrize('preset, column', [('main', 0), ('fixed', 1)])
 def test_choices_are_those_of_section_2(preset, column):
   wanted = {name: c[column] for name, c in published().items()}
-  assert list(wanted) == [p.name for p in space.PROPERTIES]
+  assert list(wanted) == [p.name for p in published.PROPERTIES]
   got = dict(load(preset).choices)
   assert got.pop('weight_decay') == (0.0,)  # section 3: there is none
   assert got.pop('dropout') == (0.5,)  # section 3: keep 0.5
@@ -71,7 +70,7 @@ def test_choices_are_those_of_section_2(preset, column):
       'Every draw is independent and uniform' in RECIPE)
   # Section 2 speaks of words that the table of properties has as its choices.
   assert {n: c for n, (c, _) in published().items()} == {
-      p.name: p.choices for p in space.PROPERTIES}
+      p.name: p.choices for p in published.PROPERTIES}
 
 
 def test_sizes_are_those_of_section_1():

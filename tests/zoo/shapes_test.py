@@ -6,6 +6,7 @@ import pytest
 from hypothesis import strategies as st
 
 from nws_jax import published
+from nws_jax.zoo.families import interface
 from nws_jax.zoo.families.cnn import shapes
 
 FIXED = published.Architecture(
@@ -143,7 +144,7 @@ def test_running_mask_is_mean_and_variance():
   assert not mask_P[91568:].any()
 
 
-ENVELOPE = shapes.envelop([
+ENVELOPE = interface.envelop([
     published.Architecture(3, 4, 1, 3, 16),
     published.Architecture(7, 4, 2, 2, 8),
     published.Architecture(1, 4, 4, 1, 32)])
@@ -159,7 +160,7 @@ def test_an_envelope_has_the_largest_of_every_layer():
 
 
 def test_an_envelope_of_one_is_that_one():
-  assert shapes.envelop([FIXED, FIXED]) == FIXED
+  assert interface.envelop([FIXED, FIXED]) == FIXED
   np.testing.assert_array_equal(
       shapes.places(FIXED, FIXED),
       np.arange(shapes.layout(FIXED).num_weights))

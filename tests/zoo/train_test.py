@@ -7,18 +7,18 @@ import pytest
 
 from nws_jax import published, space
 from nws_jax.zoo import (
-  cnn,
-  conv,
   dataset,
   draws,
   images,
-  module,
   optimizers,
   population,
   stopping,
   train,
 )
-from nws_jax.zoo.families.cnn import shapes
+from nws_jax.zoo.families import cnn as families_cnn
+from nws_jax.zoo.families import interface
+from nws_jax.zoo.families.cnn import conv, module, shapes
+from nws_jax.zoo.families.cnn import network as cnn
 
 ARCH = published.Architecture(3, 3, 1, 2, 8)
 NAMES = ('digits', 'mnist')
@@ -40,14 +40,15 @@ def make_networks(m=4, dtype=np.float32):
   return train.Network(
       id=n + 10, dataset=n % 2, learning_rate=(0.001 * (n + 1)).astype(dtype),
       weight_decay=(0.1 * (n % 2)).astype(dtype),
-      dropout=(0.5 - 0.1 * n).astype(dtype),
-      augmentation=n % 3 == 1, optimizer=n % 3, activation=(n + 1) % 4,
-      initialization=(n + 1) % 4, active=np.ones(m, bool), sizes=None)
+      augmentation=n % 3 == 1, optimizer=n % 3,
+      active=np.ones(m, bool), own=families_cnn.Settings(
+          (n + 1) % 4, (0.5 - 0.1 * n).astype(dtype), (n + 1) % 4))
 
 
 def make_static(arch=ARCH, dtype='float32', **changes):
   return train.Static(arch, 16, 0.96, 'running', False, 25, 0,
-                      space.ACTIVATIONS[:4], dtype)._replace(**changes)
+                      space.ACTIVATIONS[:4], dtype, conv.Form())._replace(
+                          **changes)
 
 
 @functools.lru_cache(maxsize=None)
@@ -66,8 +67,8 @@ def build(static, form='map', devices=2, a_class=None, m=4):
 @functools.lru_cache(maxsize=None)
 def _build(static, form, devices, a_class, m):
   networks = make_networks(m, np.dtype(static.dtype))
-  if isinstance(static.arch, shapes.Envelope):
-    networks = networks._replace(sizes=stack_sizes(static.arch, m))
+  if isinstance(static.arch, interface.Envelope):
+    networks = merge(networks, static.arch)
   return population.build(static, set_stage(form, devices, a_class), networks)
 
 
@@ -153,9 +154,12 @@ SHAPES = (published.Architecture(5, 3, 3, 1, 16),
           published.Architecture(3, 3, 4, 2, 8))
 
 
-def stack_sizes(envelope, m):
-  return shapes.Sizes(*map(np.stack, zip(*(
-      shapes.sizes(SHAPES[n % len(SHAPES)], envelope) for n in range(m)))))
+def merge(networks, envelope):
+  """The networks as parts of an envelope of `SHAPES`."""
+  sizes = shapes.Sizes(*map(np.stack, zip(*(
+      shapes.sizes(SHAPES[n % len(SHAPES)], envelope)
+      for n in range(len(networks.id))))))
+  return networks._replace(own=networks.own._replace(sizes=sizes))
 
 
 def assert_close(a, b, arch, limit):
@@ -184,10 +188,10 @@ def test_another_width_or_form_agrees_in_float64(form, devices, m):
 
 @pytest.mark.soak  # minutes of compilation, here and below
 def test_a_merge_by_masks_agrees_in_float64():
-  envelope = shapes.envelop(SHAPES)
+  envelope = interface.envelop(SHAPES)
   with jax.enable_x64(True):
     networks = make_networks(4, np.float64)
-    merged, _ = run(networks._replace(sizes=stack_sizes(envelope, 4)), 1,
+    merged, _ = run(merge(networks, envelope), 1,
                     envelope, 'vmap')
     for n, arch in enumerate(SHAPES):
       alone, _ = run(pick(networks, np.array([n])), 1, arch, 'map', 1)
@@ -200,8 +204,8 @@ def test_a_merge_by_masks_agrees_in_float64():
 
 @pytest.mark.soak
 def test_one_step_of_a_merge_agrees_in_float32():
-  envelope, networks = shapes.envelop(SHAPES), make_networks()
-  merged, figures = run(networks._replace(sizes=stack_sizes(envelope, 4)), 1,
+  envelope, networks = interface.envelop(SHAPES), make_networks()
+  merged, figures = run(merge(networks, envelope), 1,
                         envelope, a_class=2)
   for n, arch in enumerate(SHAPES[:2]):
     alone, own = run(pick(networks, np.array([n])), 1, arch, 'map', 1,
@@ -214,8 +218,8 @@ def test_one_step_of_a_merge_agrees_in_float32():
 
 
 def test_a_merged_network_keeps_its_bits_in_any_slot():
-  envelope = shapes.envelop(SHAPES)
-  networks = make_networks()._replace(sizes=stack_sizes(envelope, 4))
+  envelope = interface.envelop(SHAPES)
+  networks = merge(make_networks(), envelope)
   order = np.array([3, 1, 2, 0])
   want = run(networks, 1, envelope)
   assert_same_bits(run(pick(networks, order), 1, envelope), pick(want, order))
@@ -334,7 +338,7 @@ def test_evaluation_looks_at_every_image_once():
   s = int(networks.dataset[1])
   start, count = data.test_start_S[s], data.test_count_S[s]
   logits = cnn.predict(
-      ARCH, space.ACTIVATIONS[int(networks.activation[1])],
+      ARCH, space.ACTIVATIONS[int(networks.own.activation[1])],
       jnp.asarray(state.vector_P[1]),
       data.images_NxHxWxC[start:start + count])
   labels = data.labels_N[start:start + count]
@@ -354,7 +358,7 @@ def test_before_the_first_update_a_network_is_as_initialised():
     key = jax.random.fold_in(draws.stream(
         jax.random.key(7), pick(networks, n), draws.INIT), 0)
     np.testing.assert_allclose(
-        vector, cnn.init(key, networks.initialization[n], ARCH), rtol=1e-5,
+        vector, cnn.init(key, networks.own.initialization[n], ARCH), rtol=1e-5,
         atol=1e-6)
     assert not vector[mean_P | bias_P].any() and (vector[variance_P] == 1).all()
 
@@ -372,7 +376,7 @@ def test_one_update_is_that_of_the_flax_module():
   data = make_data()._replace(a_class_S=np.full(2, 2, np.int32))
   batch = np.asarray(draws.epoch_order(
       jax.random.key(7), pick(networks, n), data, 1, 150))[:16]
-  net = module.Cnn(ARCH, space.ACTIVATIONS[networks.activation[n]], 0.0)
+  net = module.Cnn(ARCH, space.ACTIVATIONS[networks.own.activation[n]], 0.0)
 
   def loss(vector):
     logits, new = net.apply(

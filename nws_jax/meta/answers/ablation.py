@@ -112,7 +112,8 @@ def list_splits(request: requests.Request) -> list[Split]:
       request.members, s.hold_out, level, request.target,
       len(request.networks)))
           for level in hold_out.list_levels(
-              request.members, s.hold_out, name)]
+              request.members, s.hold_out, name,
+              request.zoo.properties)]
 
 
 def count_models(request: requests.Request) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nws_jax import errors
+from nws_jax import errors, published, space
 from nws_jax.meta.data import splits, targets
 
 
@@ -18,7 +18,8 @@ def parse(text: str) -> tuple[str, str]:
   return column.strip(), level.strip()
 
 
-def list_levels(members: pd.DataFrame, text: str, name: str) -> list[Any]:
+def list_levels(members: pd.DataFrame, text: str, name: str,
+                properties: space.Properties = published.ALL) -> list[Any]:
   """The levels to hold out, one after another, of `--hold_out=text`.
 
   Raises:
@@ -27,8 +28,9 @@ def list_levels(members: pd.DataFrame, text: str, name: str) -> list[Any]:
   """
   column, level = parse(text)
   if column not in members or column == name:
-    allowed = [c for c in targets.find_varying(members) + ['architecture']
-               if c != name and not targets.is_regressed(members, c)
+    allowed = [c for c in targets.find_varying(members, properties) + [
+        'architecture'] if c != name
+               and not targets.is_regressed(members, c, properties)
                and members[c].nunique() > 1]
     raise errors.Wrong(
         f'--hold_out={text} is not possible; allowed: a property that varies '

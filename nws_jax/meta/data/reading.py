@@ -29,6 +29,7 @@ class Without:
     self._zoo = zoo
     self.path, self.digest, self.metrics = zoo.path, zoo.digest, zoo.metrics
     self.epochs, self.extent = zoo.epochs, zoo.extent
+    self.properties = zoo.properties
     layers = zoo.layers[~zoo.layers['tensor'].isin(names)]
     sizes = layers['stop'] - layers['start']
     stops = sizes.groupby(layers['architecture']).cumsum()

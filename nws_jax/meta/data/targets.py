@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nws_jax import errors, space
+from nws_jax import errors, published, space
 from nws_jax.meta.data import splits
 
 LEAST = 5  # networks of each class
@@ -31,6 +31,7 @@ class Target:
   classes: tuple[Any, ...]  # empty where it is regressed
   values_M: np.ndarray
   bins: int = 0
+  role: str = ''  # of the property; see `space.Property`
 
   @property
   def outputs(self) -> int:
@@ -39,8 +40,7 @@ class Target:
   @property
   def fixes_shapes(self) -> bool:
     """Whether the layout of the weights reveals it."""
-    p = space.BY_NAME.get(self.name)
-    return p is not None and p.role == space.SHAPE
+    return self.role == space.SHAPE
 
   def natural(self, values: Any) -> Any:
     """Values to regress -> values as in members.csv."""
@@ -67,18 +67,20 @@ class Target:
     return np.stack([np.searchsorted(c, values_M, side='right') for c in cuts])
 
 
-def list_possible(members: pd.DataFrame) -> list[str]:
+def list_possible(members: pd.DataFrame,
+                  properties: space.Properties = published.ALL) -> list[str]:
   """Everything that a target can be in this zoo."""
-  return ([p.name for p in space.ALL] + list(_OUTCOMES)
+  return ([p.name for p in properties] + list(_OUTCOMES)
           + [EPOCH, SAME] + [c for c in members.columns if c not in (
-              *space.BY_NAME, *_OUTCOMES, *_KEPT)])
+              *(p.name for p in properties), *_OUTCOMES, *_KEPT)])
 
 
-def check_name(members: pd.DataFrame, name: str) -> None:
+def check_name(members: pd.DataFrame, name: str,
+               properties: space.Properties = published.ALL) -> None:
   """Raises `Wrong` for a name that is no target of this zoo."""
-  if name not in list_possible(members):
+  if name not in list_possible(members, properties):
     raise errors.Wrong(f'--target={name} is not possible; allowed: '
-                       f'{", ".join(list_possible(members))}.')
+                       f'{", ".join(list_possible(members, properties))}.')
 
 
 def derive(members: pd.DataFrame) -> pd.DataFrame:
@@ -89,44 +91,48 @@ def derive(members: pd.DataFrame) -> pd.DataFrame:
   return members
 
 
-def find_varying(members: pd.DataFrame) -> list[str]:
+def find_varying(members: pd.DataFrame,
+                 properties: space.Properties = published.ALL) -> list[str]:
   """Names of the usual targets that have more than one value."""
   rows = members.to_dict('records')
-  return space.varying(rows) + [
+  return space.varying(properties, rows) + [
       c for c in _OUTCOMES if c in members and members[c].nunique() > 1]
 
 
-def is_regressed(members: pd.DataFrame, name: str) -> bool:
+def is_regressed(members: pd.DataFrame, name: str,
+                 properties: space.Properties = published.ALL) -> bool:
   """Whether it is a number of many values."""
-  p = space.BY_NAME.get(name)
-  if p is not None:
-    return p.continuous
+  for p in properties:
+    if p.name == name:
+      return p.continuous
   if name == EPOCH:
     return True
   kind = members[name].dtype.kind
   return kind == 'f' or kind in 'iu' and members[name].nunique() > LEVELS
 
 
-def choose(members: pd.DataFrame, name: str, bins: int = 0) -> Target:
+def choose(members: pd.DataFrame, name: str, bins: int = 0,
+           properties: space.Properties = published.ALL) -> Target:
   """The `Target` of these networks.
 
   Raises:
     errors.Wrong: it does not vary (names what does), a class has fewer than
       five settings, or it has classes and is to be cut into bins.
   """
-  check_name(members, name)
+  check_name(members, name, properties)
   if name not in members or members[name].nunique() < 2:
     raise errors.Wrong(
         f'--target={name} cannot be read: all {len(members)} networks have '
         'the same. What varies: '
-        f'{", ".join(find_varying(members)) or "nothing"}.')
-  if is_regressed(members, name):
+        f'{", ".join(find_varying(members, properties)) or "nothing"}.')
+  if is_regressed(members, name, properties):
     return _choose_number(members, name, bins)
   if bins:
     raise errors.Wrong(f'--bins={bins} cuts numbers of many values, but {name} '
                        'has classes already. Leave it out.')
   values = members[name].tolist()
-  classes = _order(name, set(values))
+  known = {p.name: p for p in properties}.get(name)
+  classes = _order(known.words if known else (), set(values))
   values_M = np.array([classes.index(v) for v in values])
   for k, value in enumerate(classes):
     # Replicates are held out together: a class needs settings, not networks.
@@ -136,7 +142,7 @@ def choose(members: pd.DataFrame, name: str, bins: int = 0) -> Target:
           f'--target={name} cannot be read: only networks of {count} settings '
           f'have {value}, at least {LEAST} of each class are needed. Train a '
           'larger zoo, or one without it.')
-  return Target(name, classes, values_M)
+  return Target(name, classes, values_M, role=known.role if known else '')
 
 
 def warn(target: Target, sides: splits.Sides) -> list[str]:
@@ -170,7 +176,8 @@ def _choose_number(members: pd.DataFrame, name: str, bins: int) -> Target:
 
 
 def select(members: pd.DataFrame, name: str, *, diverged: bool,
-           min_accuracy: float, balance: bool
+           min_accuracy: float, balance: bool,
+           properties: space.Properties = published.ALL
            ) -> tuple[pd.DataFrame, dict[str, int]]:
   """The networks to read, and why the others are left out.
 
@@ -198,7 +205,8 @@ def select(members: pd.DataFrame, name: str, *, diverged: bool,
                    'min_accuracy')
   if name in members and members[name].isna().any():
     members = keep(members[name].notna().to_numpy(), f'no {name}')
-  if balance and name in members and not is_regressed(members, name):
+  if balance and name in members and not is_regressed(
+      members, name, properties):
     members = members.sort_values('id')
     place = members.groupby(name).cumcount().to_numpy()
     members = keep(place < members[name].value_counts().min(), 'balance')
@@ -218,7 +226,9 @@ def spread_epochs(members: pd.DataFrame, epochs: dict[int, tuple[int, ...]]
       epoch=[e for id in members['id'] for e in epochs[id]])
 
 
-def pair(members: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
+def pair(members: pd.DataFrame, seed: int,
+         properties: space.Properties = published.ALL
+         ) -> tuple[pd.DataFrame, np.ndarray]:
   """Pairs of networks: of one setting, and as many of different ones.
 
   Two settings with the same value of every property count as one. Both networks
@@ -233,7 +243,7 @@ def pair(members: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
       there are too many pairs.
   """
   rng = np.random.default_rng([seed, 2])
-  alike = members.groupby([p.name for p in space.ALL if p.name in members],
+  alike = members.groupby([p.name for p in properties if p.name in members],
                           sort=False, dropna=False)
   setting_M, sizes_S = alike.ngroup().to_numpy(), alike.size().to_numpy()
   most = np.sum(sizes_S * (sizes_S - 1))
@@ -263,10 +273,8 @@ def pair(members: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
       other=ids[pairs_Mx2[:, 1]], same_setting=same), pairs_Mx2
 
 
-def _order(name: str, values: set[Any]) -> tuple[Any, ...]:
+def _order(known: tuple[Any, ...], values: set[Any]) -> tuple[Any, ...]:
   """Values in the order of the table of properties, then others, ascending."""
-  p = space.BY_NAME.get(name)
-  known = p.words if p else ()
   if not all(isinstance(v, (str, bool)) for v in values):
     known = ()
   return tuple(sorted(values, key=lambda v: (

@@ -1,8 +1,9 @@
 """Shapes of the published CNN, and of several that share a program by masks.
 
 A program that trains networks of several architectures has every layer at its
-largest (an `Envelope`). A network is a part of it: its channels and units come
-first, its filter taps lie in the middle, the layers it lacks are passed by.
+largest (an `interface.Envelope`). A network is a part of it: its channels and
+units come first, its filter taps lie in the middle, the layers it lacks are
+passed by.
 """
 
 import dataclasses
@@ -14,21 +15,10 @@ import numpy as np
 
 from nws_jax import layout as layouts
 from nws_jax import published
+from nws_jax.zoo.families import interface
+from nws_jax.zoo.families.interface import Shape
 
-
-class Envelope(NamedTuple):
-  """Architectures that one program trains; all share `depth_conv` and
-  `batch_norm`."""
-  members: tuple[published.Architecture, ...]  # ascending
-
-
-Shape = published.Architecture | Envelope
-
-
-def envelop(members: Iterable[published.Architecture]) -> Shape:
-  """What holds some architectures: the only one itself, or an `Envelope`."""
-  unique = tuple(sorted(set(members)))
-  return unique[0] if len(unique) == 1 else Envelope(unique)
+IMAGE_SHAPE = (32, 32, 3)
 
 
 def cover(archs: Iterable[published.Architecture]) -> published.Architecture:
@@ -40,7 +30,7 @@ def cover(archs: Iterable[published.Architecture]) -> published.Architecture:
 @functools.lru_cache(maxsize=None)
 def layers(arch: Shape) -> tuple[published.Layer, ...]:
   """The layers, input to output; of an envelope each at its largest."""
-  if not isinstance(arch, Envelope):
+  if not isinstance(arch, interface.Envelope):
     return published.layers(arch)
   found: dict[str, list[published.Layer]] = {}
   for member in arch.members:
@@ -56,7 +46,7 @@ def layers(arch: Shape) -> tuple[published.Layer, ...]:
 @functools.lru_cache(maxsize=None)
 def layout(arch: Shape) -> layouts.Layout:
   """Where the tensors lie in the vector of a network, or of an envelope."""
-  if not isinstance(arch, Envelope):
+  if not isinstance(arch, interface.Envelope):
     return published.layout(arch)
   return layouts.build(
       '+'.join(member.name for member in arch.members),

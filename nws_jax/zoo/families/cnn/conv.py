@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from nws_jax import say
-from nws_jax.zoo import tiles
+from nws_jax.zoo.families.cnn import tiles
+from nws_jax.zoo.families.layers import DOTS, spread
 
 
 class Form(NamedTuple):
@@ -23,7 +23,7 @@ class Form(NamedTuple):
   cache: int = 0  # bytes of what tiles look at, images being taken in parts; 0:
   #   all at once
   toom_cook: bool = False  # where layers are wide enough for it
-  precision: str = 'float32'  # of `DOTS`
+  precision: str = 'float32'  # of `layers.DOTS`
   skew: bool = False  # of `tiles.stack_rows`
 
   @property
@@ -32,9 +32,6 @@ class Form(NamedTuple):
     return jnp.bfloat16 if self.precision == 'bfloat16' else None
 
 
-# What dots multiply, by a config's word, summing in float32. Weights, batch
-# statistics and the optimizer are float32 in all of them.
-DOTS = {'float32': 'highest', 'tf32': 'high', 'bfloat16': 'default'}
 WHOLE = 1 << 16  # columns: a tile is a row
 FORMS = {  # by how networks are mapped
     # One after another, on CPU: in the cache.
@@ -59,10 +56,11 @@ def find_form(mapped, convolution, precision='float32'):
 
 def describe(form):
   """A `Form` in words."""
-  return ('by polynomials where layers are wide (Toom-Cook), else '
-          if form.toom_cook else '') + 'banded' + (
-              f'; a few images at a time, within {say.size(form.cache)}'
-              if form.cache else '') + f'; {form.precision}'
+  return 'convolutions are ' + (
+      'by polynomials where layers are wide (Toom-Cook), else '
+      if form.toom_cook else '') + 'banded' + (
+          f'; a few images at a time, within {say.size(form.cache)}'
+          if form.cache else '') + f'; {form.precision}'
 
 
 class Layer(NamedTuple):
@@ -253,16 +251,3 @@ def _average(x, channels):
   """Of each channel. Sums run over whole rows first: W*C numbers, not C."""
   sums = x.sum(tuple(range(x.ndim - 1)))
   return sums.reshape(-1, channels).sum(0) * (channels / x.size)
-
-
-def spread(values_C, x):
-  """Values of channels, repeated along the last axis, with the rank of x.
-
-  By a dot with ones and zeros: a broadcast would be fused with what made the
-  values, and that computed again for every pixel.
-  """
-  channels, width = len(values_C), x.shape[-1]
-  row = jax.lax.dot(
-      values_C[None], jnp.asarray(np.tile(np.eye(channels), width // channels),
-                                  values_C.dtype), precision='highest')
-  return row.reshape((1,) * (x.ndim - 1) + (-1,))

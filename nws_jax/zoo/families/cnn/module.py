@@ -2,15 +2,16 @@
 
   Cnn(arch, 'relu').apply(zoo.variables(id, epoch), images / 255)
 
-Training uses `cnn.apply`, which says the same in a faster form; a test holds
-the two together.
+Training uses `network.apply`, which computes the same faster; a test compares
+the two.
 """
 
 import flax.linen as nn
 import jax
 
 from nws_jax import published
-from nws_jax.zoo import activations, cnn
+from nws_jax.zoo import activations
+from nws_jax.zoo.families import layers
 from nws_jax.zoo.families.cnn import shapes
 
 
@@ -25,8 +26,8 @@ class Cnn(nn.Module):
     activate = activations.ACTIVATIONS[self.activation].flax
 
     def normalize(x, name):
-      return nn.BatchNorm(not train, momentum=cnn.MOMENTUM,
-                          epsilon=cnn.EPSILON, use_fast_variance=False,
+      return nn.BatchNorm(not train, momentum=layers.MOMENTUM,
+                          epsilon=layers.EPSILON, use_fast_variance=False,
                           name=f'{name}_bn')(x)
 
     for layer in shapes.layers(self.arch):

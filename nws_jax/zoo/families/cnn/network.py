@@ -1,6 +1,6 @@
 """The network of the recipe (docs/recipe.md, sections 3 to 5): init, apply.
 
-A network is its flat vector in the published order (`store.vectors`). All
+A network is its flat vector in the published order (`nws_jax.layout`). All
 functions are for ONE network and are mapped over a population by the caller.
 Activation and initialiser are indices, so that they vary inside a program.
 """
@@ -13,11 +13,10 @@ import jax.extend
 import jax.numpy as jnp
 import numpy as np
 
-from nws_jax import layout, published, space
-from nws_jax.zoo import activations, conv, initializers
-from nws_jax.zoo.families.cnn import shapes
-
-EPSILON, MOMENTUM = 1e-5, 0.9  # of batch norm (TensorLayer's defaults)
+from nws_jax import layout, published
+from nws_jax.zoo import activations, initializers
+from nws_jax.zoo.families import interface, layers
+from nws_jax.zoo.families.cnn import conv, shapes
 
 
 def init(key, initialization, arch, sizes=None):
@@ -30,7 +29,7 @@ def init(key, initialization, arch, sizes=None):
   Args:
     key: key of the draws.
     initialization: index of the initialiser in `initializers.INITIALIZERS`.
-    arch: `published.Architecture`, or `shapes.Envelope`.
+    arch: `published.Architecture`, or an `interface.Envelope`.
     sizes: `shapes.Sizes` of the network in an envelope, whose other values
       are 0.
   """
@@ -105,13 +104,14 @@ def _coordinates(arch, sizes, xp):
 
 class Style(NamedTuple):
   """How one network runs, beside its weights."""
-  activation: jnp.ndarray  # index into `names` of `apply`
+  activation: jnp.ndarray  # index into the mode's options
   dropout: jnp.ndarray  # rate
   sizes: Any = None  # `shapes.Sizes` in an envelope
 
 
-def apply(parts, x_BxHxWC, style, arch, names=space.ACTIVATIONS,
-          dropout_key=None, batch_statistics=False, form=conv.Form()):
+def apply(parts: layout.Parts, x_BxHxWC: jax.Array, style: Style,
+          arch: interface.Shape, mode: interface.Mode
+          ) -> tuple[jax.Array, dict[str, layers.Statistics]]:
   """Runs the network.
 
   Args:
@@ -119,28 +119,33 @@ def apply(parts, x_BxHxWC, style, arch, names=space.ACTIVATIONS,
       gradient of a slice is a vector of zeros with a few values in it.)
     x_BxHxWC: images in [0, 1], [B, 32, 96].
     style: `Style`.
-    arch: `published.Architecture`, or `shapes.Envelope`.
-    names: activations that `style.activation` chooses from.
-    dropout_key: dropout is on if given; consumed.
-    batch_statistics: normalise by the batch, not by the running statistics.
-    form: of the dots and of what is between layers.
+    arch: `published.Architecture`, or an `interface.Envelope`.
+    mode: its options are the activations that `style.activation` chooses
+      from, and its form is a `conv.Form`.
 
   Returns:
     logits [B, 20]; {layer: (mean, variance)} of the batch, empty where the
     running statistics were used.
   """
-  x, width, batch = x_BxHxWC.astype(form.dtype or x_BxHxWC.dtype), 32, {}
-  dense = functools.partial(_dense, form=form)
-  normalize = functools.partial(
-      _normalize, batch=batch if batch_statistics else None)
+  form, batch = mode.form, {}
+  x, width = x_BxHxWC.astype(form.dtype or x_BxHxWC.dtype), x_BxHxWC.shape[1]
 
-  def act(x, n, repeats=1):
-    x = activations.activate(x, style.activation, names)
+  def act(x: jax.Array, n: int, repeats: int = 1) -> jax.Array:
+    x = activations.activate(x, style.activation, mode.options)
     if style.sizes is None:
       return x
     # What is not the network's own is 0 here, and so are its gradients.
     own = jnp.arange(x.shape[-1] // repeats) < style.sizes.out[n]
-    return jnp.where(_rows(jnp.tile(own, repeats), x.ndim), x, 0)
+    return jnp.where(layers.row(jnp.tile(own, repeats), x.ndim), x, 0)
+
+  def normalize(x: jax.Array, name: str, statistics: layers.Statistics,
+                shift: jax.Array | float = 0.0) -> jax.Array:
+    part = parts[name]
+    mean, variance = part['mean'] - shift, part['variance']
+    if mode.batch_statistics:
+      mean, variance = statistics
+      batch[name] = mean + shift, variance
+    return layers.normalize(x, part, mean, variance)
 
   for n, layer in enumerate(shapes.layers(arch)):
     part = parts[layer.name]
@@ -156,32 +161,24 @@ def apply(parts, x_BxHxWC, style, arch, names=space.ACTIVATIONS,
       width = width // 2 if layer.pool else width
       if layer.norm:
         # Batch norm takes the bias off again: only the running mean knows it.
-        x = normalize(x, part, layer.name, statistics, part['bias'])
+        x = normalize(x, layer.name, statistics, part['bias'])
       else:
-        x += conv.spread(part['bias'], x).astype(x.dtype)
+        x += layers.spread(part['bias'], x).astype(x.dtype)
       x = act(x, n, width)
     elif layer.name != 'output':
-      y = act(dense(x, part), n)
+      y = act(layers.dense(x, part, form), n)
       if layer.norm:
-        y = normalize(y, part, layer.name, _measure(y))
-      if dropout_key is not None:
-        y = _dropout(jax.random.fold_in(dropout_key, n), y, style.dropout)
+        y = normalize(y, layer.name, layers.measure(y))
+      if mode.dropout_key is not None:
+        y = layers.dropout(
+            jax.random.fold_in(mode.dropout_key, n), y, style.dropout)
       x = _pass_by(x, y, n, style.sizes)
-  return dense(x.reshape(x.shape[0], -1), parts['output']), batch
+  return layers.dense(
+      x.reshape(x.shape[0], -1), parts['output'], form), batch
 
 
-def _dense(x, part, form):
-  kernel = part['kernel']
-  x = x.reshape(x.shape[0], -1)[:, :kernel.shape[1]]
-  y = jax.lax.dot_general(
-      x.astype(form.dtype or x.dtype),
-      kernel.astype(form.dtype or kernel.dtype), (((1,), (1,)), ((), ())),
-      precision=conv.DOTS[form.precision],
-      preferred_element_type=kernel.dtype)
-  return y + _rows(part['bias'], y.ndim)
-
-
-def _pass_by(x, y, n, sizes):
+def _pass_by(x: jax.Array, y: jax.Array, n: int, sizes: shapes.Sizes | None
+             ) -> jax.Array:
   """A hidden layer's output; or its input, where the network lacks it."""
   if sizes is None or x.ndim > 2:  # all have the first
     return y
@@ -189,53 +186,16 @@ def _pass_by(x, y, n, sizes):
   return jnp.where(sizes.out[n] > 0, y, x)
 
 
-def _normalize(x, part, name, statistics, shift=0.0, *, batch):
-  """Batch norm over all but the channels, which repeat along the last axis."""
-  mean, variance = part['mean'] - shift, part['variance']
-  if batch is not None:
-    mean, variance = statistics
-    batch[name] = mean + shift, variance
-  scale = part['scale'] * jax.lax.rsqrt(variance + EPSILON)
-  return ((x - conv.spread(mean, x)) * conv.spread(scale, x) + conv.spread(
-      part['offset'], x)).astype(x.dtype)
-
-
-def _measure(x_BxF):
-  mean = x_BxF.mean(0)
-  return mean, jnp.square(x_BxF - mean[None]).mean(0)
-
-
-def _rows(vector, rank):
-  return vector.reshape((1,) * (rank - 1) + (-1,))
-
-
-def _dropout(key, x_BxF, rate):
-  # Drawn feature by feature: a prefix of the draws of a wider layer.
-  keep = jax.random.bernoulli(key, 1 - rate, x_BxF.shape[::-1]).T
-  return jnp.where(keep, x_BxF / (1 - rate), 0)
-
-
-def update_running(parts, batch):
-  """{layer: {tensor: array}} of the running statistics, moved to the batch's.
-
-  Args:
-    parts: the network, as `Layout.split` gives it.
-    batch: {layer: (mean, variance)} that `apply` returned.
-  """
-  return {name: {tensor: MOMENTUM * parts[name][tensor] + (1 - MOMENTUM) * new
-                 for tensor, new in zip(layout.RUNNING, statistics)}
-          for name, statistics in batch.items()}
-
-
 @functools.partial(jax.jit, static_argnames=('activation', 'arch'))
 def _predict(vector_P, images, activation, arch):
-  x = images.astype(jnp.float32).reshape(images.shape[0], 32, 96) / 255
+  x = images.astype(jnp.float32).reshape(
+      *images.shape[:2], -1) / 255
   return apply(shapes.layout(arch).split(vector_P), x, Style(0, 0.0), arch,
-               (activation,))[0]
+               interface.Mode((activation,), conv.Form()))[0]
 
 
 def predict(arch, activation, vector_P, images_NxHxWxC):
   """Logits float32 [N, 20] of uint8 images, by the running statistics."""
   logits = [_predict(vector_P, images_NxHxWxC[n:n + 500], activation, arch)
             for n in range(0, len(images_NxHxWxC), 500)]
-  return jnp.concatenate(logits or [jnp.zeros((0, space.NUM_LOGITS))])
+  return jnp.concatenate(logits or [jnp.zeros((0, published.NUM_LOGITS))])

@@ -1,0 +1,120 @@
+"""What the trainer, the plan and the tools need to know of a kind of network.
+
+A family is one `Family` record, and one line of `families.FAMILIES`. All its
+functions are for ONE network; the trainer maps them over a population. What
+fixes the shapes of a network's arrays is its architecture: a hashable record,
+ascending where its networks are smaller, with a `name` and, as a class
+attribute, the name of its `family`.
+
+Letters: P values of the vector, M networks, B batch, N images, K logits.
+"""
+
+import dataclasses
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from nws_jax import layout, space
+
+Row = Mapping[str, Any]  # of a population
+Choices = Mapping[str, tuple[Any, ...]]  # {property: values}
+
+
+class Architecture(Protocol):
+  """What fixes the shapes of a network's arrays; a dataclass."""
+  family: str
+
+  @property
+  def name(self) -> str: ...
+
+  def __lt__(self, other: Any) -> bool: ...
+
+  def __hash__(self) -> int: ...
+
+
+class Envelope(NamedTuple):
+  """Several architectures that one program trains by masks."""
+  members: tuple[Any, ...]  # ascending
+
+  @property
+  def family(self) -> str:
+    return self.members[0].family
+
+
+Shape = Any  # an `Architecture` or an `Envelope`
+
+
+class Mode(NamedTuple):
+  """How a network is run."""
+  options: Hashable  # of the family
+  form: Any  # of the family: how its dots are computed
+  dropout_key: jax.Array | None = None  # dropout is on if given
+  batch_statistics: bool = False  # normalise by the batch, not by the running
+  #   statistics
+
+
+class Cost(NamedTuple):
+  """What training takes, of one image."""
+  flops: float  # operations of the dots, on CPU
+  activations: float  # values of the layers, copies included
+  held: float  # values that an accelerator holds at once
+
+
+@dataclasses.dataclass(frozen=True)
+class Masks:
+  """How several architectures share a program, each as a part of the whole."""
+  pool: Callable[[Any], Hashable]  # only architectures of one pool may share
+  cover: Callable[[Sequence[Any]], Any]  # the one of the largest sizes of some
+  places: Callable[[Any, Shape], np.ndarray]  # int [P]: where the values of an
+  #   architecture lie in the vector of the envelope
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+  """A kind of network. Leaving out a field fails when it is imported."""
+  name: str
+  # All properties of a population. Each one's draw is keyed by its place.
+  properties: tuple[space.Property, ...]
+  architecture: Callable[[Row], Any]  # of a row
+  parse: Callable[[Mapping[str, Any]], Any]  # inverse of dataclasses.asdict
+  image_shape: tuple[int, int, int]  # height, width, channels
+  num_logits: int
+  layout: Callable[[Shape], layout.Layout]
+  masks: Masks | None  # None: no two architectures share a program
+
+  # What varies inside a program: a pytree of arrays [M], for rows that the
+  # program of a shape trains.
+  settings: Callable[[Choices, Sequence[Row], Shape], Any]
+  # What a program is compiled for, beside the shape and the form.
+  options: Callable[[Choices], Hashable]
+  own_mask: Callable[[Shape, Any], jax.Array | None]  # bool [P]: which values
+  #   of an envelope's vector are the network's; None: all are
+  init: Callable[[jax.Array, Any, Shape], jax.Array]  # (key, settings, shape)
+  #   -> float32 [P]
+  # (parts, x [B, H, W*C] in [0, 1], settings, shape, mode) -> (logits [B, K],
+  # {layer: statistics of the batch}, empty without batch_statistics).
+  apply: Callable[[layout.Parts, jax.Array, Any, Shape, Mode],
+                  tuple[jax.Array, dict[str, Any]]]
+  # (parts, statistics of the batch) -> the running statistics, updated.
+  update_running: Callable[[layout.Parts, dict[str, Any]], layout.Parts]
+
+  # For tools that have a snapshot: the same network in plain Flax, without
+  # dropout; and logits float32 [N, K] of uint8 images.
+  module: Callable[[Any, Row], nn.Module]
+  predict: Callable[[Any, Row, np.ndarray, np.ndarray], jax.Array]
+
+  forms: tuple[str, ...]  # words of the config's `convolution`
+  # ('map' or 'vmap', a word of `forms`, precision) -> a NamedTuple with a
+  # field `precision`; static.
+  find_form: Callable[[str, str, str], Any]
+  describe_form: Callable[[Any], str]  # in words, for --plan
+  cost: Callable[[Shape], Cost]
+
+
+def envelop(archs: Sequence[Any]) -> Shape:
+  """What a program of some architectures is compiled for."""
+  unique = tuple(sorted(set(archs)))
+  return unique[0] if len(unique) == 1 else Envelope(unique)

@@ -1,0 +1,92 @@
+"""Building blocks of networks that families share; each is for ONE network."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nws_jax import layout
+
+EPSILON, MOMENTUM = 1e-5, 0.9  # of batch norm (TensorLayer's defaults)
+# What dots multiply, by a config's word, summing in float32. Weights, batch
+# statistics and the optimizer are float32 in all of them.
+DOTS = {'float32': 'highest', 'tf32': 'high', 'bfloat16': 'default'}
+
+Statistics = tuple[jax.Array, jax.Array]  # mean and variance of each channel
+
+
+class Form(NamedTuple):
+  """How dots are computed; static."""
+  precision: str = 'float32'  # of `DOTS`
+
+  @property
+  def dtype(self) -> jnp.dtype | None:
+    """What the layers' values are kept as; None: as they come."""
+    return jnp.dtype('bfloat16') if self.precision == 'bfloat16' else None
+
+
+def dense(x: jax.Array, part: Mapping[str, jax.Array], form: Form) -> jax.Array:
+  """[B, ...] -> [B, out], in the kernel's dtype; what is beyond the kernel's
+  inputs is left out."""
+  kernel = part['kernel']
+  x = x.reshape(x.shape[0], -1)[:, :kernel.shape[1]]
+  y = jax.lax.dot_general(
+      x.astype(form.dtype or x.dtype),
+      kernel.astype(form.dtype or kernel.dtype), (((1,), (1,)), ((), ())),
+      precision=DOTS[form.precision],
+      preferred_element_type=kernel.dtype)
+  return y + row(part['bias'], y.ndim)
+
+
+def normalize(x: jax.Array, part: Mapping[str, jax.Array], mean: jax.Array,
+              variance: jax.Array) -> jax.Array:
+  """Batch norm over all but the channels, which repeat along the last axis."""
+  scale = part['scale'] * jax.lax.rsqrt(variance + EPSILON)
+  return ((x - spread(mean, x)) * spread(scale, x)
+          + spread(part['offset'], x)).astype(x.dtype)
+
+
+def measure(x_BxF: jax.Array) -> Statistics:
+  """Mean and variance of each feature over the batch."""
+  mean = x_BxF.mean(0)
+  return mean, jnp.square(x_BxF - mean[None]).mean(0)
+
+
+def row(vector: jax.Array, rank: int) -> jax.Array:
+  """A vector along the last of `rank` axes."""
+  return vector.reshape((1,) * (rank - 1) + (-1,))
+
+
+def dropout(key: jax.Array, x_BxF: jax.Array, rate: jax.Array) -> jax.Array:
+  """Sets a share of the features to 0; the draws of a narrower layer are a
+  prefix of those of a wider one."""
+  keep = jax.random.bernoulli(key, 1 - rate, x_BxF.shape[::-1]).T
+  return jnp.where(keep, x_BxF / (1 - rate), 0)
+
+
+def update_running(parts: layout.Parts, batch: Mapping[str, Statistics]
+                   ) -> layout.Parts:
+  """{layer: {tensor: array}} of the running statistics, moved to the batch's.
+
+  Args:
+    parts: the network, as `Layout.split` gives it.
+    batch: {layer: (mean, variance)} of the batch.
+  """
+  return {name: {tensor: MOMENTUM * parts[name][tensor] + (1 - MOMENTUM) * new
+                 for tensor, new in zip(layout.RUNNING, statistics)}
+          for name, statistics in batch.items()}
+
+
+def spread(values_C: jax.Array, x: jax.Array) -> jax.Array:
+  """Values of channels, repeated along the last axis, with the rank of x.
+
+  By a dot with ones and zeros: a broadcast would be fused with what made the
+  values, and that computed again for every pixel.
+  """
+  channels, width = len(values_C), x.shape[-1]
+  repeated = jax.lax.dot(
+      values_C[None], jnp.asarray(np.tile(np.eye(channels), width // channels),
+                                  values_C.dtype), precision='highest')
+  return repeated.reshape((1,) * (x.ndim - 1) + (-1,))
