@@ -4,8 +4,8 @@
   python -m benchmarks.forms --cases="fixed tf32 8 256,fixed tf32 row 256"
 
 A case names an architecture, a precision, the columns of a tile (`+skew`: see
-nws_jax/zoo/families/cnn/tiles.py), and the number of networks that train at once; 0 is the
-number that the program would choose. The choices in
+nws_jax/zoo/families/cnn/tiles.py), and the number of networks that train at
+once; 0 is the number that the program would choose. The choices in
 nws_jax/zoo/families/cnn/conv.py and nws_jax/zoo/price.py are based on these
 measurements.
 """

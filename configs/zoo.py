@@ -68,7 +68,7 @@ def _default() -> ml_collections.ConfigDict:
   # always float32.
   c.precision = 'float32'
   # 'auto': the fastest on the platform; 'banded': plain sums of products;
-  # 'toom_cook': fewer products in wide layers (nws_jax/zoo/families/cnn/tiles.py).
+  # 'toom_cook': fewer products in wide layers (zoo/families/cnn/tiles.py).
   c.convolution = 'auto'
 
   c.datasets = ('fashion_mnist', 'mnist', 'digits')

@@ -94,7 +94,9 @@ def check_population(zoo, recipe):
   """Every row is the one that config.json draws, in the unit of plan.json."""
   from nws_jax.zoo import plan
   from nws_jax.zoo import recipe as recipes
-  drawn = {row['id']: row for row in recipes.rows(recipe)}
+  drawn = {row['id']: {name: value for name, value in row.items()
+                       if name != 'family'}  # config.json has it
+           for row in recipes.rows(recipe)}
   units = {id: unit.name for unit in plan.read(plan_path(zoo)).units
            for id in unit.ids}
   for member in zoo.members.to_dict('records'):

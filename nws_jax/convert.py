@@ -62,6 +62,10 @@ def to_nws(place, out, min_accuracy=0.0):
   """
   from nws_jax import api
   zoo = api.Zoo(place)
+  if zoo.config.get('family', 'cnn') != nws.FAMILY:
+    raise errors.Wrong(
+        f'{place} cannot be written in the published format, which is of the '
+        f'family {nws.FAMILY} alone; its family is {zoo.config["family"]}.')
   if zoo.extent is not None:
     print(f'{place}: {zoo.extent.tell()}')
   members = zoo.members.to_dict('records')

@@ -21,6 +21,7 @@ import numpy as np
 
 from nws_jax import errors, published, say, space
 
+FAMILY = published.Architecture.family
 SNAPSHOTS = 20
 FLOAT = '<f8'
 SIDES = ('train', 'valid', 'test')

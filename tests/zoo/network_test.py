@@ -81,14 +81,14 @@ def test_the_network_is_that_of_sections_3_and_5(monkeypatch, arch):
   variance_P = shapes.layout(arch).mask('variance')
   vector = np.where(variance_P, 0.5 + np.abs(vector), vector)
   x = rng.random((4, 32, 32, 3))
-  seen, real = [], cnn._dropout
+  seen, real = [], layers.dropout
 
   def dropout(key, y, rate):
     out = real(key, y, rate)
     seen.append((y, out != 0))
     return out
 
-  monkeypatch.setattr(cnn, '_dropout', dropout)
+  monkeypatch.setattr(layers, 'dropout', dropout)
 
   @jax.jit
   def ours(vector, x, activation):
@@ -121,7 +121,7 @@ def test_the_network_is_that_of_sections_3_and_5(monkeypatch, arch):
 def test_dropout_keeps_its_share_and_scales_it():
   x = jnp.full((200, 64), 3.0)
   for rate in (0.5, 0.1):
-    out = np.asarray(cnn._dropout(jax.random.key(1), x, rate))
+    out = np.asarray(layers.dropout(jax.random.key(1), x, rate))
     kept = out != 0
     np.testing.assert_allclose(out[kept], 3 / (1 - rate), rtol=1e-6)
     assert abs(kept.mean() - (1 - rate)) < 5 * 0.5 / np.sqrt(x.size)
