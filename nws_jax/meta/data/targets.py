@@ -125,13 +125,15 @@ def choose(members: pd.DataFrame, name: str, bins: int = 0,
         f'--target={name} cannot be read: all {len(members)} networks have '
         'the same. What varies: '
         f'{", ".join(find_varying(members, properties)) or "nothing"}.')
+  known = {p.name: p for p in properties}.get(name)
+  role = known.role if known else ''
   if is_regressed(members, name, properties):
-    return _choose_number(members, name, bins)
+    return dataclasses.replace(
+        _choose_number(members, name, bins), role=role)
   if bins:
     raise errors.Wrong(f'--bins={bins} cuts numbers of many values, but {name} '
                        'has classes already. Leave it out.')
   values = members[name].tolist()
-  known = {p.name: p for p in properties}.get(name)
   classes = _order(known.words if known else (), set(values))
   values_M = np.array([classes.index(v) for v in values])
   for k, value in enumerate(classes):
@@ -142,7 +144,7 @@ def choose(members: pd.DataFrame, name: str, bins: int = 0,
           f'--target={name} cannot be read: only networks of {count} settings '
           f'have {value}, at least {LEAST} of each class are needed. Train a '
           'larger zoo, or one without it.')
-  return Target(name, classes, values_M, role=known.role if known else '')
+  return Target(name, classes, values_M, role=role)
 
 
 def warn(target: Target, sides: splits.Sides) -> list[str]:
