@@ -1,27 +1,31 @@
-"""Whether what a zoo says of itself agrees: its config, plan, units and tables.
+"""Checks that the config, plan, units and tables of a zoo agree.
 
-A zoo says most things twice. The two are compared whenever it is opened, and
-before a run removes or writes anything anew.
+A zoo records most things twice. The two records are compared whenever the zoo
+is opened, and before a run removes or rewrites anything.
 """
 
 import os
 from collections.abc import Container, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from nws_jax import errors
 from nws_jax.store import folder, tables, whole
 
 Config = dict[str, Any]  # content of config.json
-Planned = dict[str, set[int] | None]  # unit -> its networks, if they are known
+Planned = dict[str, set[int] | None]  # {unit: its networks, None: not known}
 
 
 def read_planned(zoo: str, config: Config) -> Planned | None:
-  """{unit: its networks, or None if they are not known}, as plan.json has it.
+  """Reads the networks of each unit from plan.json.
 
-  Where plan.json is gone, the units' own records tell; None if nothing does.
+  If plan.json is missing, they are read from the units' own descriptions.
+
+  Returns:
+    {unit: its networks, or None if they are not known}; None if nothing
+    records them.
 
   Raises:
-    Damaged: a record is.
+    Damaged: a record is damaged.
   """
   if 'converted_from' in config:
     units = config['converted_from'].get('units')
@@ -45,14 +49,16 @@ def check_networks(zoo: str, config: Config, members: str,
     zoo: the zoo's folder.
     config: content of config.json.
     members: text of members.csv.
-    planned: as `read_planned` gives it.
+    planned: what `read_planned` returns.
 
   Raises:
-    Damaged: a network is there twice, or is none of the zoo's; or a unit is.
+    Damaged: the table has a network twice, or a network or unit that is not
+      of this zoo.
   """
-  path, seen = os.path.join(zoo, 'members.csv'), set()
-  for id, unit in _columns(members, 2):
-    id = int(id)
+  path = os.path.join(zoo, 'members.csv')
+  seen: set[int] = set()
+  for cell, unit in _columns(members, 2):
+    id = int(cell)
     if id in seen:
       raise tables.damaged(path, f'it names network {id} twice')
     seen.add(id)
@@ -61,23 +67,25 @@ def check_networks(zoo: str, config: Config, members: str,
                            f'{config["networks"]} networks')
     if planned is not None:
       _check_planned(zoo, unit, [id], planned)
-  for unit in folder.units(zoo) if planned is not None else ():
-    _check_planned(zoo, unit, (), planned)
+  if planned is not None:
+    for unit in folder.units(zoo):
+      _check_planned(zoo, unit, (), planned)
 
 
 def check(zoo: str, config: Config, planned: Planned) -> None:
-  """Compares all that a zoo says of itself; what it names must be there.
+  """Compares all records of a zoo, and checks that the files they name exist.
 
-  Weights are not read. Tables on top that are missing are no damage: they are
-  made of those of the units.
+  Weights are not read. The zoo's own tables may be missing, because they can be
+  made from those of the units.
 
   Args:
-    zoo: the zoo's folder; a run may go on in it.
+    zoo: the zoo's folder; a run may be writing to it.
     config: content of config.json.
-    planned: as `read_planned` gives it, of every unit.
+    planned: what `read_planned` returns, for every unit.
 
   Raises:
-    Damaged: names the first thing that is not as another says.
+    Damaged: two records disagree, or a file is missing; the message names the
+      first one found.
   """
   for unit in folder.units(zoo):
     _check_planned(zoo, unit, (), planned)
@@ -98,7 +106,7 @@ def check(zoo: str, config: Config, planned: Planned) -> None:
       except errors.Damaged:
         if record == before:
           raise
-        before = record  # a run may have gone on meanwhile
+        before = record  # a run may have committed meanwhile: check it again
 
 
 def check_digests(zoo: str, unit: str, record: dict[str, Any],
@@ -109,9 +117,9 @@ def check_digests(zoo: str, unit: str, record: dict[str, Any],
     zoo: the zoo's folder.
     unit: the unit's name.
     record: its commit record.
-    summed: {snapshot: digest}, as checksums.json has it; a run that has gone on
-      since has others, but no other digest of one.
-    blamed: the file that is wrong then, if not the record.
+    summed: {snapshot: digest} of checksums.json. A run that has continued since
+      may have other snapshots, but the same digest of each that is in both.
+    blamed: the file that an error names; None: the unit's record.
   """
   found = whole.hash_digests(record)
   if any(found.get(n, digest) != digest for n, digest in summed.items()):
@@ -122,20 +130,27 @@ def check_digests(zoo: str, unit: str, record: dict[str, Any],
 
 def _check_planned(zoo: str, unit: str, ids: Iterable[int], planned: Planned
                    ) -> None:
-  """Raises `Damaged` unless networks are planned for their unit."""
+  """Raises `Damaged` unless the networks are planned for this unit."""
   if unit not in planned:
     raise _foreign(zoo, unit, 'nothing in config.json and plan.json names it')
+  known = planned[unit]
   for id in ids:
-    if planned[unit] is not None and id not in planned[unit]:
+    if known is not None and id not in known:
       raise _disagreeing(zoo, unit, id)
 
 
-def _check_top(zoo: str) -> tuple[dict[str, dict[str, str]], str | None]:
-  """({unit: {snapshot: digest}} of checksums.json, what is wrong where a unit
-  has another digest: a file, or None for the unit's own record)."""
+class _Top(NamedTuple):
+  """What the files of the whole zoo say of its snapshots."""
+  summed: dict[str, dict[str, str]]  # {unit: {snapshot: digest}}
+  blamed: str | None  # the file to blame if a unit's digests differ from these;
+  #   None: the unit's own record
+
+
+def _check_top(zoo: str) -> _Top:
+  """Compares the zoo's tables with checksums.json and with the units."""
   path = os.path.join(zoo, 'checksums.json')
   if not os.path.exists(path):
-    return {}, None
+    return _Top({}, None)
   checksums = whole.read_checksums(zoo)
   texts = {name: tables.read_text(os.path.join(zoo, name))
            for name in tables.COLUMNS
@@ -144,23 +159,23 @@ def _check_top(zoo: str) -> tuple[dict[str, dict[str, str]], str | None]:
       texts[name]) != checksums['tables'].get(name)]
   borne_out = any(name in texts and name not in other
                   for name in folder.UNIT_TABLES)
-  # A run writes the checksums last: a table may be newer than they are, but
-  # then it is what the units say.
-  gathered = whole.gather(zoo) if other else None
+  # A run writes the checksums last, so a table may be newer than they are. Then
+  # it must equal the table that the units give.
+  gathered = whole.gather(zoo).texts if other else {}
   for name in other:
-    if texts[name] != gathered.texts[name]:
+    if texts[name] != gathered[name]:
       raise tables.damaged(
           os.path.join(zoo, name) if borne_out else path,
           'its checksum is wrong' if borne_out else
           f'it is not of the tables beside it, as of {name}')
-  return checksums['snapshots'], None if borne_out else path
+  return _Top(checksums['snapshots'], None if borne_out else path)
 
 
 def _check_description(zoo: str, unit: str, config: Config, planned: Planned
                        ) -> None:
-  """Compares what a unit recorded of itself with config and plan."""
+  """Compares a unit's description with the config and the plan."""
   description = folder.description(zoo, unit)
-  if description is None:  # of an older version, or deleted
+  if description is None:  # older versions wrote none, or it was deleted
     return
   if '' != description['zoo'] != config.get('identity', description['zoo']):
     raise _foreign(zoo, unit, 'its unit.json is of another zoo')
@@ -170,7 +185,7 @@ def _check_description(zoo: str, unit: str, config: Config, planned: Planned
 
 
 def _check_untouched(zoo: str, unit: str, summed: Container[str]) -> None:
-  """Raises `Damaged` if a unit without a record has ever had one."""
+  """Raises `Damaged` if a unit without a commit record has ever had one."""
   snapshots = os.path.dirname(folder.snapshot_path(zoo, unit, 0))
   if unit in summed and os.path.isdir(snapshots) or any(
       os.path.exists(folder.unit_path(zoo, unit, name))
@@ -181,9 +196,14 @@ def _check_untouched(zoo: str, unit: str, summed: Container[str]) -> None:
 
 def _check_unit(zoo: str, unit: str, planned: Planned
                 ) -> tuple[dict[str, Any], list[int]]:
-  """Compares a unit's record with its tables and the plan."""
+  """Compares a unit's record with its tables and the plan.
+
+  Returns:
+    (its record, the numbers of its snapshots).
+  """
   record, texts = folder.committed(zoo, unit)
-  stacks, ids = {}, set()  # snapshot -> its networks
+  ids: set[int] = set()
+  stacks: dict[int, list[int]] = {}  # {snapshot: its networks}
   for id, name in _columns(texts['members.csv'], 2):
     if name != unit:
       raise tables.damaged(folder.unit_path(zoo, unit, 'members.csv'),
@@ -193,15 +213,15 @@ def _check_unit(zoo: str, unit: str, planned: Planned
     if number:
       stacks.setdefault(int(number), []).append(int(id))
   _check_planned(zoo, unit, sorted(ids), planned)
-  if record['done'] and planned[unit] is not None:
-    for id in sorted(planned[unit] - ids):
-      raise _disagreeing(zoo, unit, id)
+  if record['done']:
+    for missing in sorted((planned[unit] or set()) - ids):
+      raise _disagreeing(zoo, unit, missing)
   busy = sorted(id for id in record['slots'] if id >= 0)
   if {n: len(d) for n, d in record['digests'].items()} != {
       n: len(some) for n, some in stacks.items()}:
     wrong = 'it names other snapshots than metrics.csv'
   elif not record['done'] and busy != sorted(
-      stacks.get(max(stacks, default=None), [])):
+      stacks[max(stacks)] if stacks else []):
     wrong = 'its slots do not hold the networks of its last snapshot'
   else:
     return record, sorted(stacks)
@@ -210,7 +230,7 @@ def _check_unit(zoo: str, unit: str, planned: Planned
 
 def _check_there(zoo: str, unit: str, record: dict[str, Any],
                  numbers: list[int]) -> None:
-  """Raises `Damaged` unless a unit's snapshots and state are there."""
+  """Raises `Damaged` unless a unit's snapshots and state exist."""
   paths = [folder.snapshot_path(zoo, unit, n) for n in numbers]
   if not record['done']:
     paths.append(folder.state_path(zoo, unit, record['round']))
@@ -225,12 +245,14 @@ def _columns(text: str, count: int) -> list[list[str]]:
 
 
 def _disagreeing(zoo: str, unit: str, id: int) -> errors.Damaged:
+  """The error if plan.json and a unit disagree about a network."""
   return tables.damaged(
       os.path.join(zoo, 'plan.json'),
       f'it does not say of network {id} what units/{unit} says')
 
 
 def _foreign(zoo: str, unit: str, reason: str) -> errors.Damaged:
+  """The error for a unit that does not belong to the zoo."""
   return errors.Damaged(
       f'{os.path.join(zoo, "units", unit)} is no unit of this zoo: {reason}. '
       f'If it was copied there, move units/{unit}, snapshots/{unit} and '

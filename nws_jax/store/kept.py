@@ -1,7 +1,8 @@
-"""Which weights of a unit are kept, and where, as one commit has it.
+"""Which weights of a unit are kept, and where, according to one commit.
 
-While a unit trains, every round is a snapshot; at its end the weights that are
-kept may be stacked anew, and the others removed (zoo/ledger.py).
+While a unit trains, every round adds a snapshot. After the last round, the
+weights that are kept may be written into new snapshots, and the others removed
+(zoo/ledger.py).
 """
 
 import bisect
@@ -23,7 +24,7 @@ class Place(NamedTuple):
   """Where the weights of a network after an epoch are kept."""
   snapshot: int
   row: int
-  digest: str  # empty if the record has none
+  digest: str  # empty: the record has none
 
 
 class Kept(NamedTuple):
@@ -35,13 +36,13 @@ class Kept(NamedTuple):
 
   @classmethod
   def of(cls, record: folder.Record | errors.Damaged) -> 'Kept':
-    """Of a commit record, yet without places; of a damaged one, nothing."""
+    """A unit's digests without places; nothing, if its record is damaged."""
     if isinstance(record, errors.Damaged):
       return cls({}, {}, {})
     return cls({}, {}, record['digests'], frozenset(record['checked']))
 
   def find(self, pair: Pair) -> Place | None:
-    """The place of a network after an epoch; None if it is not kept."""
+    """The place of a network after an epoch; None: it is not kept."""
     number = self.places.get(pair)
     if number is None:
       return None
@@ -53,12 +54,12 @@ class Kept(NamedTuple):
 def list_units(metrics: 'pd.DataFrame', units: dict[int, str],
                records: dict[str, folder.Record | errors.Damaged]
                ) -> dict[str, Kept]:
-  """What is kept of every unit: {unit: Kept}.
+  """Lists what each unit keeps: {unit: Kept}.
 
   Args:
-    metrics: DataFrame, as metrics.csv.
-    units: {id: the unit of a network}.
-    records: {unit: its commit record, or the error that it is damaged}.
+    metrics: table of metrics.csv.
+    units: {id: the unit of the network}.
+    records: {unit: its commit record, or the error if that is damaged}.
   """
   result = {unit: Kept.of(record) for unit, record in records.items()}
   there = metrics[metrics['snapshot'].notna()].sort_values('id', kind='stable')
@@ -71,10 +72,10 @@ def list_units(metrics: 'pd.DataFrame', units: dict[int, str],
 
 
 def look(zoo: str, unit: str) -> Kept:
-  """What a unit keeps now: `Kept`; nothing, if it has no commit any more.
+  """What a unit keeps now; nothing, if it has no commit any more.
 
   Raises:
-    Damaged: its commit is.
+    Damaged: its commit is damaged.
   """
   if folder.progress(zoo, unit) is None:
     return Kept({}, {}, {})
@@ -87,25 +88,25 @@ def look(zoo: str, unit: str) -> Kept:
 def read(zoo: str, unit: str, kept: Kept, layouts: dict[int, Layout],
          pairs: list[Pair], window: snapshots.Window = snapshots.Window()
          ) -> list[np.ndarray]:
-  """A window of the vectors of networks of a unit.
+  """Reads a window of the vectors of networks of a unit.
 
-  If a run has moved them since `kept` was found out, they are read where they
-  are now.
+  If a run has moved them since `kept` was read, they are read from their new
+  places.
 
   Args:
     zoo: the zoo's folder.
     unit: the unit's name.
-    kept: what it keeps.
+    kept: what the unit keeps.
     layouts: {id: layout} of its networks.
     pairs: [(id, epoch)], all of them kept.
-    window: which values.
+    window: the values to read.
 
   Returns:
     [vector of each pair].
 
   Raises:
-    Wrong: a run has removed them since.
-    Damaged: they are not what was written.
+    Wrong: a run has removed or retrained the weights since `kept` was read.
+    Damaged: the weights are not what was written.
   """
   now = kept
   while True:
@@ -120,8 +121,10 @@ def read(zoo: str, unit: str, kept: Kept, layouts: dict[int, Layout],
         _check_kept(zoo, pair, kept.find(pair), place)
 
 
-def _check_kept(zoo: str, pair: Pair, before: Place, now: Place | None
+def _check_kept(zoo: str, pair: Pair, before: Place | None, now: Place | None
                 ) -> None:
+  """Raises `Wrong` unless a network has the same weights as before."""
+  assert before is not None, f'{pair} is not kept'
   if now is None or now.digest != before.digest:
     id, epoch = pair
     raise errors.Wrong(

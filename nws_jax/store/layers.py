@@ -1,4 +1,4 @@
-"""layers.csv: the layouts of a zoo's architectures, a row a tensor."""
+"""layers.csv: the layouts of a zoo's architectures, one row for each tensor."""
 
 import math
 from collections.abc import Iterable
@@ -10,12 +10,13 @@ from nws_jax.store import tables
 if TYPE_CHECKING:
   import pandas as pd
 
-# Older versions wrote these columns alone, of the published CNN.
+# Older versions wrote only these columns; all their networks are the published
+# CNN.
 _OLD = dict(list(tables.LAYERS.items())[:6])
 
 
 def to_csv(layouts: Iterable[layout.Layout]) -> str:
-  """The text of layers.csv, architectures in the order of their names."""
+  """The text of layers.csv, sorted by the names of the architectures."""
   return tables.to_csv(
       ({'architecture': of.name, 'layer': s.layer, 'tensor': s.tensor,
         'start': s.start, 'stop': s.stop, 'shape': _join(s.shape),
@@ -25,10 +26,10 @@ def to_csv(layouts: Iterable[layout.Layout]) -> str:
 
 
 def parse(text: str, path: str) -> 'pd.DataFrame':
-  """Text of layers.csv -> DataFrame of `tables.LAYERS`.
+  """Text of layers.csv -> table with the columns `tables.LAYERS`.
 
   Raises:
-    Damaged: it is not a whole table of layers; names `path`.
+    Damaged: it is not a complete table of layers; the message names `path`.
   """
   if text.partition('\n')[0] != ','.join(_OLD):
     return tables.parse_csv(text, tables.LAYERS, path)
@@ -41,10 +42,11 @@ def parse(text: str, path: str) -> 'pd.DataFrame':
 
 
 def read(table: 'pd.DataFrame', path: str) -> dict[str, layout.Layout]:
-  """{architecture: its layout} of a DataFrame of `parse`.
+  """The layouts in a table that `parse` has returned: {architecture: layout}.
 
   Raises:
-    Damaged: tensors overlap, leave gaps, or have other shapes than sizes.
+    Damaged: tensors overlap or leave gaps, or the size of one does not fit its
+      shape.
   """
   found: dict[str, list[layout.Span]] = {}
   for row in table.to_dict('records'):
@@ -68,7 +70,7 @@ def read(table: 'pd.DataFrame', path: str) -> dict[str, layout.Layout]:
 
 
 def merge(texts: Iterable[str]) -> str:
-  """One text of the rows of several; an architecture's are taken once."""
+  """Merges texts of layers.csv; each architecture occurs once in the result."""
   blocks: dict[str, list[str]] = {}
   for text in texts:
     own: dict[str, list[str]] = {}
@@ -80,14 +82,14 @@ def merge(texts: Iterable[str]) -> str:
 
 
 def cut(text: str) -> str:
-  """The columns that a zoo's digest is of, which older versions had too."""
+  """Cuts a text to the columns of older versions, which the digest covers."""
   return ''.join(','.join(row.split(',')[:len(_OLD)]) + '\n'
                  for row in text.splitlines())
 
 
 def _complete(name: str, tensor: str, shape: tuple[int, ...]
               ) -> tuple[str, str, str]:
-  """What older versions left to be known: leaf, axes and part of a tensor."""
+  """The columns that older versions lack: a tensor's leaf, axes and part."""
   collection, suffix, leaf = {
       'offset': ('params', '_bn', 'bias'), 'scale': ('params', '_bn', 'scale'),
       'mean': ('batch_stats', '_bn', 'mean'),

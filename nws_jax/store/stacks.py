@@ -1,13 +1,13 @@
 """One snapshot of a unit: its networks' vectors <-> stacked pytrees on disk.
 
-Row m is the m-th network of the snapshot, by ascending id. Networks of one
-architecture are one tree of Flax variables; of several, each architecture's
-networks are such a tree under its name.
+Row m is the m-th network of the snapshot, by ascending id. If all networks have
+one architecture, the snapshot is a tree of their Flax variables. Otherwise it
+holds one such tree for each architecture, under the architecture's name.
 
-`folder.CHECKSUMS` lies beside them, little-endian uint64, network by network:
-the digest of the vector, which the unit's record has too, and a checksum of
-each tensor in the published order. So a window is known to be of its network
-and epoch, and to be as it was written.
+`folder.CHECKSUMS` in the same folder holds little-endian uint64 values, network
+by network: the digest of the vector, which the unit's record has too, and a
+checksum of each tensor, in the order of the vector. They prove that a window
+belongs to its network and epoch, and is what was written.
 """
 
 import os
@@ -22,12 +22,13 @@ from nws_jax.store import folder, snapshots, tables
 
 
 class Stack(NamedTuple):
-  """A snapshot, and what its unit's record tells of it."""
+  """A snapshot, and what its unit's record says about it."""
   path: str
   ids_M: list[int]  # ascending
   layouts_M: list[Layout]
   digests_M: list[str]
-  checked: bool = False  # False: written by an older version, as it may be
+  checked: bool = False  # whether it must have checksums; those that older
+  #   versions wrote need not have any
 
 
 def save(writer: snapshots.Writer, path: str, vectors_M: Sequence[np.ndarray],
@@ -35,13 +36,13 @@ def save(writer: snapshots.Writer, path: str, vectors_M: Sequence[np.ndarray],
   """Starts to save a snapshot with its checksums; see `snapshots.Writer`.
 
   Args:
-    writer: `snapshots.Writer`.
+    writer: what saves it in the background.
     path: the snapshot's folder.
-    vectors_M: a vector [P] of each network, of its own length.
-    layouts_M: the layout of each.
+    vectors_M: float32 vector [P] of each network; lengths may differ.
+    layouts_M: the layout of each network.
 
   Returns:
-    The digest of each.
+    The digest of each network.
   """
   trees: dict[str, Any] = {}
   digests = snapshots.digests(vectors_M)
@@ -59,18 +60,18 @@ def save(writer: snapshots.Writer, path: str, vectors_M: Sequence[np.ndarray],
 
 def read(stack: Stack, rows: Sequence[int],
          window: snapshots.Window = snapshots.Window()) -> list[np.ndarray]:
-  """A window of the vectors of some networks of a snapshot.
+  """Reads a window of the vectors of some networks of a snapshot.
 
   Args:
-    stack: the `Stack`.
-    rows: which networks are read, in any order.
-    window: which values.
+    stack: the snapshot.
+    rows: the networks to read, in any order.
+    window: the values to read.
 
   Returns:
     [vector of each network].
 
   Raises:
-    Damaged: it is not there, not readable, or not what was written.
+    Damaged: the snapshot is missing, not readable, or not what was written.
   """
   found: dict[int, np.ndarray] = {}
   groups, asked = _group(stack.layouts_M), set(rows)
@@ -93,10 +94,19 @@ def read(stack: Stack, rows: Sequence[int],
 
 def _compare(stack: Stack, groups: dict[Layout, list[int]], rows: list[int]
              ) -> Callable[[list[int]], Callable[[int, np.ndarray], None]]:
-  """(some of `rows`) -> what compares their tensors' checksums, one by one.
+  """Reads the checksums of a snapshot, and makes the functions that compare.
+
+  Args:
+    stack: the snapshot.
+    groups: {layout: its rows}.
+    rows: the networks whose digests are compared now.
+
+  Returns:
+    A function (some of `rows`) -> function (index of a tensor, its leaf for
+    these rows), which raises `Damaged` if a checksum differs.
 
   Raises:
-    Damaged: the checksums are not of the networks that the record names.
+    Damaged: the checksums are not those of the networks that the record names.
   """
   path = os.path.join(stack.path, folder.CHECKSUMS)
   if not (os.path.exists(path)
@@ -129,6 +139,7 @@ def _compare(stack: Stack, groups: dict[Layout, list[int]], rows: list[int]
 
 
 def _other(stack: Stack, row: int, reason: str) -> errors.Damaged:
+  """The error for a network whose weights are not what was written."""
   return tables.damaged(
       stack.path, f'the weights of network {stack.ids_M[row]} are not those '
       f'that were written ({reason})')
