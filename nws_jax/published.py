@@ -66,9 +66,9 @@ class Architecture:
 
 def architecture(row: Mapping[str, Any]) -> Architecture:
   """The architecture of a population's row."""
-  return Architecture(**{
-      f.name: bool(row[f.name]) if f.name == 'batch_norm' else int(row[f.name])
-      for f in dataclasses.fields(Architecture)})
+  sizes = (int(row[name]) for name in (
+      'filter_size', 'depth_conv', 'depth_fc', 'width_conv', 'width_fc'))
+  return Architecture(*sizes, batch_norm=bool(row['batch_norm']))
 
 
 class Layer(NamedTuple):

@@ -35,7 +35,7 @@ _PLAN = flags.DEFINE_bool(
     'disk.', flag_values=_FLAGS)
 
 
-def main():
+def main() -> None:
   from nws_jax import api
   from nws_jax.zoo import driver, progress, summary
   from nws_jax.zoo import recipe as recipes

@@ -4,22 +4,29 @@ Network = fold_in(root, id), then a stream, then the epoch or step. No width,
 slot, order or restart changes one.
 """
 
+from typing import TYPE_CHECKING
+
 import jax
 import jax.numpy as jnp
 
 from nws_jax import space
-from nws_jax.zoo import images
+from nws_jax.zoo import dataset, images
+
+if TYPE_CHECKING:
+  from nws_jax.zoo import train
 
 INIT, SPLIT, EPOCH, AUGMENT, DROPOUT, EVALUATE = range(6)  # streams
 _NOBODY = 255  # label of what pads a set
 
 
-def stream(seed_key, network, number):
+def stream(seed_key: jax.Array, network: 'train.Network', number: int
+           ) -> jax.Array:
   """The key of one stream of a network."""
   return jax.random.fold_in(jax.random.fold_in(seed_key, network.id), number)
 
 
-def split(seed_key, network, data, longest):
+def split(seed_key: jax.Array, network: 'train.Network', data: dataset.Data,
+          longest: int) -> tuple[jax.Array, jax.Array]:
   """This network's own cut: (its images sorted by class [N], is_train [N])."""
   u = jax.random.bits(stream(seed_key, network, SPLIT), (longest,))
   own = jnp.arange(longest) < data.count_S[network.dataset]
@@ -32,7 +39,9 @@ def split(seed_key, network, data, longest):
   return index, is_train
 
 
-def epoch_order(seed_key, network, data, epoch, longest):
+def epoch_order(seed_key: jax.Array, network: 'train.Network',
+                data: dataset.Data, epoch: jax.Array, longest: int
+                ) -> jax.Array:
   """Indices of the epoch's images in order: a new balanced draw, shuffled."""
   index, is_train = split(seed_key, network, data, longest)
   key = jax.random.fold_in(stream(seed_key, network, EPOCH), epoch)
@@ -47,7 +56,7 @@ def epoch_order(seed_key, network, data, epoch, longest):
   return jax.lax.sort((~chosen, v, index), num_keys=2)[2]
 
 
-def _rank(labels_N):
+def _rank(labels_N: jax.Array) -> tuple[jax.Array, jax.Array]:
   """Position within its class, of labels in order; and the class counts."""
   classes = jnp.arange(space.NUM_CLASSES)
   starts = jnp.searchsorted(labels_N, classes)

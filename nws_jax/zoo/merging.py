@@ -5,10 +5,14 @@ groups are joined where that costs less than the compilation it saves, the best
 pair first, until none is worth it.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from nws_jax.zoo import families, price
 
 
-def merge(counts, batch_size, machine, work):
+def merge(counts: Mapping[Any, int], batch_size: int, machine: price.Machine,
+          work: price.Work) -> list[tuple[Any, ...]]:
   """Divides architectures into groups that share a program.
 
   Args:
@@ -20,12 +24,13 @@ def merge(counts, batch_size, machine, work):
   Returns:
     [tuple of architectures, ascending], sorted.
   """
-  def cost(largest, networks):
+  def cost(largest: Any, networks: int) -> float:
     return price.estimate_program(largest, batch_size, networks, machine, work)
 
   if len(counts) == 1:
     return [tuple(counts)]
-  cover = families.of(next(iter(counts))).masks.cover
+  masks = families.of(next(iter(counts))).masks
+  assert masks is not None, 'only masks let architectures share a pool'
 
   # A group is known by its largest sizes: joining others with the same costs
   # nothing, so that they are joined at once.
@@ -33,8 +38,8 @@ def merge(counts, batch_size, machine, work):
   networks = dict(counts)
   saved = {}  # (group, group) -> (what joining them saves, the joined group)
 
-  def weigh(a, b):
-    joined = cover((a, b))
+  def weigh(a: Any, b: Any) -> None:
+    joined = masks.cover((a, b))
     others = networks[joined] if joined in networks.keys() - {a, b} else 0
     before = cost(a, networks[a]) + cost(b, networks[b])
     if others:

@@ -5,6 +5,7 @@ one of its unit takes its slot; so that a unit may hold more networks than its
 program has slots, and none of them waits for the slowest.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,13 +16,14 @@ class Slots(NamedTuple):
   fresh_M: np.ndarray  # begins in this round
 
 
-def begin(width, queue):
+def begin(width: int, queue: Sequence[int]) -> Slots:
   """The slots of a unit's first round, whose networks are `queue`."""
   nobody = np.full(width, -1)
   return turn(nobody, np.ones(width, bool), queue)
 
 
-def turn(ids_M, finished_M, queue):
+def turn(ids_M: np.ndarray, finished_M: np.ndarray, queue: Sequence[int]
+         ) -> Slots:
   """The slots of the next round.
 
   Args:

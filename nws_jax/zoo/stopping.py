@@ -8,6 +8,7 @@ a network before its 20th evaluation.
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 FLAT, BELOW, LEAST = 30, 30, 20
@@ -15,20 +16,21 @@ FLAT, BELOW, LEAST = 30, 30, 20
 
 class Watch(NamedTuple):
   """Scalars; `last` and `smooth` are NaN before the first evaluation."""
-  drops: jnp.ndarray
-  flat: jnp.ndarray
-  below: jnp.ndarray
-  evaluations: jnp.ndarray
-  last: jnp.ndarray
-  smooth: jnp.ndarray
+  drops: jax.Array
+  flat: jax.Array
+  below: jax.Array
+  evaluations: jax.Array
+  last: jax.Array
+  smooth: jax.Array
 
 
-def init():
+def init() -> Watch:
   zero, nothing = jnp.int32(0), jnp.float32(jnp.nan)
   return Watch(zero, zero, zero, zero, nothing, nothing)
 
 
-def update(watch, accuracy, patience):
+def update(watch: Watch, accuracy: jax.Array, patience: int
+           ) -> tuple[Watch, jax.Array]:
   """(watch, whether to stop) after one more evaluation.
 
   Args:

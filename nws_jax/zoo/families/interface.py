@@ -17,7 +17,8 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from nws_jax import layout, space
+from nws_jax import layout as layouts
+from nws_jax import space
 
 Row = Mapping[str, Any]  # of a population
 Choices = Mapping[str, tuple[Any, ...]]  # {property: values}
@@ -82,7 +83,7 @@ class Family:
   parse: Callable[[Mapping[str, Any]], Any]  # inverse of dataclasses.asdict
   image_shape: tuple[int, int, int]  # height, width, channels
   num_logits: int
-  layout: Callable[[Shape], layout.Layout]
+  layout: Callable[[Shape], layouts.Layout]
   masks: Masks | None  # None: no two architectures share a program
 
   # What varies inside a program: a pytree of arrays [M], for rows that the
@@ -96,10 +97,10 @@ class Family:
   #   -> float32 [P]
   # (parts, x [B, H, W*C] in [0, 1], settings, shape, mode) -> (logits [B, K],
   # {layer: statistics of the batch}, empty without batch_statistics).
-  apply: Callable[[layout.Parts, jax.Array, Any, Shape, Mode],
+  apply: Callable[[layouts.Parts, jax.Array, Any, Shape, Mode],
                   tuple[jax.Array, dict[str, Any]]]
   # (parts, statistics of the batch) -> the running statistics, updated.
-  update_running: Callable[[layout.Parts, dict[str, Any]], layout.Parts]
+  update_running: Callable[[layouts.Parts, dict[str, Any]], layouts.Parts]
 
   # For tools that have a snapshot: the same network in plain Flax, without
   # dropout; and logits float32 [N, K] of uint8 images.

@@ -22,10 +22,10 @@ class Cnn(nn.Module):
   dropout: float = 0.5  # rate, as published
 
   @nn.compact
-  def __call__(self, x, train=False):
+  def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
     activate = activations.ACTIVATIONS[self.activation].flax
 
-    def normalize(x, name):
+    def normalize(x: jax.Array, name: str) -> jax.Array:
       return nn.BatchNorm(not train, momentum=layers.MOMENTUM,
                           epsilon=layers.EPSILON, use_fast_variance=False,
                           name=f'{name}_bn')(x)
