@@ -5,7 +5,6 @@ A check takes an open zoo (`api.Zoo`) and returns a sentence.
 
 import dataclasses
 import functools
-import hashlib
 import os
 from typing import Any
 
@@ -126,14 +125,12 @@ def describe_environment(zoo: Any) -> str:
       '; '.join(dict.fromkeys(lines)) or 'this is the same')
 
 
-def check_images(zoo, sets):
+def check_images(zoo: Any, sets: dict[str, Any]) -> str:
   """The images here are those that the networks saw."""
+  from nws_jax.zoo import images
   written = zoo.config.get('images', {})
   for name, image_set in sets.items():
-    digest = hashlib.sha256()
-    for array in image_set:
-      digest.update(np.ascontiguousarray(array))
-    if written.get(name) != digest.hexdigest():
+    if written.get(name) != images.digest(image_set):
       raise errors.Damaged(f'the images of {name} here are not those of this '
                            'zoo: another digest is in its config.json. Prepare '
                            'them again.')

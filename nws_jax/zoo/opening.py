@@ -4,7 +4,6 @@ Jax starts only to say what machine this is, and nothing compiles but, on an
 accelerator, what `probe` measures; so a wrong request costs seconds.
 """
 
-import hashlib
 import json
 import os
 import time
@@ -14,7 +13,7 @@ import numpy as np
 
 from nws_jax import errors, space
 from nws_jax.store import agreement, folder, tables
-from nws_jax.zoo import families, plan, price, provenance, runtime
+from nws_jax.zoo import families, images, plan, price, provenance, runtime
 from nws_jax.zoo import recipe as recipes
 
 
@@ -25,10 +24,10 @@ def check_sizes(batch_sizes, images_each):
     batch_sizes: all that may be drawn.
     images_each: {image set: images of an epoch}.
   """
-  for name, images in images_each.items():
-    if images < max(batch_sizes):
+  for name, count in images_each.items():
+    if count < max(batch_sizes):
       raise errors.Wrong(
-          f'batch_size={max(batch_sizes)} is not possible: {name} has {images} '
+          f'batch_size={max(batch_sizes)} is not possible: {name} has {count} '
           'balanced training images. Restrict --config.batch_size or '
           '--config.datasets.')
 
@@ -199,7 +198,7 @@ def expect_epochs(recipe):
 def _ask(recipe, sets):
   """What of a request config.json records."""
   return {**recipe.record(),
-          'images': {name: _digest(s) for name, s in sets.items()}}
+          'images': {name: images.digest(s) for name, s in sets.items()}}
 
 
 def _identify(asked: dict[str, Any]) -> str:
@@ -207,10 +206,3 @@ def _identify(asked: dict[str, Any]) -> str:
   return tables.hash_text(json.dumps({
       key: value for key, value in sorted(asked.items())
       if key not in (*_FREE, 'networks')}))
-
-
-def _digest(image_set):
-  h = hashlib.sha256()
-  for array in image_set:
-    h.update(np.ascontiguousarray(array))
-  return h.hexdigest()
