@@ -1,4 +1,4 @@
-"""The folder of a zoo: its places, its lock, and the commits of its units.
+"""The folder of a zoo: its paths, its lock, and the commits of its units.
 
   config.json  plan.json, and the tables of the whole zoo (whole.py)
   units/<unit>/             description, tables and commit record of one unit
@@ -6,9 +6,10 @@
                              (stacks.py)
   state/<unit>/<round>/     the trainer's state after that round
 
-A unit is what one program trains, in rounds: an epoch of every network that
-has a slot. metrics.csv tells which of a network's epochs is in which snapshot.
-`progress.json` is written last: what it does not name did not happen.
+A unit is trained by one program, in rounds. A round is one epoch of every
+network that has a slot. metrics.csv says which snapshot has the weights of a
+network after an epoch. The commit record, `progress.json`, is written last:
+whatever it does not name is not part of the zoo.
 """
 
 import contextlib
@@ -28,28 +29,32 @@ if TYPE_CHECKING:
 
 UNIT_TABLES = ('members.csv', 'metrics.csv', 'layers.csv')
 Row = dict[str, Any]  # of a table
-Record = dict[str, Any]  # what a unit committed; see `progress`
+Record = dict[str, Any]  # a unit's commit record; see `progress`
 CHECKSUMS = 'checksums.u64'  # in a snapshot's folder
 _NAME = re.compile(r'[A-Za-z0-9_-][A-Za-z0-9._-]*')
 
 
-def unit_path(zoo, unit, *names):
-  """units/<unit>/... in a zoo; see `_inside`."""
+def unit_path(zoo: str, unit: str, *names: str) -> str:
+  """The path units/<unit>/... in a zoo."""
   return _inside(zoo, 'units', unit, *names)
 
 
-def snapshot_path(zoo, unit, number):
-  """Folder of a unit's snapshot: the number that metrics.csv gives it."""
+def snapshot_path(zoo: str, unit: str, number: int) -> str:
+  """The folder of a unit's snapshot, by its number in metrics.csv."""
   return _inside(zoo, 'snapshots', unit, str(int(number)))
 
 
-def state_path(zoo, unit, round):
-  """Folder of the trainer's state after a round."""
+def state_path(zoo: str, unit: str, round: int) -> str:
+  """The folder of the trainer's state after a round."""
   return _inside(zoo, 'state', unit, str(int(round)))
 
 
-def _inside(zoo, *names):
-  """Joins a path whose parts may come from a file: it stays in the zoo."""
+def _inside(zoo: str, *names: str) -> str:
+  """Joins a path, some parts of which may have been read from a file.
+
+  Raises:
+    Damaged: a part is not a plain name, or the path leads out of the zoo.
+  """
   for name in names:
     if not _NAME.fullmatch(name):
       raise errors.Damaged(f'{zoo} names {name!r}, which is no name of a unit '
@@ -62,42 +67,38 @@ def _inside(zoo, *names):
   return path
 
 
-def lock(zoo):
-  """Holds a zoo's folder, which is made, for this process alone.
-
-  Returns:
-    a context manager; see `locks.hold`.
-  """
+def lock(zoo: str) -> contextlib.AbstractContextManager[None]:
+  """Creates a zoo's folder, and holds it for this process; see `locks.hold`."""
   return locks.hold(os.path.join(zoo, 'lock'))
 
 
-def list_held(path):
-  """Sorted names of what is in a folder, but for locks and what a process
-  writes aside."""
+def list_held(path: str) -> list[str]:
+  """Sorted names of the files in a folder, without locks and temporary files.
+  """
   return sorted(name for name in os.listdir(path)
                 if name != 'lock' and not tables.is_aside(name))
 
 
 class Entry(NamedTuple):
   """What a unit commits after a round."""
-  round: int  # the last one that counts
-  done: bool  # whether nothing will follow
+  round: int  # the number of the round
+  done: bool  # whether it is the last one
   members: Iterable[Row]  # of its networks (`columns`), by id
   metrics: Iterable[Row]  # of all its evaluations so far (`tables.METRICS`),
   #   those of a network in the order of epochs
   layouts: Iterable[Layout]  # of its architectures
   digests: Mapping[int, Sequence[str]]  # {snapshot: digests of its networks, by
-  #   id}, of every one that is kept
-  slots: Sequence[int] = ()  # the network in each slot; -1 is empty
-  seconds: float = 0.0  # that the unit has taken so far
+  #   id} of all snapshots that are kept
+  slots: Sequence[int] = ()  # the network in each slot; -1: empty
+  seconds: float = 0.0  # of training so far
   state: Mapping[str, str] = MappingProxyType({})  # {leaf: digest} of the
   #   trainer's state after the round
 
 
 def commit(zoo: str, unit: str, entry: Entry) -> None:
-  """Makes a unit's state after a round the one to resume from.
+  """Commits a round of a unit: a later run resumes after it.
 
-  Its snapshot and state must be durable already.
+  The snapshot and the state of the round must be durable already.
   """
   os.makedirs(unit_path(zoo, unit), exist_ok=True)
   _settle(zoo, unit)
@@ -114,7 +115,7 @@ def commit(zoo: str, unit: str, entry: Entry) -> None:
 
 
 def complete(zoo: str, unit: str, layouts: Iterable[Layout]) -> None:
-  """Adds layers.csv to a unit that an older version committed without."""
+  """Adds layers.csv to a unit if an older version committed it without one."""
   record = progress(zoo, unit)
   if record is not None and 'layers.csv' not in record['tables']:
     _write(zoo, unit, {**committed(zoo, unit).texts,
@@ -122,7 +123,8 @@ def complete(zoo: str, unit: str, layouts: Iterable[Layout]) -> None:
 
 
 def _write(zoo: str, unit: str, texts: dict[str, str], record: Record) -> None:
-  """Writes a unit's tables, and then the record that names them."""
+  """Writes a unit's tables under temporary names, then the commit record, and
+  then renames the tables."""
   before = (progress(zoo, unit) or {'tables': {}})['tables']
   hashes = {name: tables.hash_text(text) for name, text in texts.items()}
   for name, text in texts.items():
@@ -133,11 +135,11 @@ def _write(zoo: str, unit: str, texts: dict[str, str], record: Record) -> None:
   _settle(zoo, unit)
 
 
-_NEW = '.new'  # a table that its record may name already
+_NEW = '.new'  # suffix of a table that may be committed, but is not renamed yet
 
 
-def _settle(zoo, unit):
-  """Puts tables that the record names in their places."""
+def _settle(zoo: str, unit: str) -> None:
+  """Renames the tables that are committed but still have temporary names."""
   record = progress(zoo, unit)
   for name in UNIT_TABLES:
     path = unit_path(zoo, unit, name)
@@ -146,12 +148,12 @@ def _settle(zoo, unit):
       os.replace(path + _NEW, path)
 
 
-def sweep(zoo, unit):
-  """Removes what a unit's record does not name: of runs that were killed, and
-  the snapshots that were not kept."""
+def sweep(zoo: str, unit: str) -> None:
+  """Removes what is not committed: remnants of killed runs, and snapshots that
+  are not kept."""
   tables.sweep(unit_path(zoo, unit))
   _settle(zoo, unit)
-  for name in UNIT_TABLES:  # one that no record came to name
+  for name in UNIT_TABLES:  # those that were never committed
     if os.path.exists(unit_path(zoo, unit, name + _NEW)):
       os.unlink(unit_path(zoo, unit, name + _NEW))
   record = progress(zoo, unit)
@@ -168,8 +170,8 @@ def sweep(zoo, unit):
     shutil.rmtree(_inside(zoo, 'state', unit), ignore_errors=True)
 
 
-def forget(zoo, unit):
-  """Removes all of a unit, its records at one blow: it was never begun."""
+def forget(zoo: str, unit: str) -> None:
+  """Removes everything of a unit; its records disappear atomically."""
   path = unit_path(zoo, unit)
   if os.path.isdir(path):
     gone = f'{path}.{os.getpid()}.tmp'
@@ -180,17 +182,18 @@ def forget(zoo, unit):
 
 
 def is_begun(zoo: str) -> bool:
-  """Whether a folder has what only zoos have, but for config.json."""
+  """Whether a folder has files of a zoo other than config.json."""
   return any(os.path.exists(os.path.join(zoo, name))
              for name in ('plan.json', 'units'))
 
 
-def units(zoo):
-  """Names of the units that committed anything, sorted."""
+def units(zoo: str) -> list[str]:
+  """Sorted names of the units with at least one commit."""
   return _list_units(zoo, 'progress.json')
 
 
 def _list_units(zoo: str, file: str) -> list[str]:
+  """Sorted names of the units whose folders have a file of this name."""
   folder = os.path.join(zoo, 'units')
   names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
   return [n for n in names
@@ -199,14 +202,13 @@ def _list_units(zoo: str, file: str) -> list[str]:
 
 
 def describe(zoo: str, unit: str, description: dict[str, Any]) -> None:
-  """Records what is planned of a unit beside what it will commit."""
+  """Records the plan of a unit in the unit's own folder."""
   os.makedirs(unit_path(zoo, unit), exist_ok=True)
   tables.keep_json(unit_path(zoo, unit, 'unit.json'), description)
 
 
 def description(zoo: str, unit: str) -> dict[str, Any] | None:
-  """What was planned of a unit, as `describe` was given it; None if nothing
-  was recorded.
+  """The plan of a unit that `describe` has recorded; None: there is none.
 
   Raises:
     Damaged: it is not readable.
@@ -222,19 +224,21 @@ def description(zoo: str, unit: str) -> dict[str, Any] | None:
 
 
 def descriptions(zoo: str) -> dict[str, dict[str, Any]]:
-  """{unit: its description} of all that have one."""
-  return {unit: description(zoo, unit)
-          for unit in _list_units(zoo, 'unit.json')}
+  """{unit: its description} of all units that have one."""
+  found = {unit: description(zoo, unit)
+           for unit in _list_units(zoo, 'unit.json')}
+  return {unit: d for unit, d in found.items() if d is not None}
 
 
-def progress(zoo, unit):
-  """A unit's commit record, or None before its first commit.
+def progress(zoo: str, unit: str) -> Record | None:
+  """A unit's commit record; None before its first commit.
 
   Returns:
     {'round': int, 'done': bool, 'tables': {name: sha256},
-    'digests': {snapshot: [digest of each network]}, 'checked': [snapshots
-    with `CHECKSUMS`], of older versions empty, 'slots': [id],
-    'seconds': float, 'state': {leaf: digest}, of older versions empty}
+    'digests': {snapshot: [digest of each network]},
+    'checked': [snapshots with `CHECKSUMS`], 'slots': [id], 'seconds': float,
+    'state': {leaf: digest}}. Older versions recorded neither 'checked' nor
+    'state'; then these are empty.
 
   Raises:
     Damaged: it is not readable.
@@ -257,16 +261,16 @@ def progress(zoo, unit):
 
 
 class Commit(NamedTuple):
-  """What a unit committed at once."""
+  """One commit of a unit."""
   record: Record
   texts: dict[str, str]  # {name: text} of its tables
 
 
-def committed(zoo, unit):
-  """A unit's last `Commit`, whole even while a run commits the next one.
+def committed(zoo: str, unit: str) -> Commit:
+  """Reads a unit's last commit, consistently even if a run commits meanwhile.
 
   Raises:
-    Damaged: nothing was committed, or a table is not what was.
+    Damaged: there is no commit, or a table is not what was committed.
   """
   record = progress(zoo, unit)
   while True:
@@ -284,34 +288,38 @@ def committed(zoo, unit):
         raise
 
 
-def _read_table(zoo, unit, name, sha256):
+def _read_table(zoo: str, unit: str, name: str, sha256: str | None) -> str:
   path = unit_path(zoo, unit, name)
-  # A run killed while it committed left it aside; a run that goes on may put
-  # it in its place between two looks.
+  # A run that was killed during a commit left the table under its temporary
+  # name. A run that continues may rename it between the first two tries.
   for place in (path, path + _NEW, path):
     with contextlib.suppress(errors.Damaged):
       return tables.read_text(place, sha256)
-  tables.read_text(path)  # says that it is missing
+  tables.read_text(path)  # raises if it is missing
   raise tables.damaged(path, 'its checksum is wrong')
 
 
-def read_unit(zoo: str, unit: str) -> 'tuple[pd.DataFrame, pd.DataFrame]':
-  """A unit's (members, metrics) as last committed."""
+class Tables(NamedTuple):
+  """The parsed tables of a unit."""
+  members: 'pd.DataFrame'
+  metrics: 'pd.DataFrame'
+
+
+def read_unit(zoo: str, unit: str) -> Tables:
+  """Reads the tables of a unit's last commit."""
   return parse(zoo, unit, committed(zoo, unit))
 
 
-def parse(zoo: str, unit: str, commit: Commit
-          ) -> 'tuple[pd.DataFrame, pd.DataFrame]':
-  """The (members, metrics) of a unit's `Commit`."""
-  members, metrics = (
+def parse(zoo: str, unit: str, commit: Commit) -> Tables:
+  """Parses the tables of a unit's commit."""
+  return Tables(*(
       tables.parse_csv(commit.texts[name], kinds, unit_path(zoo, unit, name))
       for name, kinds in (('members.csv', columns(zoo)),
-                          ('metrics.csv', tables.METRICS)))
-  return members, metrics
+                          ('metrics.csv', tables.METRICS))))
 
 
 def columns(zoo: str) -> dict[str, str]:
-  """{column: kind} of members.csv, by the properties of config.json."""
+  """{column: kind} of members.csv, from the properties in config.json."""
   path = os.path.join(zoo, 'config.json')
   return tables.list_columns(published.find_properties(
       tables.read_json(path) if os.path.exists(path) else {}))

@@ -1,12 +1,12 @@
-"""A zoo as it was at one moment: its config, tables, records and checksums.
+"""A zoo at one moment: its config, tables, records and checksums.
 
-A run may write while they are read: what is read together fits together.
+They are consistent with each other even if a run writes while they are read.
 """
 
 import contextlib
 import dataclasses
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nws_jax import errors, published, space
 from nws_jax.store import agreement, folder, layers, tables, whole
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
   import pandas as pd
 
 _FILES = ('config.json', 'checksums.json', *tables.COLUMNS)
-_TRIES = 20  # looks at a zoo that changes during each
+_TRIES = 20  # attempts to read a zoo that changes meanwhile
 
 
 @dataclasses.dataclass(frozen=True)
 class Moment:
-  """What a zoo said of itself at one time."""
+  """The content of a zoo at one time, without its weights."""
   path: str
   config: dict[str, Any]
   texts: dict[str, str]  # {name: text} of the tables
-  checksums: dict[str, Any]  # as checksums.json has them
+  checksums: dict[str, Any]  # content of checksums.json
   # {unit: its commit record; the error, if it is damaged}
   records: dict[str, folder.Record | errors.Damaged]
 
   @property
   def properties(self) -> space.Properties:
-    """The table of the properties that its networks have."""
+    """The properties that its networks have."""
     return published.find_properties(self.config)
 
   def table(self, name: str) -> 'pd.DataFrame':
@@ -42,15 +42,16 @@ class Moment:
                else tables.COLUMNS[name])
     return tables.parse_csv(self.texts[name], columns, path)
 
-  def record(self, unit):
-    """A unit's commit record; raises `Damaged` if it is."""
-    if isinstance(self.records[unit], errors.Damaged):
-      raise self.records[unit]
-    return self.records[unit]
+  def record(self, unit: str) -> folder.Record:
+    """A unit's commit record; raises `Damaged` if it is damaged."""
+    record = self.records[unit]
+    if isinstance(record, errors.Damaged):
+      raise record
+    return record
 
 
-def check(zoo):
-  """Raises `Wrong` unless a folder is a zoo with something in it."""
+def check(zoo: str) -> None:
+  """Raises `Wrong` unless a folder is a zoo in which something is finished."""
   make = f'Make one with: python -m nws_jax.zoo --config=configs/zoo.py ' \
          f'--workdir={zoo}'
   if not os.path.isdir(zoo):
@@ -65,13 +66,13 @@ def check(zoo):
                        'or start it again.')
 
 
-def read(zoo):
-  """Reads a zoo's `Moment`, whether or not a run goes on in it.
+def read(zoo: str) -> Moment:
+  """Reads a zoo, even while a run is writing to it.
 
   Raises:
-    Wrong: it is not a zoo, or nothing in it is finished.
-    Damaged: a table is not what was written, or names networks that config
-      and plan do not.
+    Wrong: the folder is not a zoo, or nothing in it is finished.
+    Damaged: a table is not what was written, or has networks that the config
+      and the plan do not have.
   """
   check(zoo)
   found = _read(zoo)
@@ -81,49 +82,64 @@ def read(zoo):
   return found
 
 
-def _read(zoo):
+def _read(zoo: str) -> Moment:
+  """Reads the tables of the zoo, or else of its units, until nothing changes.
+  """
   for _ in range(_TRIES):
     before = _stamp(zoo)
+    found: Moment | errors.Damaged
     try:
-      found, error = _read_top(zoo), None
-      if found is not None:
-        return found
+      top = _read_top(zoo)
+      if top is not None:
+        return top
       found = _read_units(zoo)
     except errors.Damaged as e:
-      error = e
+      found = e
     if _stamp(zoo) == before:
       break
-  if error is not None:
-    raise error
+  if isinstance(found, errors.Damaged):
+    raise found
   return found
 
 
-def verify(moment):
-  """Compares the units' records, and their tables, with a `Moment`.
+def verify(moment: Moment) -> None:
+  """Checks the units' commit records and tables.
 
   Raises:
-    Damaged: one is not what was written.
+    Damaged: one of them is not what was written.
   """
   for unit in moment.records:
     moment.record(unit)
     folder.committed(moment.path, unit)
 
 
-def _stamp(zoo):
-  """Changes whenever a run writes a table, or a unit commits."""
+class _Stamp(NamedTuple):
+  """The identity of a version of a file."""
+  path: str
+  inode: int
+  time: int  # of the last change, in nanoseconds
+  size: int
+
+
+def _stamp(zoo: str) -> list[_Stamp]:
+  """The versions of the zoo's files; differs after any write or commit."""
   stamps = []
   for path in (*(os.path.join(zoo, name) for name in _FILES),
                *(folder.unit_path(zoo, unit, 'progress.json')
                  for unit in folder.units(zoo))):
     with contextlib.suppress(OSError):
       at = os.stat(path)
-      stamps.append((path, at.st_ino, at.st_mtime_ns, at.st_size))
+      stamps.append(_Stamp(path, at.st_ino, at.st_mtime_ns, at.st_size))
   return stamps
 
 
-def _read_top(zoo):
-  """The `Moment` of the tables on top; None if they do not fit together, or
-  units have gone on since they were written."""
+def _read_top(zoo: str) -> Moment | None:
+  """Reads the tables of the whole zoo.
+
+  Returns:
+    None if they do not fit together, or if a unit has committed since they were
+    written.
+  """
   config, checksums, texts = _read_files(zoo)
   if {n: tables.hash_text(t) for n, t in texts.items()} != checksums['tables']:
     return None
@@ -148,9 +164,12 @@ def _read_top(zoo):
   return Moment(zoo, config, texts, checksums, records)
 
 
-def _read_units(zoo):
-  """The `Moment` that the units tell, where a run is writing the tables on top
-  or was killed while it did."""
+def _read_units(zoo: str) -> Moment:
+  """Merges the tables of the units.
+
+  That is necessary while a run writes the tables of the whole zoo, or after it
+  was killed meanwhile.
+  """
   config, checksums, texts = _read_files(zoo)
   found = whole.gather(zoo)
   for name, text in texts.items():
@@ -160,20 +179,26 @@ def _read_units(zoo):
   for unit, record in found.records.items():
     agreement.check_digests(
         zoo, unit, record, checksums['snapshots'].get(unit, {}))
-  return Moment(zoo, config, *found)
+  return Moment(zoo, config, found.texts, found.checksums, {**found.records})
 
 
-def _read_files(zoo):
-  """(config, checksums, {name: text} of the tables) on top."""
+class _Files(NamedTuple):
+  """The files of the whole zoo."""
+  config: dict[str, Any]
+  checksums: dict[str, Any]
+  texts: dict[str, str]  # {name: text} of the tables
+
+
+def _read_files(zoo: str) -> _Files:
   checksums = whole.read_checksums(zoo)
   config = tables.read_json(os.path.join(zoo, 'config.json'))
-  return config, checksums, {
+  return _Files(config, checksums, {
       name: tables.read_text(os.path.join(zoo, name))
-      for name in tables.COLUMNS}
+      for name in tables.COLUMNS})
 
 
-def _read_record(zoo, unit):
-  """A unit's commit record; the error, if there is none to read."""
+def _read_record(zoo: str, unit: str) -> folder.Record | errors.Damaged:
+  """A unit's commit record, or the error if it is missing or damaged."""
   try:
     record = folder.progress(zoo, unit)
   except errors.Damaged as e:
@@ -182,10 +207,11 @@ def _read_record(zoo, unit):
       folder.unit_path(zoo, unit, 'progress.json'), 'it is missing')
 
 
-def _split(text):
-  """{unit: text of its own table} of the members.csv on top."""
+def _split(text: str) -> dict[str, str]:
+  """Splits the members.csv of a zoo into those of its units: {unit: text}."""
   head, *rows = text.splitlines(keepends=True)
-  at, result = list(tables.FIRST).index('unit'), {}
+  at = list(tables.FIRST).index('unit')
+  result: dict[str, list[str]] = {}
   for row in rows:
     result.setdefault(row.split(',')[at], [head]).append(row)
   return {unit: ''.join(lines) for unit, lines in result.items()}

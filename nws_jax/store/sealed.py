@@ -26,10 +26,9 @@ _BEGUN = ('predictions.csv', 'ablation.csv', 'ladder.csv', 'model')
 _FILES = 'files'
 # Suffixes of a folder that is not finished, and of one that is replaced.
 _PART, _OLD = '.part', '.old'
-Path = str | os.PathLike[str]
 
 
-def write(path: Path, record: Mapping[str, Any],
+def write(path: tables.Path, record: Mapping[str, Any],
           names: Iterable[str] | None = None) -> None:
   """Writes a record, after the files that belong to it.
 
@@ -49,7 +48,8 @@ def write(path: Path, record: Mapping[str, Any],
       name: _hash_file(folder / name) for name in sorted(names)}})
 
 
-def read(path: Path, names: Iterable[str] | None = None) -> dict[str, Any]:
+def read(path: tables.Path, names: Iterable[str] | None = None
+         ) -> dict[str, Any]:
   """Reads a record, and compares its files with their digests.
 
   Args:
@@ -94,7 +94,7 @@ def _hash_file(path: pathlib.Path) -> str:
 
 
 @contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
+def naming(path: tables.Path) -> Iterator[None]:
   """Turns what a reader of an incomplete record raises into `Damaged`."""
   try:
     yield
@@ -105,7 +105,7 @@ def naming(path: Path) -> Iterator[None]:
     raise damaged(path, str(e)) from e
 
 
-def damaged(path: Path, reason: BaseException | str) -> errors.Damaged:
+def damaged(path: tables.Path, reason: BaseException | str) -> errors.Damaged:
   """The error for a file of a result that is not what was written."""
   if isinstance(reason, OSError):
     reason = reason.strerror or ''
@@ -115,7 +115,7 @@ def damaged(path: Path, reason: BaseException | str) -> errors.Damaged:
       f'remove {pathlib.Path(path).parent}.')
 
 
-def find(folder: Path, name: str) -> list[pathlib.Path]:
+def find(folder: tables.Path, name: str) -> list[pathlib.Path]:
   """Paths of the files `name` of all finished results under a folder, sorted.
 
   Args:
@@ -126,7 +126,7 @@ def find(folder: Path, name: str) -> list[pathlib.Path]:
                 if not _is_aside(p.relative_to(folder).parts[1]))
 
 
-def list_unfinished(folder: Path) -> list[pathlib.Path]:
+def list_unfinished(folder: tables.Path) -> list[pathlib.Path]:
   """Folders under a --workdir of meta with an unfinished result, sorted."""
   def holds(path: pathlib.Path, names: Iterable[str]) -> bool:
     return any((path / name).exists() for name in names)
@@ -140,7 +140,7 @@ def _is_aside(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def hold(folder: Path) -> Iterator[None]:
+def hold(folder: tables.Path) -> Iterator[None]:
   """Holds a result's folder for this process; other processes wait."""
   folder = os.fspath(folder)
   with locks.hold(f'{folder}.lock', wait=True):
@@ -149,7 +149,7 @@ def hold(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def replace(folder: Path) -> Iterator[str]:
+def replace(folder: tables.Path) -> Iterator[str]:
   """Yields a new folder, which replaces `folder` unless an error is raised.
 
   The caller must hold the folder: see `hold`.

@@ -8,19 +8,24 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nws_jax import errors, published, say, space
 from nws_jax.store import disks
 
+if TYPE_CHECKING:
+  import pandas as pd
+
+Path = str | os.PathLike[str]
+# Kinds of columns.
 WORD, WHOLE, REAL, FLAG, MAYBE = 'word', 'whole', 'real', 'flag', 'maybe'
 _DTYPES = {WORD: 'str', WHOLE: 'int64', REAL: 'float64', FLAG: 'bool',
            MAYBE: 'Int64'}  # MAYBE: a whole number, or empty
 _PLAIN = re.compile('[^,"]*')
 
-# docs/contract.md tells what the columns mean. Between the first and the last
-# of members.csv are the properties of the zoo's networks.
+# docs/contract.md describes the columns. In members.csv, the properties of the
+# zoo's networks are between the first and the last of them.
 FIRST = {
     'id': WHOLE, 'unit': WORD, 'setting': WHOLE, 'replicate': WHOLE,
     'seed': WHOLE, 'split': WORD, 'fold': WHOLE, 'status': WORD,
@@ -57,22 +62,32 @@ COLUMNS = {'members.csv': MEMBERS, 'metrics.csv': METRICS, 'layers.csv': LAYERS}
 TIMES = ('seconds',)  # columns in which equal zoos may differ
 
 
-def pick(count, keep):
-  """Which of `count` evaluations keep their weights: `keep` of them, spread
-  evenly from the first to the last (recipe, section 10); 0: all."""
+def pick(count: int, keep: int) -> list[int]:
+  """Chooses the evaluations whose weights are kept (recipe, section 10).
+
+  Args:
+    count: number of evaluations.
+    keep: number of those that are kept, spread evenly from the first to the
+      last; 0: all.
+  """
   if not keep or count <= keep:
     return list(range(count))
   step = (count - 1) / (keep - 1)
   return [round(n * step) for n in range(keep)]
 
 
-def to_csv(rows, columns):
-  """The text of a table; no value needs quotes, for a word holds no comma.
+def to_csv(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]
+           ) -> str:
+  """The text of a table, in which no value is quoted.
 
   Args:
-    rows: mappings with all of `columns`, others are left out; what is
-      missing (None, NaN) becomes empty. Floats read back bit by bit.
-    columns: one of the tables above.
+    rows: mappings with all of `columns`; other keys are ignored. Missing values
+      (None, NaN) become empty. Floats are read back exactly.
+    columns: {column: kind}.
+
+  Raises:
+    ValueError: a word has a comma, a quote, or a character that cannot be
+      printed.
   """
   lines = [','.join(columns)]
   lines += [','.join([_cell(row[name], kind) for name, kind in columns.items()])
@@ -82,11 +97,11 @@ def to_csv(rows, columns):
 
 def format_rows(rows: Sequence[Mapping[str, Any]],
                 columns: Sequence[str] | None = None) -> str:
-  """CSV text of rows with equal keys, quoted where needed.
+  """The text of a table whose rows have equal keys, quoted where necessary.
 
   Args:
-    rows: at least one, unless `columns` are given.
-    columns: their order; None: as in the first row.
+    rows: may be empty only if `columns` are given.
+    columns: the columns in their order; None: the keys of the first row.
   """
   out = io.StringIO()
   writer = csv.DictWriter(out, columns or list(rows[0]), lineterminator='\n')
@@ -95,7 +110,7 @@ def format_rows(rows: Sequence[Mapping[str, Any]],
   return out.getvalue()
 
 
-def _cell(value, kind):
+def _cell(value: Any, kind: str) -> str:
   if kind in (REAL, MAYBE) and _is_missing(value):
     return ''
   text = _WRITE[kind](value)
@@ -104,25 +119,31 @@ def _cell(value, kind):
   return text
 
 
-def _is_missing(value):
-  """None, NaN, or pandas.NA, for which pandas need not be imported."""
+def _is_missing(value: Any) -> bool:
+  """Whether it is None, NaN, or pandas.NA (without importing pandas)."""
   return (value is None or type(value).__name__ == 'NAType'
           or value != value)
 
 
-_WRITE = {
+_WRITE: dict[str, Callable[[Any], str]] = {
     WORD: str, WHOLE: lambda x: str(int(x)), REAL: lambda x: repr(float(x)),
     FLAG: lambda x: str(bool(x)), MAYBE: lambda x: str(int(x)),
 }
 
 
-def parse_csv(text, columns, path):
-  """Text of a table -> pandas.DataFrame with exact floats and fixed types.
+def parse_csv(text: str, columns: Mapping[str, str], path: Path
+              ) -> 'pd.DataFrame':
+  """Parses a table, with exact floats and a dtype for each kind of column.
+
+  Args:
+    text: what `to_csv` returned.
+    columns: {column: kind}.
+    path: the file that an error names.
 
   Raises:
-    Damaged: it is not a whole table of these columns; names `path`.
+    Damaged: it is not a complete table with these columns.
   """
-  import pandas as pd  # slow, and of no use to --help
+  import pandas as pd  # slow to import, and --help does not need it
   try:
     if not text.endswith('\n'):
       raise ValueError('its last line is cut off')
@@ -133,8 +154,8 @@ def parse_csv(text, columns, path):
       if row.count(',') != len(columns) - 1:
         raise ValueError(f'line {n} has {row.count(",") + 1} values, not '
                          f'{len(columns)}')
-    # One flat list of strings: lists of lists cost the garbage collector more
-    # than all the rest.
+    # All cells in one list: the garbage collector would spend more time on a
+    # list for each row than everything else takes.
     cells = ','.join(rows).split(',') if rows else []
     return pd.DataFrame({
         name: pd.array([_READ[kind](x) for x in cells[i::len(columns)]],
@@ -144,35 +165,42 @@ def parse_csv(text, columns, path):
     raise damaged(path, e) from e
 
 
-_READ = {
+_READ: dict[str, Callable[[str], Any]] = {
     WORD: str, WHOLE: int, REAL: lambda x: float(x) if x else float('nan'),
     FLAG: {'True': True, 'False': False}.__getitem__,
     MAYBE: lambda x: int(x) if x else None,
 }
 
 
-def read_csv(path, columns, sha256=None):
-  """Reads one table; see `parse_csv`. `sha256` is what its bytes must have."""
+def read_csv(path: Path, columns: Mapping[str, str], sha256: str | None = None
+             ) -> 'pd.DataFrame':
+  """Reads a table; see `parse_csv` and `read_text`."""
   return parse_csv(read_text(path, sha256), columns, path)
 
 
-def read_json(path):
+def read_json(path: Path) -> dict[str, Any]:
   """Reads a JSON object; inverse of `write_json`.
 
   Raises:
-    Damaged: it is not there, not one, or not what was written.
+    Damaged: the file is missing, not a JSON object, or not what was written.
   """
   try:
-    return parse_json(read_text(path))[0]
+    return parse_json(read_text(path)).value
   except ValueError as e:
     raise damaged(path, e) from e
 
 
-def parse_json(text):
-  """(the JSON object that `write_json` wrote, whether it has a checksum).
+class Parsed(NamedTuple):
+  """A JSON object."""
+  value: dict[str, Any]  # without its checksum
+  checked: bool  # whether it had one
+
+
+def parse_json(text: str) -> Parsed:
+  """Parses a JSON object that `write_json` has written.
 
   Raises:
-    ValueError: it is none, or not what was written.
+    ValueError: it is not a JSON object, or not what was written.
   """
   value = json.loads(text)
   if not isinstance(value, dict):
@@ -180,11 +208,16 @@ def parse_json(text):
   written = value.pop(_CHECKSUM, None)  # older versions wrote none
   if written is not None and written != _hash_json(value):
     raise ValueError('its checksum is wrong')
-  return value, written is not None
+  return Parsed(value, written is not None)
 
 
-def read_text(path, sha256=None):
-  """Reads a file; raises `Damaged` if it is missing or not `sha256`."""
+def read_text(path: Path, sha256: str | None = None) -> str:
+  """Reads a file of UTF-8 text.
+
+  Raises:
+    Damaged: the file is missing, not readable, or has another SHA-256 than the
+      one given.
+  """
   try:
     with open(path, 'rb') as f:
       data = f.read()
@@ -195,26 +228,26 @@ def read_text(path, sha256=None):
     raise damaged(path, e) from e
 
 
-def write_json(path, value):
+def write_json(path: Path, value: dict[str, Any]) -> None:
   """Writes a JSON object and its checksum, atomically and durably."""
   write_text(path, json.dumps(
       {**value, _CHECKSUM: _hash_json(value)}, indent=1) + '\n')
 
 
-_CHECKSUM = 'checksum'  # of all other fields, in a file of its own
+_CHECKSUM = 'checksum'  # the field that holds the checksum of all other fields
 
 
 def _hash_json(value: dict[str, Any]) -> str:
   return hash_text(json.dumps(value))
 
 
-def write_text(path, text):
+def write_text(path: Path, text: str) -> None:
   """Writes text as UTF-8; see `write_bytes`."""
   write_bytes(path, text.encode())
 
 
-def write_bytes(path, data):
-  """Writes a file aside and renames it: a reader sees the old or the new one.
+def write_bytes(path: Path, data: bytes) -> None:
+  """Writes a file atomically: a reader sees either the old or the new one.
 
   Raises:
     Damaged: it cannot be written.
@@ -236,7 +269,7 @@ def write_bytes(path, data):
 
 
 def keep_text(path: str, text: str) -> None:
-  """Writes a file, as `write_text` does, unless it has this text already."""
+  """Writes a file with `write_text`, unless it has this text already."""
   with contextlib.suppress(OSError), open(path, 'rb') as f:
     if f.read() == text.encode():
       return
@@ -244,15 +277,15 @@ def keep_text(path: str, text: str) -> None:
 
 
 def keep_json(path: str, value: dict[str, Any]) -> None:
-  """Writes a JSON object, as `write_json` does, unless it is there already."""
+  """Writes a file with `write_json`, unless it has this value already."""
   with contextlib.suppress(errors.Damaged):
     if _hash_json(read_json(path)) == _hash_json(value):
       return
   write_json(path, value)
 
 
-def sweep(path):
-  """Removes what killed writers left aside in a folder."""
+def sweep(path: str) -> None:
+  """Removes the temporary files that killed processes left in a folder."""
   for name in os.listdir(path) if os.path.isdir(path) else ():
     if is_aside(name):
       aside = os.path.join(path, name)
@@ -262,18 +295,18 @@ def sweep(path):
         os.unlink(aside)
 
 
-def is_aside(name):
-  """Whether a file is one that is written aside: a killed writer's."""
+def is_aside(name: str) -> bool:
+  """Whether a name is that of a temporary file of `write_bytes`."""
   return bool(re.search(r'\.\d+\.tmp$', name))
 
 
-def hash_text(text):
+def hash_text(text: str | bytes) -> str:
   """SHA-256 of text or bytes, as hexadecimal digits."""
   data = text.encode() if isinstance(text, str) else text
   return hashlib.sha256(data).hexdigest()
 
 
-def damaged(path, reason):
+def damaged(path: Path, reason: BaseException | str) -> errors.Damaged:
   """The error for a file or folder that is not what was written."""
   if isinstance(reason, OSError):
     reason = reason.strerror or reason
@@ -282,7 +315,7 @@ def damaged(path, reason):
       f'from a copy{_advise(path)}.')
 
 
-_ADVICE = {  # by the name of a record of a whole zoo
+_ADVICE = {  # {name of a file of the whole zoo: what else can be done}
     'config.json': ', for nothing else tells what the networks are; or train '
                    'them again in another --workdir',
     'plan.json': '; or move it away and run the zoo command again: it is made '
@@ -293,8 +326,8 @@ _ADVICE = {  # by the name of a record of a whole zoo
        for name in (*COLUMNS, 'checksums.json')}}
 
 
-def _advise(path: str) -> str:
-  """What helps where there is no copy of a file or folder."""
+def _advise(path: Path) -> str:
+  """What to do if there is no copy of a file or folder."""
   above, name = os.path.split(os.fspath(path))
   kind, unit = os.path.split(above)[0], os.path.basename(above)
   if (os.path.basename(kind) in ('units', 'snapshots', 'state')

@@ -1,4 +1,4 @@
-"""The tables of a whole zoo, made of those of its units.
+"""The tables of a whole zoo, merged from those of its units.
 
   members.csv  metrics.csv  layers.csv  checksums.json
 """
@@ -15,14 +15,14 @@ from nws_jax.store import folder, layers, tables
 def rebuild(zoo: str, without: str | None = None) -> None:
   """Writes the tables of the whole zoo, and checksums.json, from its units.
 
-  What is as the units say stays untouched.
+  Files that are up to date are not written again.
 
   Args:
     zoo: the zoo's folder.
     without: a unit that is left out.
 
   Raises:
-    Damaged: a unit's tables or record are.
+    Damaged: a unit's tables or record are damaged.
   """
   found = gather(zoo, without)
   for name, text in found.texts.items():
@@ -31,17 +31,17 @@ def rebuild(zoo: str, without: str | None = None) -> None:
 
 
 class Gathered(NamedTuple):
-  """What the units' last commits make together."""
-  texts: dict[str, str]  # {name: text} of the tables on top
+  """The last commits of the units, merged."""
+  texts: dict[str, str]  # {name: text} of the tables of the whole zoo
   checksums: dict[str, Any]  # as checksums.json has them
   records: dict[str, folder.Record]  # {unit: its commit record}
 
 
 def gather(zoo: str, without: str | None = None) -> Gathered:
-  """Reads the last commits of the units but `without`, each of them whole.
+  """Reads and merges the last commits of all units but `without`.
 
   Raises:
-    Damaged: a unit's tables or record are.
+    Damaged: a unit's tables or record are damaged.
   """
   commits = {unit: folder.committed(zoo, unit) for unit in folder.units(zoo)
              if unit != without}
@@ -58,14 +58,14 @@ def gather(zoo: str, without: str | None = None) -> Gathered:
 
 
 def _merge(zoo: str, commits: Iterable[folder.Commit]) -> dict[str, str]:
-  """{name: text} of the tables of networks and evaluations of all units."""
+  """Merges members.csv and metrics.csv of the units: {name: text}."""
   texts = {}
   for name, columns in (('members.csv', folder.columns(zoo)),
                         ('metrics.csv', tables.METRICS)):
     rows: list[str] = []
     for commit in commits:
       rows += commit.texts[name].splitlines(keepends=True)[1:]
-    # By id; epochs are in order in every unit, and stay so.
+    # Sorting by id is stable, so the epochs of a network stay in order.
     rows.sort(key=lambda r: int(r[:r.index(',')]))
     texts[name] = ','.join(columns) + '\n' + ''.join(rows)
   return texts
@@ -73,23 +73,25 @@ def _merge(zoo: str, commits: Iterable[folder.Commit]) -> dict[str, str]:
 
 @functools.lru_cache(maxsize=1)
 def _upgrade(text: str, path: str) -> str:
+  """Adds the columns that older versions did not write to a layers.csv."""
   return layers.to_csv(layers.read(layers.parse(text, path), path).values())
 
 
 def _read_old_layers(zoo: str) -> str:
-  """layers.csv of a zoo whose units, of an older version, have none."""
+  """layers.csv of a zoo in which an older version wrote none for each unit."""
   path = os.path.join(zoo, 'layers.csv')
   text = tables.read_text(path)
   if os.path.exists(os.path.join(zoo, 'checksums.json')):
     written = read_checksums(zoo)['tables'].get('layers.csv')
-    # A run that adds columns may have been killed before it wrote checksums.
+    # A run that added columns may have been killed before it updated the
+    # checksums, so these may also be of the table without the new columns.
     if written not in map(tables.hash_text, (text, layers.cut(text))):
       raise tables.damaged(path, 'its checksum is wrong')
   return _upgrade(text, path)
 
 
 def _digest(texts: dict[str, str], snapshots: dict[str, dict[str, str]]) -> str:
-  """One digest of a zoo; equal zoos, times aside, have equal ones."""
+  """The digest of a zoo, equal for zoos that differ in times only."""
   rows = [r.split(',') for r in texts['members.csv'].splitlines()]
   keep = [i for i, name in enumerate(rows[0]) if name not in tables.TIMES]
   members = [[r[i] for i in keep] for r in rows]
@@ -99,13 +101,18 @@ def _digest(texts: dict[str, str], snapshots: dict[str, dict[str, str]]) -> str:
 
 
 def hash_digests(record: folder.Record) -> dict[str, str]:
-  """{snapshot: one digest of a unit's networks}, as checksums.json has it."""
+  """{snapshot: digest of all its networks} of a unit, as in checksums.json."""
   return {str(n): tables.hash_text(' '.join(digests))
           for n, digests in sorted(record['digests'].items())}
 
 
 def read_checksums(zoo: str) -> dict[str, Any]:
-  """{'zoo': digest, 'tables': {name: sha256}, 'snapshots': {unit: ...}}."""
+  """Reads checksums.json.
+
+  Returns:
+    {'zoo': digest, 'tables': {name: sha256},
+    'snapshots': {unit: {snapshot: digest}}}.
+  """
   path = os.path.join(zoo, 'checksums.json')
   record = tables.read_json(path)
   if not (isinstance(record.get('zoo'), str)
