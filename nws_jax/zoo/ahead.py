@@ -1,30 +1,48 @@
-"""Compiles the next programs in threads while the present one trains."""
+"""Compiles the next programs in threads while the current one trains."""
 
 import concurrent.futures
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+Key = TypeVar('Key', bound=Hashable)
+Program = TypeVar('Program')
 
 
-class Ahead:
-  """Programs by what they are compiled for; keeps those that were asked for
-  last, since each holds memory."""
+class Ahead(Generic[Key, Program]):
+  """Compiled programs by their keys, which say what they are compiled for.
 
-  def __init__(self, build: Callable[[Any], Any], ahead: int = 1) -> None:
-    """`build(key) -> program`, of so many ahead at once; 0: only when it is
-    needed."""
+  Only the programs that the last call of `get` named are kept, because each of
+  them holds memory.
+  """
+
+  def __init__(self, build: Callable[[Key], Program], ahead: int = 1) -> None:
+    """Starts the threads.
+
+    Args:
+      build: compiles the program of a key.
+      ahead: how many programs are compiled before they are needed; 0: none.
+    """
     self._build, self._ahead = build, ahead
-    self._futures: dict[Hashable, concurrent.futures.Future[Any]] = {}
+    self._futures: dict[Key, concurrent.futures.Future[Program]] = {}
     self._pool = concurrent.futures.ThreadPoolExecutor(max(1, ahead))
 
-  def __enter__(self) -> 'Ahead':
+  def __enter__(self) -> Self:
     return self
 
-  def __exit__(self, error: type[BaseException] | None, *_: Any) -> None:
-    # Who was interrupted, or failed, does not wait for a compiler.
+  def __exit__(self, error: type[BaseException] | None,
+               value: BaseException | None, traceback: TracebackType | None
+               ) -> None:
+    # After an error or an interruption, nothing waits for the compiler.
     self._pool.shutdown(wait=error is None, cancel_futures=True)
 
-  def get(self, key: Hashable, following: Iterable[Hashable] = ()) -> Any:
-    """The program of `key`; begins those of `following`, the next ones."""
+  def get(self, key: Key, following: Iterable[Key] = ()) -> Program:
+    """Returns the program of a key, and starts to compile those that follow.
+
+    Args:
+      key: of the program that is needed now.
+      following: the keys of the next programs, in their order.
+    """
     wanted = list(dict.fromkeys([key, *following]))[:1 + self._ahead]
     self._futures = {k: f for k, f in self._futures.items() if k in wanted}
     for k in wanted:

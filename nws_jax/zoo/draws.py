@@ -1,10 +1,11 @@
-"""Every draw of ONE network while it trains, keyed by what it is for.
+"""The random draws of one network while it trains.
 
-Network = fold_in(root, id), then a stream, then the epoch or step. No width,
-slot, order or restart changes one.
+The key of a draw is made by `fold_in` of the network's id, the number of a
+stream, and the epoch or step, in this order. So the draws of a network do not
+depend on the other networks, on its slot, or on interruptions of the run.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,13 @@ if TYPE_CHECKING:
   from nws_jax.zoo import train
 
 INIT, SPLIT, EPOCH, AUGMENT, DROPOUT, EVALUATE = range(6)  # streams
-_NOBODY = 255  # label of what pads a set
+_NOBODY = 255  # the label of padding
+
+
+class Split(NamedTuple):
+  """A network's own split of its images into training and validation."""
+  index_N: jax.Array  # positions of the images, sorted by class
+  is_train_N: jax.Array  # bool; padding counts as training
 
 
 def stream(seed_key: jax.Array, network: 'train.Network', number: int
@@ -26,8 +33,15 @@ def stream(seed_key: jax.Array, network: 'train.Network', number: int
 
 
 def split(seed_key: jax.Array, network: 'train.Network', data: dataset.Data,
-          longest: int) -> tuple[jax.Array, jax.Array]:
-  """This network's own cut: (its images sorted by class [N], is_train [N])."""
+          longest: int) -> Split:
+  """Draws a network's own split into training and validation images.
+
+  Args:
+    seed_key: the key of the zoo.
+    network: whose split it is.
+    data: all image sets.
+    longest: N, the number of images of the largest set.
+  """
   u = jax.random.bits(stream(seed_key, network, SPLIT), (longest,))
   own = jnp.arange(longest) < data.count_S[network.dataset]
   index = jnp.where(own, data.start_S[network.dataset] + jnp.arange(longest), 0)
@@ -35,14 +49,25 @@ def split(seed_key: jax.Array, network: 'train.Network', data: dataset.Data,
   labels, _, index = jax.lax.sort((labels, u, index), num_keys=2)
   rank, counts = _rank(labels)
   cut = images.cut(counts)[jnp.minimum(labels, space.NUM_CLASSES - 1)]
-  is_train = (rank < cut) | (labels == _NOBODY)  # padding is not validation
-  return index, is_train
+  is_train = (rank < cut) | (labels == _NOBODY)
+  return Split(index, is_train)
 
 
 def epoch_order(seed_key: jax.Array, network: 'train.Network',
-                data: dataset.Data, epoch: jax.Array, longest: int
+                data: dataset.Data, epoch: jax.Array | int, longest: int
                 ) -> jax.Array:
-  """Indices of the epoch's images in order: a new balanced draw, shuffled."""
+  """Draws the shuffled images of an epoch, equally many of every class.
+
+  Args:
+    seed_key: the key of the zoo.
+    network: whose epoch it is.
+    data: all image sets.
+    epoch: its number.
+    longest: N, the number of images of the largest set.
+
+  Returns:
+    int32 [N], positions of images; those of the epoch come first.
+  """
   index, is_train = split(seed_key, network, data, longest)
   key = jax.random.fold_in(stream(seed_key, network, EPOCH), epoch)
   u, v = jax.random.bits(key, (longest, 2)).T
@@ -57,7 +82,10 @@ def epoch_order(seed_key: jax.Array, network: 'train.Network',
 
 
 def _rank(labels_N: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """Position within its class, of labels in order; and the class counts."""
+  """(position of each image within its class [N], images of each class [K]).
+
+  The labels are sorted.
+  """
   classes = jnp.arange(space.NUM_CLASSES)
   starts = jnp.searchsorted(labels_N, classes)
   ends = jnp.searchsorted(labels_N, classes, side='right')

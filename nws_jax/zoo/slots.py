@@ -1,36 +1,42 @@
-"""Which network is in which slot of a program, round after round.
+"""Which network is in which of the M slots of a program, in each round.
 
-A program has M slots, -1 is an empty one. When a network is finished, the next
-one of its unit takes its slot; so that a unit may hold more networks than its
-program has slots, and none of them waits for the slowest.
+When a network is finished, the next network of its unit takes its slot. So a
+unit may have more networks than its program has slots, and no network waits for
+the slowest. A slot with the id -1 is empty.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
 
 class Slots(NamedTuple):
-  ids_M: np.ndarray
-  fresh_M: np.ndarray  # begins in this round
+  """The networks in the slots during a round."""
+  ids_M: np.ndarray  # -1: empty
+  fresh_M: np.ndarray  # bool: whether the network begins in this round
 
 
-def begin(width: int, queue: Sequence[int]) -> Slots:
-  """The slots of a unit's first round, whose networks are `queue`."""
+def begin(width: int, queue: Iterable[int]) -> Slots:
+  """Fills the slots of a unit's first round.
+
+  Args:
+    width: M, the number of slots.
+    queue: the unit's networks, in their order.
+  """
   nobody = np.full(width, -1)
   return turn(nobody, np.ones(width, bool), queue)
 
 
-def turn(ids_M: np.ndarray, finished_M: np.ndarray, queue: Sequence[int]
+def turn(ids_M: np.ndarray, finished_M: np.ndarray, queue: Iterable[int]
          ) -> Slots:
-  """The slots of the next round.
+  """Fills the slots of the next round.
 
   Args:
-    ids_M: those of the last one.
-    finished_M: whether the network in a slot is finished; of no account where
-      the slot is empty.
-    queue: networks that have not begun, in their order.
+    ids_M: the networks in the slots during the last round.
+    finished_M: bool, whether the network in each slot is finished; ignored
+      for empty slots.
+    queue: networks that have not begun yet, in their order.
   """
   free = np.flatnonzero(finished_M | (ids_M < 0))
   ids_M, fresh_M = np.array(ids_M), np.zeros(len(ids_M), bool)
