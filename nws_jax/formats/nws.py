@@ -1,14 +1,15 @@
 """The published format: names, codes, and the run folder of one network.
 
-  weights/001.bin ...  float64, the flat vector, at most 20 of them
+  weights/001.bin ...  float64 [P], the flat vectors of at most 20 snapshots
   meta.csv             the thirteen properties
-  error.bin            float64 [T, 5]: step; training, validation and test error
-                       in %; smoothed validation error; one row an evaluation
+  error.bin            float64 [T, 5], one row for each evaluation: step;
+                       training, validation and test error in %; smoothed
+                       validation error in %
   stat.bin             float64 [4]: T, last step, epochs, seconds
-  *_train.csv ...      beside the run folders, one row a network
+  *_train.csv ...      beside the run folders, one row for each network
 
-As the code that made and reads the published networks has it (docs/recipe.md,
-sections 2, 10, 11 and 15).
+The format is that of the code that trained and reads the published networks
+(docs/recipe.md, sections 2, 10, 11 and 15).
 """
 
 import csv
@@ -16,41 +17,43 @@ import io
 import math
 import os
 import shutil
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from nws_jax import errors, published, say, space
 
 FAMILY = published.Architecture.family
-SNAPSHOTS = 20
-FLOAT = '<f8'
-SIDES = ('train', 'valid', 'test')
+SNAPSHOTS = 20  # most of one network
+FLOAT = '<f8'  # dtype of all binary files
+SIDES = ('train', 'valid', 'test')  # splits, each with a table of its own
 COLUMNS = {p.name: 'lrate' if p.name == 'learning_rate' else p.name
            for p in published.PROPERTIES}
 SPLIT_COLUMNS = (*COLUMNS.values(), 'weightn_conv', 'weightn_fc', 'path')
 
 
-def weights_name(number):
-  """A snapshot's file in the run folder, counted from 1."""
+def weights_name(number: int) -> str:
+  """The file of a snapshot in the run folder; `number` counts from 1."""
   return os.path.join('weights', f'{number:03d}.bin')
 
 
-def encode(row):
+def encode(row: Mapping[str, Any]) -> dict[str, str]:
   """{column: text} of the thirteen properties of a network."""
   cells = {}
   for p in published.PROPERTIES:
     value = row[p.name]
     if p.codes and value in p.choices:
       value = p.codes[p.choices.index(value)]
-    cells[COLUMNS[p.name]] = str(value)  # of floats too: they read back exactly
+    cells[COLUMNS[p.name]] = str(value)  # floats, too, are read back exactly
   return cells
 
 
-def decode(cells):
+def decode(cells: Mapping[str, str]) -> dict[str, Any]:
   """Inverse of `encode`.
 
   Raises:
-    ValueError: a value is none of its property's; names both.
+    ValueError: a value is not allowed for its property; the message names both.
   """
   row = {}
   for p in published.PROPERTIES:
@@ -62,7 +65,7 @@ def decode(cells):
   return row
 
 
-def _decode(p, text):
+def _decode(p: space.Property, text: str) -> Any:
   if p.name == 'dataset':
     text = dict(zip(p.codes, p.choices)).get(text, text)
     return space.SETS[space.SETS.index(text)]
@@ -83,19 +86,20 @@ def _decode(p, text):
   return value
 
 
-def unpublished(row):
+def unpublished(row: Mapping[str, Any]) -> list[str]:
   """Names of the properties whose value is not among the published choices."""
   return [p.name for p in published.PROPERTIES
           if not (p.continuous or row[p.name] in p.choices)]
 
 
-def unwritten(row):
-  """Names of the properties that the format lacks and `row` has not as it."""
+def unwritten(row: Mapping[str, Any]) -> list[str]:
+  """Names of the properties that the format lacks, and whose value in `row`
+  differs from that of all published networks."""
   return [p.name for p in published.EXTRA if row[p.name] not in p.choices]
 
 
-def list_errors(figures):
-  """error.bin of a network, float64 [T, 5].
+def list_errors(figures: Sequence[Mapping[str, Any]]) -> np.ndarray:
+  """Computes error.bin of a network, float64 [T, 5].
 
   Args:
     figures: its rows of metrics.csv, in the order of epochs.
@@ -110,17 +114,19 @@ def list_errors(figures):
   return error_Tx5
 
 
-def write_run(path, row, figures, weights_ExP):
-  """Writes one run folder: all of it, or nothing at `path`.
+def write_run(path: str, row: Mapping[str, Any],
+              figures: Sequence[Mapping[str, Any]],
+              weights_ExP: Iterable[np.ndarray]) -> None:
+  """Writes one run folder atomically.
 
   Args:
-    path: the folder, which is not there.
+    path: the folder, which must not exist.
     row: the network's row of members.csv.
     figures: its rows of metrics.csv, in the order of epochs.
-    weights_ExP: the vectors of its snapshots, ascending.
+    weights_ExP: the vectors of its snapshots, in the order of epochs.
 
   Raises:
-    Damaged: it cannot be written.
+    Damaged: the folder cannot be written.
   """
   cells = encode(row)
   files = {'meta.csv': _csv([cells], cells).encode(),
@@ -134,7 +140,7 @@ def write_run(path, row, figures, weights_ExP):
     os.makedirs(os.path.join(aside, 'weights'))
     for number, vector_P in enumerate(weights_ExP, 1):
       _write(os.path.join(aside, weights_name(number)),
-             np.ascontiguousarray(vector_P, FLOAT))
+             np.asarray(vector_P, FLOAT).tobytes())
     for name, data in files.items():
       _write(os.path.join(aside, name), data)
     os.rename(aside, path)
@@ -144,11 +150,11 @@ def write_run(path, row, figures, weights_ExP):
         'the same command again: it goes on.') from e
 
 
-def split_csv(rows):
-  """Text of a split's table.
+def split_csv(rows: Iterable[tuple[Mapping[str, Any], str]]) -> str:
+  """The text of a split's table.
 
   Args:
-    rows: (row of members.csv, path of the run folder), one a network.
+    rows: (row of members.csv, path of the run folder) of each network.
   """
   return _csv([
       {**encode(row), 'weightn_conv': str(row['num_weights_conv']),
@@ -156,7 +162,7 @@ def split_csv(rows):
        'path': path} for row, path in rows], SPLIT_COLUMNS)
 
 
-def _csv(rows, columns):
+def _csv(rows: Iterable[Mapping[str, str]], columns: Collection[str]) -> str:
   text = io.StringIO()
   writer = csv.DictWriter(text, columns, lineterminator='\n')
   writer.writeheader()
@@ -164,6 +170,6 @@ def _csv(rows, columns):
   return text.getvalue()
 
 
-def _write(path, data):
+def _write(path: str, data: bytes) -> None:
   with open(path, 'wb') as f:
     f.write(data)

@@ -1,14 +1,15 @@
-"""Reading the published format: what is there, checked, and its values.
+"""Reads the published format, and checks what it reads.
 
-Nothing is trusted: a path from a table is looked for under the folder that the
-user named, by its last parts, and no link below that folder is followed.
+The files are not trusted: only the last parts of a path from a table are used,
+under the folder that the user named, and no link below that folder is followed.
 """
 
 import csv
 import os
 import re
 import stat
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,22 +24,28 @@ _SHAPES = ('filter_size', 'depth_conv', 'depth_fc', 'width_conv', 'width_fc')
 class Run(NamedTuple):
   """One network of the published format."""
   path: str  # its folder
-  side: str  # of `nws.SIDES`: the table that names it
-  row: dict  # its thirteen properties
-  num_conv: int
+  side: str  # the one of `nws.SIDES` whose table names it
+  row: dict[str, Any]  # its thirteen properties
+  num_conv: int  # weights of the convolution part
   num_weights: int
   evaluations: int
   last_step: int
   seconds: float
 
   @property
-  def snapshots(self):
+  def snapshots(self) -> list[int]:
     """Epochs of its snapshots, ascending."""
     return tables.pick(self.evaluations, nws.SNAPSHOTS)
 
 
-def list_tables(root):
-  """Names of the tables in a folder, sorted.
+class Line(NamedTuple):
+  """A line of a table."""
+  where: str  # the file and the number of the line
+  cells: dict[str, str]  # {column: text}
+
+
+def list_tables(root: str) -> list[str]:
+  """Sorted names of the tables in a folder.
 
   Raises:
     Wrong: there are none.
@@ -47,41 +54,43 @@ def list_tables(root):
     names = sorted(n for n in os.listdir(root) if _TABLE.fullmatch(n))
   except OSError as e:
     raise errors.Wrong(f'{root} is no folder that can be read: {e.strerror}. '
-                       'Name that of the published data.') from e
+                       'Name the folder of the published data.') from e
   if not names:
-    raise errors.Wrong(f'{root} holds no table of networks, as '
+    raise errors.Wrong(f'{root} holds no table of networks, such as '
                        'nws_main_train.csv and nws_main_test.csv. Name the '
                        'folder they are in.')
   return names
 
 
-def list_runs(root):
-  """All networks that the tables of a folder name, by folder; sizes checked.
+def list_runs(root: str) -> list[Run]:
+  """Lists the networks of all tables in a folder.
 
-  Reads the tables, and of each network all but the vectors.
+  It reads and checks everything but the vectors, of which it checks the sizes.
 
   Returns:
-    [Run], sorted by path.
+    The networks, sorted by path.
 
   Raises:
-    Damaged: names the file, or the line of a table, that is not as it must be.
+    Damaged: a file or a line of a table is wrong; the message names it.
   """
-  runs = {}
+  runs: dict[str, Run] = {}
   for name in list_tables(root):
-    for where, cells in _read_table(os.path.join(root, name)):
-      run = _open_run(root, _TABLE.fullmatch(name)[2], where, cells)
+    side = next(s for s in nws.SIDES if name.endswith(f'{s}.csv'))
+    for line in _read_table(os.path.join(root, name)):
+      run = _open_run(root, side, line)
       if run.path in runs:
-        raise errors.Damaged(f'{where}: {run.path} is named a second time. '
-                             'Keep one of the two lines.')
+        raise errors.Damaged(f'{line.where}: {run.path} is named a second '
+                             'time. Keep one of the two lines.')
       runs[run.path] = run
   return [runs[path] for path in sorted(runs)]
 
 
-def read_figures(run):
-  """Rows of metrics.csv of a network, without its id; losses are not kept."""
+def read_figures(run: Run) -> list[dict[str, Any]]:
+  """The rows of metrics.csv of a network, without its id and losses."""
   error_Tx5 = _read_errors(run.path)
   numbers = {epoch: n for n, epoch in enumerate(run.snapshots, 1)}
-  # Ours are float32, and are them again. What was not measured is NaN.
+  # The accuracies of this library are float32; this restores them exactly. NaN
+  # means that an accuracy was not measured.
   with np.errstate(over='ignore'):
     accuracy_Tx3 = (1 - error_Tx5[:, 1:4] / 100).astype(np.float32)
   return [
@@ -93,8 +102,8 @@ def read_figures(run):
           zip(error_Tx5[:, 0], accuracy_Tx3))]
 
 
-def _read_errors(folder):
-  """error.bin of a network, float64 [T, 5]; its steps are whole numbers."""
+def _read_errors(folder: str) -> np.ndarray:
+  """Reads error.bin of a network, float64 [T, 5], and checks its steps."""
   path = os.path.join(folder, 'error.bin')
   error_Tx5 = np.fromfile(path, nws.FLOAT).reshape(-1, 5)
   step_T = error_Tx5[:, 0]
@@ -104,16 +113,20 @@ def _read_errors(folder):
   return error_Tx5
 
 
-def read_vector(run, number):
-  """A snapshot's vector, float32 [P]; `number` counts from 1."""
+def read_vector(run: Run, number: int) -> np.ndarray:
+  """Reads the vector of a snapshot, float32 [P]; `number` counts from 1."""
   path = os.path.join(run.path, nws.weights_name(number))
   _check_size(path, 8 * run.num_weights)
-  with np.errstate(over='ignore'):  # what does not fit becomes infinite
+  with np.errstate(over='ignore'):  # values too large become infinite
     return np.fromfile(path, nws.FLOAT).astype(np.float32)
 
 
 def find_layout(run: Run) -> layout.Layout:
-  """The layout of a network's vector; flat where its table says another."""
+  """The layout of a network's vector.
+
+  It is `layout.flat` unless the table describes a published architecture of
+  that size.
+  """
   try:
     for name in _SHAPES:
       space.check(published.BY_NAME[name], (run.row[name],))
@@ -126,26 +139,28 @@ def find_layout(run: Run) -> layout.Layout:
   return layout.flat(run.num_conv, run.num_weights)
 
 
-def _read_table(path):
-  """Yields (place, {column: text}) of each line of a table."""
+def _read_table(path: str) -> Iterator[Line]:
   if os.path.islink(path) or not os.path.isfile(path):
     raise _damaged(path, 'it is a link or no file')
   try:
     with open(path, encoding='utf-8', newline='') as f:
       reader = csv.DictReader(f)
-      missing = set(nws.SPLIT_COLUMNS) - set(reader.fieldnames or ())
+      columns = reader.fieldnames or ()
+      missing = set(nws.SPLIT_COLUMNS) - set(columns)
       if missing:
         raise ValueError(f'it has no column {", ".join(sorted(missing))}')
       for cells in reader:
         if None in cells or None in cells.values():
-          raise ValueError(f'line {reader.line_num} has not '
-                           f'{len(reader.fieldnames)} values')
-        yield f'{path}, line {reader.line_num}', cells
+          raise ValueError(f'line {reader.line_num} does not have '
+                           f'{len(columns)} values')
+        yield Line(f'{path}, line {reader.line_num}', cells)
   except (OSError, ValueError, csv.Error) as e:
     raise _damaged(path, e) from e
 
 
-def _open_run(root, side, where, cells):
+def _open_run(root: str, side: str, line: Line) -> Run:
+  """Reads and checks everything of a network but its vectors."""
+  where, cells = line
   try:
     row = nws.decode(cells)
     num_conv, num_fc = (int(cells[c]) for c in ('weightn_conv', 'weightn_fc'))
@@ -174,19 +189,19 @@ def _open_run(root, side, where, cells):
   return run
 
 
-def find(root, path, where):
-  """The folder that a table names, under `root`.
+def find(root: str, path: str, where: str) -> str:
+  """Finds the folder that a table names.
 
-  The tables hold paths of the machine they were written on: what is looked
-  for are their last parts, as many as lead anywhere.
+  The tables hold paths of the machine on which they were written. The folder is
+  that of the most last parts of such a path that exists under `root`.
 
   Args:
-    root: folder that the user named.
-    path: from a table.
-    where: the place in the table, for messages.
+    root: the folder that the user named.
+    path: the path in the table.
+    where: the line of the table, for messages.
 
   Raises:
-    Damaged: there is none, or it would lead out of `root`.
+    Damaged: there is no such folder, or it would lead out of `root`.
   """
   parts = [p for p in re.split(r'[/\\]', path) if p not in ('', '.')]
   if '..' in parts:
@@ -201,7 +216,8 @@ def find(root, path, where):
                        'line.')
 
 
-def _check_no_link(root, parts, where):
+def _check_no_link(root: str, parts: Sequence[str], where: str) -> None:
+  """Raises `Damaged` if a folder or file on a path below `root` is a link."""
   for n in range(1, len(parts) + 1):
     path = os.path.join(root, *parts[:n])
     if os.path.islink(path):
@@ -209,19 +225,19 @@ def _check_no_link(root, parts, where):
                            f'of {root}. Put what it names in its place.')
 
 
-def _check_size(path, size):
-  """A plain file, no link, of so many bytes."""
+def _check_size(path: str, size: int) -> None:
+  """Raises `Damaged` unless a path is a plain file of so many bytes."""
   try:
     found = os.lstat(path)
   except OSError as e:
     raise _damaged(path, 'it is missing' if isinstance(e, FileNotFoundError)
-                   else e.strerror) from e
+                   else e.strerror or 'not readable') from e
   if not stat.S_ISREG(found.st_mode):
     raise _damaged(path, 'it is a link or no file')
   if found.st_size != size:
     raise _damaged(path, f'it has {found.st_size} bytes, not {size}')
 
 
-def _damaged(path, reason):
+def _damaged(path: str, reason: Exception | str) -> errors.Damaged:
   return errors.Damaged(f'{path} is damaged: {reason}. Get it again, or delete '
                         "its network's line in the table.")

@@ -1,6 +1,10 @@
-"""Networks of the published format -> units of a zoo, one vector at a time."""
+"""Converts networks of the published format into units of a zoo.
 
-from typing import NamedTuple
+Only the vectors of one snapshot of one unit are in memory at a time.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -8,19 +12,33 @@ from nws_jax import layout, published, space
 from nws_jax.formats import nws_read
 from nws_jax.store import folder, snapshots, stacks
 
-STACK_BYTES = 64 * 2 ** 20  # of one snapshot of a unit: what bounds the memory
+STACK_BYTES = 64 * 2 ** 20  # of one snapshot of a unit, which bounds the memory
 
 
 class Unit(NamedTuple):
-  """Networks of one architecture and as many snapshots, stored together."""
+  """Networks with the same architecture and number of snapshots."""
   name: str
   layout: layout.Layout
-  ids: tuple  # positions in the list of runs, which are the networks' ids
+  ids: tuple[int, ...]  # of the networks: positions in the list of runs
 
 
-def plan(runs, stack_bytes=STACK_BYTES):
-  """`Unit`s for a list of `nws_read.Run`, all networks in one of them."""
-  groups = {}
+class Side(NamedTuple):
+  """Where a network belongs, as in members.csv."""
+  setting: int
+  replicate: int
+  split: str
+  fold: int
+
+
+def plan(runs: Sequence[nws_read.Run], stack_bytes: int = STACK_BYTES
+         ) -> list[Unit]:
+  """Assigns each network to a unit.
+
+  Args:
+    runs: the networks.
+    stack_bytes: most bytes of one snapshot of a unit.
+  """
+  groups: dict[tuple[layout.Layout, int], list[int]] = {}
   for id, run in enumerate(runs):
     key = nws_read.find_layout(run), len(run.snapshots)
     groups.setdefault(key, []).append(id)
@@ -33,14 +51,16 @@ def plan(runs, stack_bytes=STACK_BYTES):
   return units
 
 
-def list_sides(runs):
-  """(setting, replicate, split, fold) of each network.
+def list_sides(runs: Sequence[nws_read.Run]) -> list[Side]:
+  """Assigns each network to a setting, a split and a fold.
 
   Networks of one table with the same thirteen properties are replicates of
-  one setting, and stay on one side. The tables name two sides; where none is
-  for validation, one setting in eight of those for training becomes it.
+  one setting, and belong to the same split. If no table is for validation, one
+  in eight of the training settings is moved to the validation split.
   """
-  settings, count, result = {}, {}, []
+  settings: dict[tuple[Any, ...], int] = {}
+  count: dict[int, int] = {}  # {setting: the number of its last replicate}
+  result = []
   two = all(run.side != 'valid' for run in runs)
   for run in runs:
     key = run.side, *run.row.values()
@@ -51,35 +71,38 @@ def list_sides(runs):
     if two and split == 'train' and (
         np.random.default_rng([block, 0xa11d]).integers(8) == slot):
       split = 'valid'
-    result.append((setting, replicate, split, space.side(0, setting)[1]))
+    result.append(Side(setting, replicate, split, space.side(0, setting)[1]))
   return result
 
 
-def write_unit(zoo, unit, runs, sides, advance):
-  """Writes and commits a unit; what lies there uncommitted is replaced.
+def write_unit(zoo: str, unit: Unit, runs: Sequence[nws_read.Run],
+               sides: Sequence[Side], advance: Callable[[], Any]) -> None:
+  """Writes and commits a unit; replaces what is there but not committed.
 
   Args:
     zoo: the zoo's folder.
-    unit: `Unit`.
-    runs: all of them.
-    sides: what `list_sides` gave for them.
+    unit: the unit.
+    runs: the networks of all units.
+    sides: what `list_sides` returned for `runs`.
     advance: called after each vector.
 
   Raises:
-    Damaged: a file is not what it was, or there is no room.
+    Damaged: a file has changed since it was checked, or the disk is full.
   """
   mine, size = [runs[id] for id in unit.ids], unit.layout.num_weights
   vectors_MxP = np.empty((len(mine), size), np.float32)
-  writer, digests = snapshots.Writer(), {}
+  writer = snapshots.Writer()
+  digests: dict[int, list[str]] = {}
   for number in range(1, len(mine[0].snapshots) + 1):
     for m, run in enumerate(mine):
       vectors_MxP[m] = nws_read.read_vector(run, number)
       advance()
-    writer.wait()  # for the one before, which was written meanwhile
+    writer.wait()  # for the previous snapshot, which was written meanwhile
     digests[number] = stacks.save(
-        writer, folder.snapshot_path(zoo, unit.name, number), vectors_MxP,
-        [unit.layout] * len(mine))
-  members, metrics = [], []
+        writer, folder.snapshot_path(zoo, unit.name, number),
+        list(vectors_MxP), [unit.layout] * len(mine))
+  members: list[folder.Row] = []
+  metrics: list[folder.Row] = []
   for id, run in zip(unit.ids, mine):
     figures = [{'id': id, **f} for f in nws_read.read_figures(run)]
     members.append(_member(id, unit, run, sides[id], figures[-1]))
@@ -90,12 +113,12 @@ def write_unit(zoo, unit, runs, sides, advance):
       [unit.layout], digests))
 
 
-def _member(id, unit, run, side, last):
-  """A row of members.csv; what the format does not tell is empty, or -1."""
-  setting, replicate, split, fold = side
+def _member(id: int, unit: Unit, run: nws_read.Run, side: Side,
+            last: folder.Row) -> folder.Row:
+  """A row of members.csv; what the format does not record is empty, or -1."""
   return {
-      'id': id, 'unit': unit.name, 'setting': setting, 'replicate': replicate,
-      'seed': -1, 'split': split, 'fold': fold, 'status': 'finished',
+      'id': id, 'unit': unit.name, **side._asdict(), 'seed': -1,
+      'status': 'finished',
       'architecture': unit.layout.name, **run.row,
       **{p.name: p.choices[0] for p in published.EXTRA}, 'lr_decay': None,
       'epochs': run.evaluations - 1, 'evaluations': run.evaluations,

@@ -149,7 +149,7 @@ def test_impossible_steps_are_damaged(publish, tmp_path, step):
     ('mnist,', 'pascal,', "line 4.*dataset is 'pascal'"),
     (',path', ',folder', 'no column path'),
     (',lrate', ',rate', 'no column lrate'),
-    ('mnist,', 'mnist,1,', 'line 4 has not 16 values'),
+    ('mnist,', 'mnist,1,', 'line 4 does not have 16 values'),
     (',48,732,', ',-1,781,', 'line 2.*weightn_conv'),
     (',48,732,', ',x,732,', 'line 2'),
     ('0003\n', '0001\n', 'line 4.*0001 is named a second time'),

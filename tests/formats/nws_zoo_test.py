@@ -49,11 +49,11 @@ def test_twins_stay_on_one_side(runs):
 def test_one_in_eight_becomes_validation_where_none_is(runs):
   many = [runs[n % 20]._replace(row={**runs[0].row, 'learning_rate': 1 + n})
           for n in range(400)]
-  splits = [s[2] for s in nws_zoo.list_sides(many)]
+  splits = [s.split for s in nws_zoo.list_sides(many)]
   assert splits.count('valid') == 50 and splits.count('train') == 350
   named = [r._replace(side='valid' if n < 3 else r.side)
            for n, r in enumerate(many)]
-  assert [s[2] for s in nws_zoo.list_sides(named)] == [r.side for r in named]
+  assert [s.split for s in nws_zoo.list_sides(named)] == [r.side for r in named]
 
 
 def test_memory_is_bounded_by_the_stack(publish, tmp_path):
