@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 import nws_jax
-from nws_jax import convert, errors, published, verify
+from nws_jax import convert, errors, verify
+from nws_jax import published as population
 from nws_jax.formats import nws
 from nws_jax.store import folder, tables
 from nws_jax.zoo import driver, recipe
@@ -39,7 +40,7 @@ RECIPE = recipe.Recipe(
 HELD = ['id', 'setting', 'replicate', 'split', 'fold', 'architecture',
         'evaluations', 'last_step', 'seconds', 'num_weights',
         'num_weights_conv', 'train_accuracy', 'valid_accuracy',
-        'test_accuracy', *(p.name for p in published.ALL)]
+        'test_accuracy', *(p.name for p in population.ALL)]
 
 
 class Silent:
@@ -108,7 +109,7 @@ def test_the_published_reader_accepts_it(zoo, published):
       figures = metrics[metrics['id'] == id].to_dict('records')
       assert row['lrate'] == member['learning_rate']
       assert row['dataset'] == 'digits'
-      assert published.BY_NAME['optimizer'].choices[
+      assert population.BY_NAME['optimizer'].choices[
           row['optimizer']] == member['optimizer']
       assert row['weightn_conv'] == member['num_weights_conv']
       at = np.round(np.linspace(1, len(figures), 20)).astype(int) - 1
