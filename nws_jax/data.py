@@ -97,7 +97,7 @@ def find(names: Sequence[str], archives_dir: str
   paths = {name: {file: archives.find(os.path.join(archives_dir, name), file)
                   or archives.find(archives_dir, file)
                   for file in archives.FILES[name]} for name in names}
-  missing = [(name, file) for name in names
+  missing = [downloads.Missing(name, file) for name in names
              for file, path in paths[name].items() if path is None]
   if missing:
     lacking = {name: None for name, _ in missing}
@@ -106,17 +106,18 @@ def find(names: Sequence[str], archives_dir: str
         f'{archives_dir} lacks archives of {", ".join(lacking)}. Download '
         'these, and put them there:',
         *downloads.list_lines(missing, published)]))
-  return paths
+  return {name: {file: path for file, path in found.items() if path is not None}
+          for name, found in paths.items()}
 
 
 def verify_published(name: str, file: str, path: str) -> None:
   """Raises `errors.Damaged` unless an archive is the published one."""
   sha256, expected = archives.hash_content(name, file, path)
-  url, _, archive_sha256 = downloads.list_published(name)[file]
-  if sha256 != (expected or archive_sha256):
+  source = downloads.list_published(name)[file]
+  if sha256 != (expected or source.sha256):
     raise errors.Damaged(
         f'{path} is not the published {file} of {name}: its checksum differs. '
-        f'It is cut short, or another file. Get it again from {url}')
+        f'It is cut short, or another file. Get it again from {source.url}')
 
 
 if __name__ == '__main__':

@@ -1,13 +1,13 @@
-"""Full image sets on disk, as TensorFlow Datasets has them, without TensorFlow.
+"""Full image sets in the format of TensorFlow Datasets, without TensorFlow.
 
   DATA_DIR/<name>/<version>/
     <name>-<split>.array_record-*, dataset_info.json, features.json
-    nws_jax.npz     all of it as arrays: made once, for reading is slow
+    nws_jax.npz     the same as arrays, because reading records is slow
 
 Names, versions, features and the order of records are those of the official
-builders, whose `download_and_prepare` needs TensorFlow. It is needed neither
-for writing (images go in as PNG bytes) nor for reading. Of svhn_cropped and
-stl10, the parts that nothing here reads (extra, unlabelled) are left out.
+builders. Their `download_and_prepare` needs TensorFlow, but here neither
+writing (images are passed as PNG bytes) nor reading does. The parts of
+svhn_cropped and stl10 that nothing here reads (extra, unlabelled) are left out.
 """
 
 import contextlib
@@ -16,8 +16,11 @@ import io
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+import tqdm
 
 from nws_jax import bars, errors, paths, say
 from nws_jax.store import locks
@@ -35,8 +38,8 @@ _FIELDS = archives.Archive._fields[:4]
 _CACHE = 'nws_jax.npz'
 
 
-def root(data_dir=None):
-  """The folder of all sets; None is TensorFlow Datasets' own default."""
+def root(data_dir: str | None = None) -> str:
+  """The folder of all sets; None: the default of TensorFlow Datasets."""
   if data_dir:
     return paths.expand(data_dir, 'data_dir')
   return paths.expand(os.environ.get('TFDS_DATA_DIR')
@@ -44,13 +47,17 @@ def root(data_dir=None):
                       'TFDS_DATA_DIR')
 
 
-def folder(name, data_dir=None):
+def folder(name: str, data_dir: str | None = None) -> str:
   """The folder of a set."""
   return os.path.join(root(data_dir), name, VERSIONS[name])
 
 
-def exists(name, data_dir=None):
-  """Whether a set is prepared. Raises as `read` if what is there is unfit."""
+def exists(name: str, data_dir: str | None = None) -> bool:
+  """Whether a set is prepared.
+
+  Raises:
+    errors.Wrong, errors.Damaged: what is there cannot be used; see `read`.
+  """
   path = folder(name, data_dir)
   if not os.path.lexists(path):
     return False
@@ -58,14 +65,16 @@ def exists(name, data_dir=None):
   return True
 
 
-def read(name, data_dir=None):
-  """Reads a prepared set, from the second time on from its array file.
+def read(name: str, data_dir: str | None = None) -> archives.Archive:
+  """Reads a prepared set.
+
+  The first call also writes the array file, from which later calls read.
 
   Returns:
-    archives.Archive, in the publisher's order, at the original size.
+    The set, in the publisher's order, at the original size of the images.
 
   Raises:
-    errors.Wrong: it is not prepared, or in a format that needs TensorFlow.
+    errors.Wrong: the set is not prepared, or in a format that needs TensorFlow.
     errors.Damaged: its files are incomplete or corrupt.
   """
   path = folder(name, data_dir)
@@ -83,8 +92,8 @@ def read(name, data_dir=None):
 
 
 @contextlib.contextmanager
-def hold(name, data_dir=None):
-  """Keeps others from preparing the same set, and removes what is half-made."""
+def hold(name: str, data_dir: str | None = None) -> Iterator[None]:
+  """Locks a set to prepare it, and removes remnants of failed attempts."""
   path = folder(name, data_dir)
   with locks.hold(f'{path}.lock'):
     staging = _staging(os.path.dirname(path))
@@ -95,10 +104,14 @@ def hold(name, data_dir=None):
       shutil.rmtree(staging, ignore_errors=True)
 
 
-def write(name, archive, data_dir=None):
-  """Prepares a set from its publisher's archive; inside `hold`.
+def write(name: str, archive: archives.Archive, data_dir: str | None = None
+          ) -> None:
+  """Prepares a set from its publisher's archive; call it inside `hold`.
 
-  The set appears under its name once it was read back equal to `archive`.
+  The set gets its name only after it was read back equal to `archive`.
+
+  Raises:
+    errors.Damaged: it cannot be written, or was read back differently.
   """
   path = folder(name, data_dir)
   staging = _staging(os.path.dirname(path))
@@ -110,22 +123,24 @@ def write(name, archive, data_dir=None):
   os.rename(made, path)
 
 
-def _staging(parent):
+def _staging(parent: str) -> str:
   return os.path.join(parent, 'incomplete.nws_jax')
 
 
-def _write_records(set_name, archive, data_dir):
-  """Runs the official builder on our examples; returns the folder it made."""
+def _write_records(set_name: str, archive: archives.Archive, data_dir: str
+                   ) -> str:
+  """Runs the official builder; returns the folder that it has written."""
   tfds = downloads.import_tfds()
-  official = tfds.builder_cls(set_name)
+  official: Any = tfds.builder_cls(set_name)
 
-  class Builder(official, skip_registration=True):
-    """The official one but for where its examples come from."""
+  # The base class, which mypy does not know, takes the argument.
+  class Builder(official, skip_registration=True):  # type: ignore[call-arg]
+    """The official builder, except for where its examples come from."""
     name = set_name
     VERSION = tfds.core.Version(VERSIONS[set_name])
     pkg_dir_path = official.pkg_dir_path
 
-    def _split_generators(self, manager):
+    def _split_generators(self, manager: Any) -> dict[str, Any]:
       del manager  # nothing to download or extract
       if archive.class_names:
         self.info.features['label'].names = list(archive.class_names)
@@ -134,14 +149,14 @@ def _write_records(set_name, archive, data_dir):
               for split in SPLITS}
 
   total = len(archive.train_labels) + len(archive.test_labels)
-  tfds.disable_progress_bar()  # ours counts images
+  tfds.disable_progress_bar()  # the bar below counts images instead
   try:
     with (bars.make(total, desc=f'{set_name}: writing',
                     unit=' images') as bar,
           contextlib.redirect_stdout(io.StringIO())):
       builder = Builder(data_dir=data_dir, file_format='array_record')
       builder.download_and_prepare()
-  except Exception as e:  # of TFDS and array_record, a full disk among them
+  except Exception as e:  # of TFDS or array_record; the disk may be full
     raise errors.Damaged(
         f'{set_name} could not be written to {data_dir}: {e}. {say.advise(e)}, '
         'or give another --data_dir, and run the same command again: sets '
@@ -151,9 +166,11 @@ def _write_records(set_name, archive, data_dir):
   return os.fspath(builder.data_dir)
 
 
-def _make_examples(name, archive, split, has_id, bar):
-  """Yields (key, example); the key, which orders the records, is the index."""
-  images, labels = archive[2 * SPLITS.index(split):][:2]
+def _make_examples(name: str, archive: archives.Archive, split: str,
+                   has_id: bool, bar: tqdm.tqdm
+                   ) -> Iterator[tuple[int, dict[str, Any]]]:
+  """Yields (key, example); the key is the index, and orders the records."""
+  images, labels = archive.parts[split]
   digits = 6 if name == 'svhn_cropped' else 5
   for i, (image, label) in enumerate(zip(images, labels)):
     example = {'image': _to_png(image), 'label': int(label)}
@@ -163,7 +180,7 @@ def _make_examples(name, archive, split, has_id, bar):
     yield i, example
 
 
-def _to_png(image_HxWxC):
+def _to_png(image_HxWxC: np.ndarray) -> bytes:
   from PIL import Image
   buffer = io.BytesIO()
   image = image_HxWxC[..., 0] if image_HxWxC.shape[-1] == 1 else image_HxWxC
@@ -171,11 +188,10 @@ def _to_png(image_HxWxC):
   return buffer.getvalue()
 
 
-def _list_shards(path, name):
-  """{split: numbers of records in its files} of a prepared folder."""
-  info = os.path.join(path, 'dataset_info.json')
+def _list_shards(path: str, name: str) -> dict[str, list[int]]:
+  """{split: the number of records in each of its files} of a prepared set."""
   try:
-    with open(info, encoding='utf-8') as f:
+    with open(os.path.join(path, 'dataset_info.json'), encoding='utf-8') as f:
       info = json.load(f)
     shards = {s['name']: [int(n) for n in s['shardLengths']]
               for s in info['splits']}
@@ -193,8 +209,8 @@ def _list_shards(path, name):
   return shards
 
 
-def _check_records(path, shards):
-  """Opens the record files: a cut one tells so at once, not after minutes."""
+def _check_records(path: str, shards: dict[str, list[int]]) -> None:
+  """Opens all files of records, which finds truncated ones at once."""
   downloads.import_tfds()
   from array_record.python import array_record_module
   for split, lengths in shards.items():
@@ -208,36 +224,36 @@ def _check_records(path, shards):
                        'or another file')
 
 
-def _list_records(path, split):
+def _list_records(path: str, split: str) -> list[str]:
+  """Sorted paths of the files of records of a split."""
   return [os.path.join(path, f) for f in sorted(os.listdir(path))
           if f'-{split}.array_record-' in f]
 
 
-def _corrupt(path, split, reason):
+def _corrupt(path: str, split: str, reason: Exception | str) -> errors.Damaged:
   return errors.Damaged(f'{path}: the records of {split} are corrupt '
                         f'({reason}); remove it and prepare the set again.')
 
 
-def _read_folder(path, name):
-  """The arrays of a prepared folder, from its array file if that is good."""
+def _read_folder(path: str, name: str) -> archives.Archive:
+  """Reads a prepared set from its array file, or else from its records."""
   shards = _list_shards(path, name)
   of = _identify(path)
   cache = os.path.join(path, _CACHE)
-  with contextlib.suppress(Exception):  # whatever a damaged file makes arise
+  with contextlib.suppress(Exception):  # a damaged file may raise any error
     with open(cache, 'rb') as f, np.load(f, allow_pickle=False) as stored:
       if stored['of'] == of:
         return archives.Archive(*(stored[f] for f in _FIELDS))
   _check_records(path, shards)
-  arrays = []
-  for split in SPLITS:
-    arrays += _decode(path, name, split, sum(shards[split]))
-  with contextlib.suppress(OSError):  # a read-only folder: slower next time
-    _write_cache(cache, dict(zip(_FIELDS, arrays), of=of))
-  return archives.Archive(*arrays)
+  train, test = (_decode(path, name, split, sum(shards[split]))
+                 for split in SPLITS)
+  with contextlib.suppress(OSError):  # in a read-only folder, there is no cache
+    _write_cache(cache, dict(zip(_FIELDS, (*train, *test)), of=of))
+  return archives.Archive(*train, *test)
 
 
-def _identify(path):
-  """What tells the records of a folder from others: their info and sizes."""
+def _identify(path: str) -> str:
+  """A digest of the description and the sizes of a prepared set's records."""
   with open(os.path.join(path, 'dataset_info.json'), 'rb') as f:
     h = hashlib.sha256(f.read())
   for file in sorted(os.listdir(path)):
@@ -247,8 +263,8 @@ def _identify(path):
   return h.hexdigest()
 
 
-def _write_cache(path, arrays):
-  """Writes an .npz aside, then renames it; reading checks its checksums."""
+def _write_cache(path: str, arrays: dict[str, Any]) -> None:
+  """Writes an .npz file atomically; NumPy checks its checksums on reading."""
   aside = f'{path}.{os.getpid()}'
   try:
     with open(aside, 'wb') as f:
@@ -259,11 +275,11 @@ def _write_cache(path, arrays):
       os.remove(aside)
 
 
-def _decode(path, name, split, num):
-  """(images, labels) of a split, put back into the publisher's order.
+def _decode(path: str, name: str, split: str, num: int) -> archives.Part:
+  """Reads the records of a split, and restores the publisher's order.
 
-  TFDS sorts records by the MD5 of the split's name and the key, which is the
-  index in the publisher's order.
+  TFDS sorts records by the MD5 digest of the split's name and the key, which is
+  the index in the publisher's order.
   """
   tfds = downloads.import_tfds()
   order_N = np.argsort([
@@ -278,6 +294,6 @@ def _decode(path, name, split, num):
       if not len(images):
         images = np.zeros((num, *example['image'].shape), np.uint8)
       images[i], labels_N[i] = example['image'], example['label']
-  except Exception as e:  # of TFDS, array_record, PIL
+  except Exception as e:  # of TFDS, array_record or PIL
     raise _corrupt(path, split, e) from e
-  return images, labels_N
+  return archives.Part(images, labels_N)

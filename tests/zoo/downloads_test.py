@@ -39,8 +39,8 @@ def _describe(folder, name, address):
   table = {}
   for file in archives.FILES[name]:
     content = (folder / file).read_bytes()
-    table[file] = (f'{address}/{file}', len(content),
-                   hashlib.sha256(content).hexdigest())
+    table[file] = downloads.Source(f'{address}/{file}', len(content),
+                                   hashlib.sha256(content).hexdigest())
   return table
 
 
@@ -58,7 +58,7 @@ def test_download_checks_and_keeps_archives(tmp_path, publish, monkeypatch):
     assert len(asked) == 4  # each probed and fetched once
 
     file = 'test_32x32.mat'
-    wrong = table | {file: (*table[file][:2], '0' * 64)}
+    wrong = table | {file: table[file]._replace(sha256='0' * 64)}
     with pytest.raises(errors.Damaged, match='checksum') as e:
       downloads.download('svhn_cropped', folder, wrong)
     assert file in str(e.value) and '--archives' in str(e.value)
@@ -90,7 +90,8 @@ def test_an_unreachable_publisher_is_told_at_once(tmp_path, monkeypatch):
     for url in ('http://127.0.0.1:9/train.mat', f'{address}/no-such.mat'):
       with pytest.raises(errors.Damaged) as e:
         downloads.download('svhn_cropped', str(tmp_path),
-                          {'train_32x32.mat': (url, 1, '0' * 64)})
+                          {'train_32x32.mat': downloads.Source(
+                              url, 1, '0' * 64)})
       for words in ('train_32x32.mat', url, '--archives=DIR'):
         assert words in str(e.value)
   assert time.monotonic() - start < 10
@@ -103,7 +104,8 @@ def test_all_that_is_unreachable_is_listed_before_any_work(
   publish('cifar10', tmp_path / 'web')
   with _serve(tmp_path / 'web') as (address, asked):
     tables = {'cifar10': _describe(tmp_path / 'web', 'cifar10', address)} | {
-        name: {file: (f'http://127.0.0.1:9/{name}/{file}', 1, '0' * 64)
+        name: {file: downloads.Source(
+            f'http://127.0.0.1:9/{name}/{file}', 1, '0' * 64)
                for file in archives.FILES[name]} for name in ('mnist', 'stl10')}
     monkeypatch.setattr(downloads, 'list_published', tables.get)
     with pytest.raises(errors.Damaged) as e:
