@@ -16,7 +16,7 @@ from absl import flags
 
 from nws_jax import bars, cli, errors, paths, say
 from nws_jax.formats import nws
-from nws_jax.store import agreement, folder, locks, tables, whole
+from nws_jax.store import agreement, folder, locks, schema, tables, whole
 
 _FLAGS = flags.FlagValues()
 _FROM = flags.DEFINE_string('from', None, 'What to read: FORMAT:FOLDER.',
@@ -175,7 +175,7 @@ def _parse(flag, value):
 def _pick_epochs(zoo, id, figures):
   """The epochs to write: evenly spread, as the published reader takes it."""
   epochs = [figures[n]['epoch']
-            for n in tables.pick(len(figures), nws.SNAPSHOTS)]
+            for n in schema.pick(len(figures), nws.SNAPSHOTS)]
   missing = sorted(set(epochs) - set(zoo.epochs(id)))
   if missing:
     raise errors.Wrong(

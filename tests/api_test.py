@@ -11,7 +11,7 @@ import pytest
 
 import nws_jax
 from nws_jax import errors, published, space
-from nws_jax.store import folder, snapshots, stacks, tables, whole
+from nws_jax.store import folder, schema, snapshots, stacks, tables, whole
 
 ARCHS = {'u0': published.Architecture(3, 3, 2, 4, 16),
          'u1': published.Architecture(5, 4, 1, 2, 8)}
@@ -39,17 +39,17 @@ def write_unit(path, unit, done=True, only=None):
                 weights_of(unit, epoch),
                 [published.layout(arch)] * len(IDS[unit]))
   writer.wait()
-  words = {tables.WORD: 'word', tables.WHOLE: 0, tables.FLAG: True,
-           tables.MAYBE: None, tables.REAL: 0.5}
+  words = {schema.WORD: 'word', schema.WHOLE: 0, schema.FLAG: True,
+           schema.MAYBE: None, schema.REAL: 0.5}
   members = [
-      {name: words[kind] for name, kind in tables.MEMBERS.items()}
+      {name: words[kind] for name, kind in schema.MEMBERS.items()}
       | dataclasses.asdict(arch) | {
           'id': id, 'unit': unit, 'architecture': arch.name,
           'activation': space.ACTIVATIONS[id % 4],
           'num_weights': published.layout(arch).num_weights}
       for id in IDS[unit]]
   metrics = [
-      {name: 0.5 for name in tables.METRICS} | {
+      {name: 0.5 for name in schema.METRICS} | {
           'id': id, 'epoch': epoch,
           'snapshot': epoch if epoch in EPOCHS[unit] else None}
       for id in IDS[unit] for epoch in range(last + 1)]

@@ -20,12 +20,13 @@ APART = (
 )
 ROOMS = (
     (rf'nws_jax\.{FREE}', BASE),
-    (r'nws_jax\.store\.(tables|disks)', rf'{BASE}|nws_jax\.store\.disks'),
+    (r'nws_jax\.store\.(tables|disks|schema)',
+     rf'{BASE}|nws_jax\.store\.(disks|schema)'),
     (r'nws_jax\.store\..*', rf'{BASE}|nws_jax\.store(\..*)?'),
     (r'nws_jax\.zoo\..*', rf'{BASE}|nws_jax\.(store|zoo)(\..*)?'),
     (r'nws_jax\.meta\..*', rf'{BASE}|nws_jax\.(store|meta)(\..*)?'),
     (r'nws_jax\.pictures\..*',
-     rf'{BASE}|nws_jax\.store(\.(tables|folder|sealed|whole))?|nws_jax\.pictures(\..*)?'),
+     rf'{BASE}|nws_jax\.store(\.(tables|schema|folder|sealed|whole))?|nws_jax\.pictures(\..*)?'),
     (r'nws_jax\.formats\..*', rf'{BASE}|nws_jax\.(store|formats)(\..*)?'),
 )
 # The layers of meta: each room may import those before it, and itself; the last
@@ -36,7 +37,7 @@ LAYERS = (('figures',), ('data',), ('classifiers',), ('training',),
           ('making', 'price', 'summary', '__main__'))
 JAX = {'jax', 'jaxlib', 'flax', 'optax', 'orbax', 'tensorstore'}
 WITHOUT_JAX = (r'nws_jax\.(space|layout|published|errors|pictures\..*)|'
-               r'nws_jax\.store\.(tables|folder|locks|sealed|layers|whole)')
+               r'nws_jax\.store\.(tables|schema|folder|locks|sealed|layers|whole)')
 BORDER = {'absl', 'argparse', 'datetime', 'ml_collections', 'time'}
 HEAVY = {'matplotlib', 'orbax', 'pandas', 'scipy', 'sklearn', 'skops',
          'tensorflow', 'tensorflow_datasets', 'torch'}

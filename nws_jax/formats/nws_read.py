@@ -15,7 +15,7 @@ import numpy as np
 
 from nws_jax import errors, layout, published, space
 from nws_jax.formats import nws
-from nws_jax.store import tables
+from nws_jax.store import schema
 
 _TABLE = re.compile(rf'(.*[_-])?({"|".join(nws.SIDES)})\.csv')
 _SHAPES = ('filter_size', 'depth_conv', 'depth_fc', 'width_conv', 'width_fc')
@@ -35,7 +35,7 @@ class Run(NamedTuple):
   @property
   def snapshots(self) -> list[int]:
     """Epochs of its snapshots, ascending."""
-    return tables.pick(self.evaluations, nws.SNAPSHOTS)
+    return schema.pick(self.evaluations, nws.SNAPSHOTS)
 
 
 class Line(NamedTuple):

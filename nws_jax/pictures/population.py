@@ -11,7 +11,7 @@ import pandas as pd
 
 from nws_jax import space
 from nws_jax.pictures import theme
-from nws_jax.store import tables
+from nws_jax.store import schema
 
 SPLITS = ('train', 'valid', 'test')
 STATUSES = ('finished', 'stopped', 'diverged')
@@ -19,7 +19,7 @@ STATUSES = ('finished', 'stopped', 'diverged')
 
 def find_varying(members: pd.DataFrame) -> list[str]:
   """Names of the properties with more than one value."""
-  return [c for c in members if c not in (*tables.FIRST, *tables.LAST)
+  return [c for c in members if c not in (*schema.FIRST, *schema.LAST)
           and members[c].nunique() > 1]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Container, Iterable
 from typing import Any, NamedTuple
 
 from nws_jax import errors
-from nws_jax.store import folder, tables, whole
+from nws_jax.store import descriptions, folder, schema, tables, whole
 
 Config = dict[str, Any]  # content of config.json
 Planned = dict[str, set[int] | None]  # {unit: its networks, None: not known}
@@ -34,7 +34,7 @@ def read_planned(zoo: str, config: Config) -> Planned | None:
   if os.path.exists(path):
     units = tables.read_json(path).get('units')
   else:
-    units = [d['unit'] for d in folder.descriptions(zoo).values()]
+    units = [d['unit'] for d in descriptions.read_all(zoo).values()]
   try:
     return {str(u['name']): set(map(int, u['ids'])) for u in units} or None
   except (KeyError, TypeError, ValueError) as e:
@@ -153,7 +153,7 @@ def _check_top(zoo: str) -> _Top:
     return _Top({}, None)
   checksums = whole.read_checksums(zoo)
   texts = {name: tables.read_text(os.path.join(zoo, name))
-           for name in tables.COLUMNS
+           for name in schema.COLUMNS
            if os.path.exists(os.path.join(zoo, name))}
   other = [name for name in texts if tables.hash_text(
       texts[name]) != checksums['tables'].get(name)]
@@ -174,7 +174,7 @@ def _check_top(zoo: str) -> _Top:
 def _check_description(zoo: str, unit: str, config: Config, planned: Planned
                        ) -> None:
   """Compares a unit's description with the config and the plan."""
-  description = folder.description(zoo, unit)
+  description = descriptions.read(zoo, unit)
   if description is None:  # older versions wrote none, or it was deleted
     return
   if '' != description['zoo'] != config.get('identity', description['zoo']):

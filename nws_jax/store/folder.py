@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nws_jax import errors, published
 from nws_jax.layout import Layout
-from nws_jax.store import layers, locks, tables
+from nws_jax.store import layers, locks, schema, tables
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -84,7 +84,7 @@ class Entry(NamedTuple):
   round: int  # the number of the round
   done: bool  # whether it is the last one
   members: Iterable[Row]  # of its networks (`columns`), by id
-  metrics: Iterable[Row]  # of all its evaluations so far (`tables.METRICS`),
+  metrics: Iterable[Row]  # of all its evaluations so far (`schema.METRICS`),
   #   those of a network in the order of epochs
   layouts: Iterable[Layout]  # of its architectures
   digests: Mapping[int, Sequence[str]]  # {snapshot: digests of its networks, by
@@ -104,7 +104,7 @@ def commit(zoo: str, unit: str, entry: Entry) -> None:
   _settle(zoo, unit)
   _write(zoo, unit, {
       'members.csv': tables.to_csv(entry.members, columns(zoo)),
-      'metrics.csv': tables.to_csv(entry.metrics, tables.METRICS),
+      'metrics.csv': tables.to_csv(entry.metrics, schema.METRICS),
       'layers.csv': layers.to_csv(entry.layouts)}, {
           'round': int(entry.round), 'done': bool(entry.done),
           'digests': {str(int(n)): list(d) for n, d in entry.digests.items()},
@@ -189,45 +189,16 @@ def is_begun(zoo: str) -> bool:
 
 def units(zoo: str) -> list[str]:
   """Sorted names of the units with at least one commit."""
-  return _list_units(zoo, 'progress.json')
+  return list_units(zoo, 'progress.json')
 
 
-def _list_units(zoo: str, file: str) -> list[str]:
+def list_units(zoo: str, file: str) -> list[str]:
   """Sorted names of the units whose folders have a file of this name."""
   folder = os.path.join(zoo, 'units')
   names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
   return [n for n in names
           if _NAME.fullmatch(n) and not tables.is_aside(n)
           and os.path.exists(unit_path(zoo, n, file))]
-
-
-def describe(zoo: str, unit: str, description: dict[str, Any]) -> None:
-  """Records the plan of a unit in the unit's own folder."""
-  os.makedirs(unit_path(zoo, unit), exist_ok=True)
-  tables.keep_json(unit_path(zoo, unit, 'unit.json'), description)
-
-
-def description(zoo: str, unit: str) -> dict[str, Any] | None:
-  """The plan of a unit that `describe` has recorded; None: there is none.
-
-  Raises:
-    Damaged: it is not readable.
-  """
-  path = unit_path(zoo, unit, 'unit.json')
-  if not os.path.exists(path):
-    return None
-  record = tables.read_json(path)
-  if not (isinstance(record.get('zoo'), str)
-          and isinstance(record.get('unit'), dict)):
-    raise tables.damaged(path, 'it does not describe a unit')
-  return record
-
-
-def descriptions(zoo: str) -> dict[str, dict[str, Any]]:
-  """{unit: its description} of all units that have one."""
-  found = {unit: description(zoo, unit)
-           for unit in _list_units(zoo, 'unit.json')}
-  return {unit: d for unit, d in found.items() if d is not None}
 
 
 def progress(zoo: str, unit: str) -> Record | None:
@@ -315,11 +286,11 @@ def parse(zoo: str, unit: str, commit: Commit) -> Tables:
   return Tables(*(
       tables.parse_csv(commit.texts[name], kinds, unit_path(zoo, unit, name))
       for name, kinds in (('members.csv', columns(zoo)),
-                          ('metrics.csv', tables.METRICS))))
+                          ('metrics.csv', schema.METRICS))))
 
 
 def columns(zoo: str) -> dict[str, str]:
   """{column: kind} of members.csv, from the properties in config.json."""
   path = os.path.join(zoo, 'config.json')
-  return tables.list_columns(published.find_properties(
+  return schema.list_columns(published.find_properties(
       tables.read_json(path) if os.path.exists(path) else {}))

@@ -5,14 +5,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from nws_jax import layout
-from nws_jax.store import tables
+from nws_jax.store import schema, tables
 
 if TYPE_CHECKING:
   import pandas as pd
 
 # Older versions wrote only these columns; all their networks are the published
 # CNN.
-_OLD = dict(list(tables.LAYERS.items())[:6])
+_OLD = dict(list(schema.LAYERS.items())[:6])
 
 
 def to_csv(layouts: Iterable[layout.Layout]) -> str:
@@ -22,17 +22,17 @@ def to_csv(layouts: Iterable[layout.Layout]) -> str:
         'start': s.start, 'stop': s.stop, 'shape': _join(s.shape),
         'leaf': '/'.join(s.leaf), 'axes': _join(s.axes), 'part': s.part}
        for of in sorted(set(layouts), key=lambda of: of.name)
-       for s in of.spans), tables.LAYERS)
+       for s in of.spans), schema.LAYERS)
 
 
 def parse(text: str, path: str) -> 'pd.DataFrame':
-  """Text of layers.csv -> table with the columns `tables.LAYERS`.
+  """Text of layers.csv -> table with the columns `schema.LAYERS`.
 
   Raises:
     Damaged: it is not a complete table of layers; the message names `path`.
   """
   if text.partition('\n')[0] != ','.join(_OLD):
-    return tables.parse_csv(text, tables.LAYERS, path)
+    return tables.parse_csv(text, schema.LAYERS, path)
   table = tables.parse_csv(text, _OLD, path)
   added = [_complete(*row) for row in zip(
       table['layer'], table['tensor'], map(_split, table['shape']))]
@@ -77,7 +77,7 @@ def merge(texts: Iterable[str]) -> str:
     for row in text.splitlines(keepends=True)[1:]:
       own.setdefault(row.partition(',')[0], []).append(row)
     blocks = own | blocks
-  return ','.join(tables.LAYERS) + '\n' + ''.join(
+  return ','.join(schema.LAYERS) + '\n' + ''.join(
       ''.join(blocks[name]) for name in sorted(blocks))
 
 

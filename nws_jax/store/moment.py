@@ -9,12 +9,12 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nws_jax import errors, published, space
-from nws_jax.store import agreement, folder, layers, tables, whole
+from nws_jax.store import agreement, folder, layers, schema, tables, whole
 
 if TYPE_CHECKING:
   import pandas as pd
 
-_FILES = ('config.json', 'checksums.json', *tables.COLUMNS)
+_FILES = ('config.json', 'checksums.json', *schema.COLUMNS)
 _TRIES = 20  # attempts to read a zoo that changes meanwhile
 
 
@@ -38,8 +38,8 @@ class Moment:
     path = os.path.join(self.path, name)
     if name == 'layers.csv':
       return layers.parse(self.texts[name], path)
-    columns = (tables.list_columns(self.properties) if name == 'members.csv'
-               else tables.COLUMNS[name])
+    columns = (schema.list_columns(self.properties) if name == 'members.csv'
+               else schema.COLUMNS[name])
     return tables.parse_csv(self.texts[name], columns, path)
 
   def record(self, unit: str) -> folder.Record:
@@ -194,7 +194,7 @@ def _read_files(zoo: str) -> _Files:
   config = tables.read_json(os.path.join(zoo, 'config.json'))
   return _Files(config, checksums, {
       name: tables.read_text(os.path.join(zoo, name))
-      for name in tables.COLUMNS})
+      for name in schema.COLUMNS})
 
 
 def _read_record(zoo: str, unit: str) -> folder.Record | errors.Damaged:
@@ -210,7 +210,7 @@ def _read_record(zoo: str, unit: str) -> folder.Record | errors.Damaged:
 def _split(text: str) -> dict[str, str]:
   """Splits the members.csv of a zoo into those of its units: {unit: text}."""
   head, *rows = text.splitlines(keepends=True)
-  at = list(tables.FIRST).index('unit')
+  at = list(schema.FIRST).index('unit')
   result: dict[str, list[str]] = {}
   for row in rows:
     result.setdefault(row.split(',')[at], [head]).append(row)

@@ -1,4 +1,4 @@
-"""The tables and records of a zoo: columns, exact reading, atomic writing."""
+"""The tables and records of a zoo: exact reading, atomic writing."""
 
 import contextlib
 import csv
@@ -11,69 +11,18 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nws_jax import errors, published, say, space
-from nws_jax.store import disks
+from nws_jax import errors, say
+from nws_jax.store import disks, schema
 
 if TYPE_CHECKING:
   import pandas as pd
 
 Path = str | os.PathLike[str]
-# Kinds of columns.
-WORD, WHOLE, REAL, FLAG, MAYBE = 'word', 'whole', 'real', 'flag', 'maybe'
-_DTYPES = {WORD: 'str', WHOLE: 'int64', REAL: 'float64', FLAG: 'bool',
-           MAYBE: 'Int64'}  # MAYBE: a whole number, or empty
+_DTYPES = {
+    schema.WORD: 'str', schema.WHOLE: 'int64', schema.REAL: 'float64',
+    schema.FLAG: 'bool', schema.MAYBE: 'Int64',
+}
 _PLAIN = re.compile('[^,"]*')
-
-# docs/contract.md describes the columns. In members.csv, the properties of the
-# zoo's networks are between the first and the last of them.
-FIRST = {
-    'id': WHOLE, 'unit': WORD, 'setting': WHOLE, 'replicate': WHOLE,
-    'seed': WHOLE, 'split': WORD, 'fold': WHOLE, 'status': WORD,
-    'architecture': WORD,
-}
-LAST = {
-    'lr_decay': REAL, 'epochs': WHOLE, 'evaluations': WHOLE,
-    'last_step': WHOLE, 'seconds': REAL, 'diverged_epoch': MAYBE,
-    'num_weights': WHOLE, 'num_weights_conv': WHOLE,
-    'train_accuracy': REAL, 'valid_accuracy': REAL, 'test_accuracy': REAL,
-}
-
-
-def list_columns(properties: space.Properties) -> dict[str, str]:
-  """{column: kind} of members.csv, of networks that have these properties."""
-  def find_kind(p: space.Property) -> str:
-    if p.continuous:
-      return REAL
-    return {bool: FLAG, str: WORD}.get(type(p.choices[0]), WHOLE)
-  return {**FIRST, **{p.name: find_kind(p) for p in properties}, **LAST}
-
-
-MEMBERS = list_columns(published.ALL)
-METRICS = {
-    'id': WHOLE, 'epoch': WHOLE, 'step': WHOLE, 'snapshot': MAYBE,
-    'train_loss': REAL, 'train_accuracy': REAL, 'valid_loss': REAL,
-    'valid_accuracy': REAL, 'test_loss': REAL, 'test_accuracy': REAL,
-}
-LAYERS = {
-    'architecture': WORD, 'layer': WORD, 'tensor': WORD, 'start': WHOLE,
-    'stop': WHOLE, 'shape': WORD, 'leaf': WORD, 'axes': WORD, 'part': WORD,
-}
-COLUMNS = {'members.csv': MEMBERS, 'metrics.csv': METRICS, 'layers.csv': LAYERS}
-TIMES = ('seconds',)  # columns in which equal zoos may differ
-
-
-def pick(count: int, keep: int) -> list[int]:
-  """Chooses the evaluations whose weights are kept (recipe, section 10).
-
-  Args:
-    count: number of evaluations.
-    keep: number of those that are kept, spread evenly from the first to the
-      last; 0: all.
-  """
-  if not keep or count <= keep:
-    return list(range(count))
-  step = (count - 1) / (keep - 1)
-  return [round(n * step) for n in range(keep)]
 
 
 def to_csv(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]
@@ -111,10 +60,11 @@ def format_rows(rows: Sequence[Mapping[str, Any]],
 
 
 def _cell(value: Any, kind: str) -> str:
-  if kind in (REAL, MAYBE) and _is_missing(value):
+  if kind in (schema.REAL, schema.MAYBE) and _is_missing(value):
     return ''
   text = _WRITE[kind](value)
-  if kind == WORD and not (text.isprintable() and _PLAIN.fullmatch(text)):
+  if kind == schema.WORD and not (
+      text.isprintable() and _PLAIN.fullmatch(text)):
     raise ValueError(f'{text!r} cannot stand in a table')
   return text
 
@@ -126,8 +76,9 @@ def _is_missing(value: Any) -> bool:
 
 
 _WRITE: dict[str, Callable[[Any], str]] = {
-    WORD: str, WHOLE: lambda x: str(int(x)), REAL: lambda x: repr(float(x)),
-    FLAG: lambda x: str(bool(x)), MAYBE: lambda x: str(int(x)),
+    schema.WORD: str, schema.WHOLE: lambda x: str(int(x)),
+    schema.REAL: lambda x: repr(float(x)),
+    schema.FLAG: lambda x: str(bool(x)), schema.MAYBE: lambda x: str(int(x)),
 }
 
 
@@ -166,9 +117,10 @@ def parse_csv(text: str, columns: Mapping[str, str], path: Path
 
 
 _READ: dict[str, Callable[[str], Any]] = {
-    WORD: str, WHOLE: int, REAL: lambda x: float(x) if x else float('nan'),
-    FLAG: {'True': True, 'False': False}.__getitem__,
-    MAYBE: lambda x: int(x) if x else None,
+    schema.WORD: str, schema.WHOLE: int,
+    schema.REAL: lambda x: float(x) if x else float('nan'),
+    schema.FLAG: {'True': True, 'False': False}.__getitem__,
+    schema.MAYBE: lambda x: int(x) if x else None,
 }
 
 
@@ -323,7 +275,7 @@ _ADVICE = {  # {name of a file of the whole zoo: what else can be done}
                  'older versions did not',
     **{name: '; or delete it and run the command that made the zoo again: it '
              'is made anew from the tables of the units'
-       for name in (*COLUMNS, 'checksums.json')}}
+       for name in (*schema.COLUMNS, 'checksums.json')}}
 
 
 def _advise(path: Path) -> str:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from nws_jax.store import folder, layers, tables
+from nws_jax.store import folder, layers, schema, tables
 
 
 def rebuild(zoo: str, without: str | None = None) -> None:
@@ -61,7 +61,7 @@ def _merge(zoo: str, commits: Iterable[folder.Commit]) -> dict[str, str]:
   """Merges members.csv and metrics.csv of the units: {name: text}."""
   texts = {}
   for name, columns in (('members.csv', folder.columns(zoo)),
-                        ('metrics.csv', tables.METRICS)):
+                        ('metrics.csv', schema.METRICS)):
     rows: list[str] = []
     for commit in commits:
       rows += commit.texts[name].splitlines(keepends=True)[1:]
@@ -93,7 +93,7 @@ def _read_old_layers(zoo: str) -> str:
 def _digest(texts: dict[str, str], snapshots: dict[str, dict[str, str]]) -> str:
   """The digest of a zoo, equal for zoos that differ in times only."""
   rows = [r.split(',') for r in texts['members.csv'].splitlines()]
-  keep = [i for i, name in enumerate(rows[0]) if name not in tables.TIMES]
+  keep = [i for i, name in enumerate(rows[0]) if name not in schema.TIMES]
   members = [[r[i] for i in keep] for r in rows]
   return tables.hash_text(json.dumps(
       [members, texts['metrics.csv'], layers.cut(texts['layers.csv']),

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nws_jax import space
-from nws_jax.store import tables
+from nws_jax.store import schema, tables
 from nws_jax.zoo import families
 
-COLUMNS = {'property': tables.WORD, 'level': tables.WORD,
-           'networks': tables.WHOLE, 'train': tables.WHOLE,
-           'valid': tables.WHOLE, 'test': tables.WHOLE}
+COLUMNS = {'property': schema.WORD, 'level': schema.WORD,
+           'networks': schema.WHOLE, 'train': schema.WHOLE,
+           'valid': schema.WHOLE, 'test': schema.WHOLE}
 _SPLITS = ('train', 'valid', 'test')
 
 

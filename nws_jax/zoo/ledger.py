@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nws_jax.store import folder, snapshots, stacks, tables
+from nws_jax.store import folder, schema, snapshots, stacks, tables
 from nws_jax.zoo import families, slots
 
 _FIGURES = ('train_loss', 'train_accuracy', 'valid_loss', 'valid_accuracy',
@@ -168,7 +168,7 @@ class Ledger:
     for m in self._metrics:
       series.setdefault(m['id'], []).append(m)
     for id in sorted(series):
-      picked = tables.pick(len(series[id]), self._keep)
+      picked = schema.pick(len(series[id]), self._keep)
       for number, n in enumerate(picked, 1):
         kept.setdefault(number, []).append(series[id][n])
     for number, some in kept.items():

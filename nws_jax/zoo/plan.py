@@ -11,7 +11,7 @@ import re
 from typing import Any, NamedTuple
 
 from nws_jax import errors, space
-from nws_jax.store import folder, tables
+from nws_jax.store import descriptions, folder, tables
 from nws_jax.zoo import families, merging, price
 from nws_jax.zoo.families import interface
 
@@ -144,7 +144,7 @@ def save(zoo: str, plan: Plan, identity: str) -> None:
   path = os.path.join(zoo, 'plan.json')
   tables.keep_json(path, _to_record(plan))
   for place, unit in enumerate(plan.units):
-    folder.describe(zoo, unit.name, _describe(plan, unit, place, identity))
+    descriptions.write(zoo, unit.name, _describe(plan, unit, place, identity))
 
 
 def find(zoo: str) -> Plan | None:
@@ -158,7 +158,7 @@ def find(zoo: str) -> Plan | None:
   path = os.path.join(zoo, 'plan.json')
   if os.path.exists(path):
     return read(path)
-  found = folder.descriptions(zoo)
+  found = descriptions.read_all(zoo)
   for unit in folder.units(zoo):
     if unit not in found:
       raise errors.Damaged(
@@ -174,7 +174,7 @@ def find(zoo: str) -> Plan | None:
 def check_descriptions(zoo: str, plan: Plan) -> None:
   """Raises `Damaged` if a unit that has begun recorded another plan."""
   for unit in plan.units:
-    found = folder.description(zoo, unit.name)
+    found = descriptions.read(zoo, unit.name)
     if found and folder.progress(zoo, unit.name):
       path = folder.unit_path(zoo, unit.name, 'unit.json')
       if _parse(path, {**found['plan'], 'units': [found['unit']]}) != (

@@ -13,6 +13,7 @@ from nws_jax import errors, published
 from nws_jax.store import (
   folder,
   moment,
+  schema,
   snapshots,
   stacks,
   tables,
@@ -49,16 +50,16 @@ class Run:
     return digests
 
   def commit(self, unit, epochs, places, digests, done):
-    words = {tables.WORD: 'word', tables.WHOLE: 0, tables.FLAG: True,
-             tables.MAYBE: None, tables.REAL: 0.5}
+    words = {schema.WORD: 'word', schema.WHOLE: 0, schema.FLAG: True,
+             schema.MAYBE: None, schema.REAL: 0.5}
     members = [
-        {name: words[kind] for name, kind in tables.MEMBERS.items()}
+        {name: words[kind] for name, kind in schema.MEMBERS.items()}
         | dataclasses.asdict(ARCH) | {
             'id': id, 'unit': f'u{unit}', 'architecture': ARCH.name,
             'evaluations': epochs, 'seconds': float(epochs + done),
             'num_weights': published.layout(ARCH).num_weights}
         for id in self.ids(unit)]
-    metrics = [{name: 0.5 for name in tables.METRICS} | {
+    metrics = [{name: 0.5 for name in schema.METRICS} | {
         'id': id, 'epoch': epoch, 'step': epoch,
         'snapshot': places.get(epoch)}
         for epoch in range(epochs) for id in self.ids(unit)]
@@ -177,7 +178,7 @@ def test_a_window_of_another_units_networks_is_damage(tmp_path):
       zoo.vectors([4], [0], *window)
 
 
-@pytest.mark.parametrize('name', tables.COLUMNS)
+@pytest.mark.parametrize('name', schema.COLUMNS)
 def test_a_table_is_never_of_another_moment(tmp_path, name):
   """A writer is stopped behind each file; a later one finds it so."""
   run = Run(tmp_path)

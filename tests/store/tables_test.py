@@ -9,10 +9,10 @@ import pytest
 from hypothesis import strategies as st
 
 from nws_jax import errors
-from nws_jax.store import tables
+from nws_jax.store import schema, tables
 
-COLUMNS = {'id': tables.WHOLE, 'unit': tables.WORD, 'loss': tables.REAL,
-           'batch_norm': tables.FLAG, 'snapshot': tables.MAYBE}
+COLUMNS = {'id': schema.WHOLE, 'unit': schema.WORD, 'loss': schema.REAL,
+           'batch_norm': schema.FLAG, 'snapshot': schema.MAYBE}
 words = st.text(st.characters(exclude_characters=',"').filter(str.isprintable))
 rows = st.fixed_dictionaries({
     'id': st.integers(-2**63, 2**63 - 1), 'unit': words, 'loss': st.floats(),
@@ -49,26 +49,26 @@ def test_types_of_the_columns():
 
 def test_float32_survives():
   value = np.float32(0.1)
-  text = tables.to_csv([{'x': value}], {'x': tables.REAL})
-  found = tables.parse_csv(text, {'x': tables.REAL}, 'x')['x'][0]
+  text = tables.to_csv([{'x': value}], {'x': schema.REAL})
+  found = tables.parse_csv(text, {'x': schema.REAL}, 'x')['x'][0]
   assert np.float32(found) == value and found == float(value)
 
 
 def test_words_like_missing_ones_stay_words():
   for word in ('', 'NA', 'nan', 'None', 'null', '1', 'True'):
-    text = tables.to_csv([{'unit': word}], {'unit': tables.WORD})
-    found = tables.parse_csv(text, {'unit': tables.WORD}, 'x')['unit'][0]
+    text = tables.to_csv([{'unit': word}], {'unit': schema.WORD})
+    found = tables.parse_csv(text, {'unit': schema.WORD}, 'x')['unit'][0]
     assert found == word and isinstance(found, str)
 
 
 @pytest.mark.parametrize('word', ['a,b', 'a\nb', '"a"', 'a\r', '\u2028'])
 def test_words_that_would_break_a_table_are_refused(word):
   with pytest.raises(ValueError, match='cannot stand in a table'):
-    tables.to_csv([{'unit': word}], {'unit': tables.WORD})
+    tables.to_csv([{'unit': word}], {'unit': schema.WORD})
 
 
 def test_columns_are_those_of_the_contract():
-  assert ', '.join(tables.MEMBERS) == (
+  assert ', '.join(schema.MEMBERS) == (
       'id, unit, setting, replicate, seed, split, fold, status, architecture, '
       'dataset, learning_rate, batch_size, batch_norm, augmentation, '
       'optimizer, activation, initialization, filter_size, depth_conv, '
@@ -76,10 +76,10 @@ def test_columns_are_those_of_the_contract():
       'epochs, evaluations, last_step, seconds, diverged_epoch, '
       'num_weights, num_weights_conv, train_accuracy, valid_accuracy, '
       'test_accuracy')
-  assert ', '.join(tables.METRICS) == (
+  assert ', '.join(schema.METRICS) == (
       'id, epoch, step, snapshot, train_loss, train_accuracy, valid_loss, '
       'valid_accuracy, test_loss, test_accuracy')
-  assert ', '.join(tables.LAYERS) == (
+  assert ', '.join(schema.LAYERS) == (
       'architecture, layer, tensor, start, stop, shape, leaf, axes, part')
 
 
@@ -171,18 +171,18 @@ def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
 
 @hypothesis.given(st.integers(1, 2000), st.integers(2, 50))
 def test_kept_evaluations_are_spread_from_first_to_last(count, keep):
-  picked = tables.pick(count, keep)
+  picked = schema.pick(count, keep)
   assert picked == np.round(
       np.linspace(0, count - 1, min(count, keep))).astype(int).tolist()
   assert len(picked) == len(set(picked)) == min(count, keep)
   assert picked[0] == 0 and picked[-1] == count - 1
   gaps = np.diff(picked)
   assert len(gaps) == 0 or gaps.max() - gaps.min() <= 1
-  assert tables.pick(count, 0) == list(range(count))
+  assert schema.pick(count, 0) == list(range(count))
 
 
 @hypothesis.given(st.integers(1, 2000))
 def test_twenty_kept_are_those_the_published_reader_takes_errors_of(count):
-  picked = tables.pick(count, 20)
+  picked = schema.pick(count, 20)
   assert [n + 1 for n in picked] == np.round(
       np.linspace(1, count, min(count, 20))).astype(int).tolist()

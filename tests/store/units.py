@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from nws_jax import published
-from nws_jax.store import folder, tables
+from nws_jax.store import folder, schema
 
 ARCHS = {'u0': published.Architecture(3, 3, 2, 4, 16),
          'u1': published.Architecture(5, 4, 1, 2, 8, batch_norm=False)}
@@ -14,10 +14,10 @@ IDS = {'u0': (0, 3, 4), 'u1': (1, 2)}
 
 def member(id, unit, epoch):
   rng = np.random.default_rng([id, epoch])
-  words = {tables.WORD: 'word', tables.WHOLE: id, tables.FLAG: True,
-           tables.MAYBE: None}
+  words = {schema.WORD: 'word', schema.WHOLE: id, schema.FLAG: True,
+           schema.MAYBE: None}
   row = {name: words[kind] if kind in words else float(rng.normal())
-         for name, kind in tables.MEMBERS.items()}
+         for name, kind in schema.MEMBERS.items()}
   return row | dataclasses.asdict(ARCHS[unit]) | {
       'id': id, 'unit': unit, 'architecture': ARCHS[unit].name,
       'evaluations': epoch + 1}
@@ -25,7 +25,7 @@ def member(id, unit, epoch):
 
 def metric(id, epoch):
   rng = np.random.default_rng([id, epoch])
-  return {name: float(rng.normal()) for name in tables.METRICS} | {
+  return {name: float(rng.normal()) for name in schema.METRICS} | {
       'id': id, 'epoch': epoch, 'step': epoch * 10,
       'snapshot': epoch if epoch % 2 == 0 else None}
 

@@ -15,7 +15,7 @@ import pytest
 
 import nws_jax
 from nws_jax import errors, interrupts
-from nws_jax.store import folder, tables
+from nws_jax.store import folder, schema, tables
 from nws_jax.zoo import driver, plan, recipe
 from tests.zoo.stopping_test import published
 
@@ -80,7 +80,7 @@ def thinned(tmp_path_factory):
 
 def assert_equal_zoos(a, b):
   a, b = nws_jax.open_zoo(a), nws_jax.open_zoo(b)
-  drop = list(tables.TIMES)
+  drop = list(schema.TIMES)
   assert a.members.drop(columns=drop).equals(b.members.drop(columns=drop))
   assert a.metrics.equals(b.metrics) and a.layers.equals(b.layers)
   ids = a.members['id']

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import nws_jax
-from nws_jax.store import folder, tables
+from nws_jax.store import folder, schema
 
 pytestmark = pytest.mark.soak
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
@@ -78,7 +78,7 @@ def assert_equal_zoos(a, b):
   a, b = nws_jax.open_zoo(a), nws_jax.open_zoo(b)
   assert a.digest == b.digest
   assert a.metrics.equals(b.metrics) and a.layers.equals(b.layers)
-  drop = list(tables.TIMES)
+  drop = list(schema.TIMES)
   assert a.members.drop(columns=drop).equals(b.members.drop(columns=drop))
   assert a.verify() == b.verify() > 0
   for id in a.members['id']:
