@@ -1,16 +1,19 @@
 """Writes a zoo in the published format, or opens published data as a zoo.
 
   python -m nws_jax.convert --from=zoo:runs/zoo --to=nws:runs/nws
-      a folder a network and tables of them, as the published code reads them
+      a folder per network and tables of them, as the published code reads them
   python -m nws_jax.convert --from=nws:DIR --to=zoo:runs/published
       DIR holds nws_main_train.csv, nws_main_test.csv and the networks' folders
 
-Formats are zoo (docs/contract.md) and nws (arXiv 2002.05688). One network is
-read at a time. Interrupted, the same command goes on.
+The formats are zoo (docs/contract.md) and nws (arXiv 2002.05688). One network
+is read at a time. The same command resumes an interrupted conversion.
 """
 
 import os
 import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -18,18 +21,21 @@ from nws_jax import bars, cli, errors, paths, say
 from nws_jax.formats import nws
 from nws_jax.store import agreement, folder, locks, schema, tables, whole
 
+if TYPE_CHECKING:
+  from nws_jax import api
+
 _FLAGS = flags.FlagValues()
 _FROM = flags.DEFINE_string('from', None, 'What to read: FORMAT:FOLDER.',
     flag_values=_FLAGS)
 _TO = flags.DEFINE_string(
-    'to', None, 'What to write: FORMAT:FOLDER; new, empty, or to go on with.',
+    'to', None, 'What to write: FORMAT:FOLDER; new, empty, or to be resumed.',
     flag_values=_FLAGS)
 _MIN_ACCURACY = flags.DEFINE_float(
     'min_accuracy', 0.0, 'From a zoo: leave out networks whose test accuracy '
     'is below.', flag_values=_FLAGS)
 
 
-def main():
+def main() -> None:
   source, place = _parse('from', _FROM.value)
   target, out = _parse('to', _TO.value)
   if source == target:
@@ -48,12 +54,12 @@ def main():
     from_nws(place, out)
 
 
-def to_nws(place, out, min_accuracy=0.0):
-  """Writes a zoo's networks in the published format; says so on stdout.
+def to_nws(place: str, out: str, min_accuracy: float = 0.0) -> None:
+  """Writes a zoo's networks in the published format; reports on stdout.
 
   Args:
     place: the zoo's folder.
-    out: folder for the networks, in folders named by their ids, and tables.
+    out: folder for the tables and the networks' folders, named by their ids.
     min_accuracy: networks of a lower test accuracy are left out.
 
   Raises:
@@ -64,8 +70,8 @@ def to_nws(place, out, min_accuracy=0.0):
   zoo = api.Zoo(place)
   if zoo.config.get('family', 'cnn') != nws.FAMILY:
     raise errors.Wrong(
-        f'{place} cannot be written in the published format, which is of the '
-        f'family {nws.FAMILY} alone; its family is {zoo.config["family"]}.')
+        f'{place} cannot be written in the published format, which is for the '
+        f'family {nws.FAMILY} only; its family is {zoo.config["family"]}.')
   if zoo.extent is not None:
     print(f'{place}: {zoo.extent.tell()}')
   members = zoo.members.to_dict('records')
@@ -85,12 +91,12 @@ def to_nws(place, out, min_accuracy=0.0):
     places = {m['id']: os.path.join(os.path.abspath(out), f'{m["id"]:05d}')
              for m in kept}
     left = [m for m in kept if not os.path.exists(places[m['id']])]
-    for m in left:  # of a run that was interrupted: it takes room
+    for m in left:  # what an interrupted run left takes room
       shutil.rmtree(f'{places[m["id"]]}.part', ignore_errors=True)
     _check_room(out, sum(
         8 * m['num_weights'] * len(epochs[m['id']]) for m in left))
     with bars.make(len(kept), initial=len(kept) - len(left),
-                     desc='convert', unit=' networks') as bar:
+                   desc='convert', unit=' networks') as bar:
       for m in left:
         nws.write_run(places[m['id']], m, figures[m['id']],
                       zoo.vectors([m['id']], epochs[m['id']])[0])
@@ -109,20 +115,21 @@ def to_nws(place, out, min_accuracy=0.0):
           'reader takes other values for its last one')
   lost = sorted({name for m in kept for name in nws.unwritten(m)})
   if lost:
-    print(f'not written, for the format has none: {", ".join(lost)}')
+    print(f'not written, since the format lacks them: {", ".join(lost)}')
 
 
-def from_nws(place, out, stack_bytes=None):
-  """Opens published networks as a zoo; says so on stdout.
+def from_nws(place: str, out: str, stack_bytes: int | None = None) -> None:
+  """Writes published networks as a zoo; reports on stdout.
 
   Args:
     place: folder of the tables; the networks' folders are under it.
     out: the zoo's folder.
-    stack_bytes: how much is in memory at a time, about a quarter of the peak.
+    stack_bytes: size of the vectors that are held at a time, about a quarter
+      of the peak memory; `nws_zoo.STACK_BYTES` if None.
 
   Raises:
-    errors.Wrong: there is nothing, or `out` holds something else.
-    errors.Damaged: names the file that is missing, short or out of place.
+    errors.Wrong: there are no networks, or `out` holds something else.
+    errors.Damaged: a file is missing, short or out of place; names it.
   """
   from nws_jax.formats import nws_read, nws_zoo
   paths.check_saving(out, '--to')
@@ -140,7 +147,7 @@ def from_nws(place, out, stack_bytes=None):
     agreement.check(out, tables.read_json(os.path.join(out, 'config.json')),
                     {u.name: set(u.ids) for u in units})
     left = [u for u in units if folder.progress(out, u.name) is None]
-    for u in left:  # of a run that was interrupted: it takes room
+    for u in left:  # what an interrupted run left takes room
       shutil.rmtree(os.path.dirname(folder.snapshot_path(out, u.name, 1)),
                     ignore_errors=True)
     sizes = {u.name: sum(len(runs[i].snapshots) for i in u.ids) for u in units}
@@ -154,47 +161,48 @@ def from_nws(place, out, stack_bytes=None):
     whole.rebuild(out)
   flat = sum(len(u.ids) for u in units if u.layout.is_flat)
   print(f'{out}: {len(runs)} networks, {total:,} snapshots')
-  print("published networks' running statistics were fed by evaluation, too "
+  print('evaluation, too, updated the running statistics of published networks '
         '(docs/recipe.md, 17); to read without them: --exclude=mean,variance')
   if flat:
-    print(f'{flat} of them have other vectors than the architecture in their '
-          'table: they are vectors alone, without Flax variables')
+    print(f'the vectors of {flat} of them do not fit the architecture in their '
+          'table: these have vectors only, no Flax variables')
 
 
-def _parse(flag, value):
+def _parse(flag: str, value: str | None) -> tuple[str, str]:
   """FORMAT:FOLDER -> (format, folder)."""
   formats = ('zoo', 'nws')
   kind, _, path = (value or '').partition(':')
   if kind not in formats or not path:
     raise errors.Wrong(f'--{flag}={value or ""} is not possible; give '
-                       'FORMAT:FOLDER, as zoo:runs/zoo. Formats: '
+                       'FORMAT:FOLDER, such as zoo:runs/zoo. Formats: '
                        f'{", ".join(formats)}.')
   return kind, paths.expand(path, f'--{flag}')
 
 
-def _pick_epochs(zoo, id, figures):
-  """The epochs to write: evenly spread, as the published reader takes it."""
+def _pick_epochs(zoo: 'api.Zoo', id: int, figures: Sequence[Mapping[str, Any]]
+                 ) -> list[int]:
+  """The epochs to write: evenly spread, as the published reader assumes."""
   epochs = [figures[n]['epoch']
             for n in schema.pick(len(figures), nws.SNAPSHOTS)]
   missing = sorted(set(epochs) - set(zoo.epochs(id)))
   if missing:
     raise errors.Wrong(
-        f'network {id} cannot be written: the format wants its weights after '
-        f'epoch {missing[0]}, but kept are those after '
+        f'network {id} cannot be written: the format needs its weights after '
+        f'epoch {missing[0]}, but the zoo keeps those after '
         f'{", ".join(map(str, zoo.epochs(id))) or "none"}.')
   return epochs
 
 
-def _hold(out):
-  """One process at a time: another waits, and finds what is done."""
+def _hold(out: str) -> AbstractContextManager[None]:
+  """Locks a folder; a second process waits, and then finds what is done."""
   return locks.hold(os.path.join(out, 'lock'), wait=True)
 
 
-def _claim(out, name, record):
-  """Begins a folder by a record, or finds that it was begun by the same.
+def _claim(out: str, name: str, record: dict[str, Any]) -> None:
+  """Writes a record to a new folder, or checks that it has an equal one.
 
   Raises:
-    errors.Wrong: it cannot be read, or something else is in it.
+    errors.Wrong: the folder cannot be read, or holds something else.
   """
   path = os.path.join(out, name)
   try:
@@ -213,7 +221,7 @@ def _claim(out, name, record):
     tables.write_json(path, record)
 
 
-def _check_room(out, num_bytes):
+def _check_room(out: str, num_bytes: int) -> None:
   free = shutil.disk_usage(out).free
   if free < num_bytes:
     raise errors.Damaged(

@@ -1,7 +1,7 @@
-"""The published population (arXiv 2002.05688): what its networks are.
+"""The published population (arXiv 2002.05688): properties and architectures.
 
-Read by the published format, by the CNN family, and for zoos that do not say
-themselves which properties they have. See docs/recipe.md, sections 2 and 3.
+Used by the published format, by the CNN family, and for zoos that do not record
+their properties. See docs/recipe.md, sections 2 and 3.
 """
 
 import dataclasses
@@ -28,15 +28,15 @@ PROPERTIES = (  # those of the published format, in its order
     space.Property('width_fc', space.SHAPE, (64, 128, 192),
                    allowed=space.Range(8, 8192)),
 )
-# Beside the published ones; what all published networks have.
+# Beside the published ones; all published networks have the first choice.
 EXTRA = (space.WEIGHT_DECAY, space.DROPOUT)
 ALL = PROPERTIES + EXTRA
 BY_NAME = {p.name: p for p in ALL}
 
 
 def find_properties(config: Mapping[str, Any]) -> tuple[space.Property, ...]:
-  """The table of a zoo's properties: that of its config.json, or, of an older
-  or converted zoo, which records none, the published one."""
+  """The properties of a zoo: those in its config.json, or the published ones if
+  it records none, as older and converted zoos do."""
   records = config.get('properties')
   return ALL if records is None else space.from_records(records)
 
@@ -47,7 +47,7 @@ FLAT_POSITIONS = 16  # 4 x 4 are left after three poolings of 32 x 32
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Architecture:
-  """What fixes the shapes of a network's arrays: static and hashable."""
+  """Fixes the shapes of a network's arrays: static and hashable."""
   family: ClassVar[str] = 'cnn'
 
   filter_size: int
@@ -66,9 +66,10 @@ class Architecture:
 
 def architecture(row: Mapping[str, Any]) -> Architecture:
   """The architecture of a population's row."""
-  sizes = (int(row[name]) for name in (
-      'filter_size', 'depth_conv', 'depth_fc', 'width_conv', 'width_fc'))
-  return Architecture(*sizes, batch_norm=bool(row['batch_norm']))
+  return Architecture(
+      filter_size=int(row['filter_size']), depth_conv=int(row['depth_conv']),
+      depth_fc=int(row['depth_fc']), width_conv=int(row['width_conv']),
+      width_fc=int(row['width_fc']), batch_norm=bool(row['batch_norm']))
 
 
 class Layer(NamedTuple):

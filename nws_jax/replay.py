@@ -1,29 +1,43 @@
-"""Trains one network of a zoo again: behind `nws_jax.verify --replay=ID`."""
+"""Trains one network of a zoo again, for `nws_jax.verify --replay=ID`."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from nws_jax import checks, errors
 
+if TYPE_CHECKING:
+  from nws_jax import api
+  from nws_jax.zoo import images, plan, recipe
 
-def replay(zoo, id, data_dir=None):
-  """Trains a network again and compares it, a line an epoch on stdout.
+
+class Epoch(NamedTuple):
+  """A network after an epoch."""
+  platform: str  # cpu, gpu or tpu: where it was trained
+  vector_P: np.ndarray  # float32
+  figures: dict[str, float]  # as in metrics.csv
+
+
+def replay(zoo: 'api.Zoo', id: int, data_dir: str | None = None) -> None:
+  """Trains a network again and compares it; prints a line per epoch.
 
   The program is that of the plan, with all other slots empty.
 
   Args:
-    zoo: `api.Zoo`.
+    zoo: the zoo.
     id: the network.
-    data_dir: where the full image sets are; None is what config.json says.
+    data_dir: folder of the full image sets; None: as in config.json.
 
   Raises:
-    errors.Wrong: there is no such network, its images are not here, or a bit
-      differs in another environment than the network was trained in.
-    errors.Damaged: a bit differs where none may: on CPU, as the plan was.
+    errors.Wrong: there is no such network, its images are not available, or
+      bits differ in an environment other than that of its training.
+    errors.Damaged: bits differ in the same environment, on CPU.
   """
   kept = zoo.epochs(id)
   if 'converted_from' in zoo.config:
     raise errors.Wrong(f'{zoo.path} was converted from another format, which '
-                       'does not tell how to train its networks again.')
+                       'does not record how its networks were trained.')
   from nws_jax.zoo import plan, provenance
   recipe = checks.read_recipe(zoo, data_dir)
   sets = checks.load_sets(recipe)
@@ -33,38 +47,42 @@ def replay(zoo, id, data_dir=None):
   if unit is None:
     raise errors.Damaged(f'plan.json of {zoo.path} does not name network {id}.')
   stored = checks.read_figures(zoo, id)
-  different, elsewhere = [], None
-  for epoch, (platform, vector_P, figures) in enumerate(train_alone(
-      recipe, sets, made, unit, id, len(stored), zoo.is_done(id))):
-    if elsewhere is None:  # jax has started as the plan wants it
+  different, elsewhere, platform = [], None, ''
+  for epoch, trained in enumerate(train_alone(
+      recipe, sets, made, id, len(stored), zoo.is_done(id))):
+    platform = trained.platform
+    if elsewhere is None:  # jax has started with the devices of the plan
       elsewhere = [d for d in provenance.compare(zoo.config, unit.name)
                    if d.decides]
-    said = compare(vector_P, zoo.vector(id, epoch) if epoch in kept else None,
-                   figures, stored[epoch])
+    difference = compare(
+        trained.vector_P, zoo.vector(id, epoch) if epoch in kept else None,
+        trained.figures, stored[epoch])
     print(f'network {id}, epoch {epoch} of {len(stored) - 1}: '
-          f'{said or "equal, bit for bit"}', flush=True)
-    different += [f'epoch {epoch}: {said}'] * bool(said)
+          f'{difference or "equal, bit for bit"}', flush=True)
+    if difference:
+      different.append(f'epoch {epoch}: {difference}')
   if different and platform == made.platform == 'cpu':
     if elsewhere:
       raise errors.Wrong(
-          f'network {id} cannot be repeated bit for bit here, which says '
-          f'nothing against {zoo.path}: {"; ".join(map(str, elsewhere))}. To '
+          f'network {id} cannot be repeated bit for bit here, which is no '
+          f'fault of {zoo.path}: {"; ".join(map(str, elsewhere))}. To '
           f'compare bits, {", and ".join(d.fix for d in elsewhere)}.')
-    raise errors.Damaged(f'network {id} became another one when it was trained '
-                         f'again in the same environment; {different[0]}.')
+    raise errors.Damaged(f'network {id} differs when it is trained again in '
+                         f'the same environment; {different[0]}.')
 
 
-def train_alone(recipe, sets, made, unit, id, evaluations, done):
-  """Yields (platform, vector [P], {figure: value}) after each epoch, from 0.
+def train_alone(recipe: 'recipe.Recipe', sets: 'dict[str, images.ImageSet]',
+                made: 'plan.Plan', id: int, evaluations: int, done: bool
+                ) -> Iterator[Epoch]:
+  """Trains a network; yields it after each epoch, from 0 on.
 
   Args:
-    recipe: `recipe.Recipe`.
-    sets: its image sets.
-    made: `plan.Plan`.
-    unit: the network's `plan.Unit`.
+    recipe: the zoo's recipe.
+    sets: its image sets, by name.
+    made: its plan, which has the network.
     id: the network.
-    evaluations: how many there are.
-    done: test figures after the last are of all images.
+    evaluations: how many epochs to yield.
+    done: whether the last test figures are of all test images.
   """
   from nws_jax.zoo import dataset, families, inputs, population, runtime
   from nws_jax.zoo import recipe as recipes
@@ -74,6 +92,7 @@ def train_alone(recipe, sets, made, unit, id, evaluations, done):
   stage = population.set_stage(
       dataset.pack(sets.values(), recipe.test_part), recipe.seed, made.form,
       devices[:made.devices if made.devices <= len(devices) else 1])
+  unit = next(u for u in made.units if id in u.ids)
   row = recipes.rows(recipe)[id]
   networks_M = inputs.networks(recipe, [row], unit.width, unit.arch)
   program = population.build(
@@ -91,24 +110,30 @@ def train_alone(recipe, sets, made, unit, id, evaluations, done):
       full = program.epoch(placed, frozen, full=True)[1]
       figures |= {'test_loss': float(full.test_loss[0]),
                   'test_accuracy': float(full.test_accuracy[0])}
-    yield platform, vector_P[place], figures
+    yield Epoch(platform, vector_P[place], figures)
 
 
-def compare(vector_P, stored_P, figures, stored):
-  """What differs, in words: weights, and one figure. Empty if no bit does.
+def compare(vector_P: np.ndarray, stored_P: np.ndarray | None,
+            figures: Mapping[str, float], stored: Mapping[str, Any]) -> str:
+  """Describes differences: of weights, and of the first figure that differs.
 
   Args:
     vector_P: the weights.
-    stored_P: the stored ones; None if they were not kept.
+    stored_P: the stored weights; None if they were not kept.
     figures: {name: value}.
-    stored: the stored ones, and others.
+    stored: {name: value} of the stored figures, and of others.
+
+  Returns:
+    The description; empty if all bits are equal.
   """
-  said = []
+  differences = []
   if stored_P is not None and vector_P.tobytes() != stored_P.tobytes():
     gap_P = np.abs(vector_P - stored_P)
-    said.append(f'{(gap_P != 0).sum():,} of {gap_P.size:,} weights differ, by '
-                f'up to {gap_P.max():.3g}')
-  said += [f'{name} is {value:.9g}, not {stored[name]:.9g}'
-           for name, value in figures.items()
-           if not np.array_equal(value, stored[name], equal_nan=True)][:1]
-  return '; '.join(said)
+    differences.append(
+        f'{(gap_P != 0).sum():,} of {gap_P.size:,} weights differ, by '
+        f'up to {gap_P.max():.3g}')
+  differences += [
+      f'{name} is {value:.9g}, not {stored[name]:.9g}'
+      for name, value in figures.items()
+      if not np.array_equal(value, stored[name], equal_nan=True)][:1]
+  return '; '.join(differences)

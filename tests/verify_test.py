@@ -198,7 +198,8 @@ def test_a_replay_notices_a_bit(path, monkeypatch, capsys):
       vector_P = zoo.vector(0, epoch)
       if epoch == 1:
         vector_P.view(np.uint32)[7] ^= 1
-      yield 'cpu', vector_P, {k: v for k, v in figures.items() if 'loss' in k}
+      yield replay.Epoch('cpu', vector_P, {
+          k: v for k, v in figures.items() if 'loss' in k})
   monkeypatch.setattr(replay, 'train_alone', train_alone)
   with pytest.raises(errors.Damaged, match='same environment; epoch 1: 1 of '):
     replay.replay(zoo, 0)

