@@ -1,12 +1,13 @@
-"""A zoo from Python: tables, weights, networks and images put together."""
+"""The Python interface to a zoo: its tables, weights, networks and images."""
 
 import contextlib
 import functools
+import itertools
 import numbers
 import operator
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from nws_jax.store import (
 
 if TYPE_CHECKING:
   import flax.linen as nn
+  import pandas as pd
 
   from nws_jax.zoo.families import interface
 
@@ -31,41 +33,42 @@ if TYPE_CHECKING:
 class Zoo:
   """A zoo folder, opened for reading; see docs/contract.md.
 
-  Reading one network or one window reads that and no more. A zoo whose run
-  goes on can be read: it is what was committed when it was opened.
+  To read one network or one window reads nothing else. A zoo can be read while
+  it trains: this shows what was committed when it was opened.
 
   Raises:
     errors.Wrong: the folder is not a zoo, or nothing in it is finished.
     errors.Damaged: what is read is not what was written.
   """
 
-  def __init__(self, path):
+  def __init__(self, path: str | os.PathLike[str]) -> None:
     self.path = paths.expand(path)
     paths.check_reading(self.path, 'the path')
     self._moment = moment.read(self.path)
 
   @property
-  def config(self):
+  def config(self) -> dict[str, Any]:
+    """The content of config.json."""
     return self._moment.config
 
   @functools.cached_property
-  def members(self):
-    """One row a network."""
+  def members(self) -> 'pd.DataFrame':
+    """One row per network."""
     return self._moment.table('members.csv')
 
   @functools.cached_property
-  def metrics(self):
-    """One row a network and evaluation."""
+  def metrics(self) -> 'pd.DataFrame':
+    """One row per network and evaluation."""
     return self._moment.table('metrics.csv')
 
   @functools.cached_property
-  def layers(self):
-    """One row an architecture, layer and tensor."""
+  def layers(self) -> 'pd.DataFrame':
+    """One row per architecture, layer and tensor."""
     return self._moment.table('layers.csv')
 
   @property
   def properties(self) -> space.Properties:
-    """The table of the properties that its networks have."""
+    """The properties that its networks have."""
     return self._moment.properties
 
   @property
@@ -80,36 +83,37 @@ class Zoo:
     return families.FAMILIES[name]
 
   @property
-  def digest(self):
-    """One digest of all labels, figures and weights; times are left out."""
+  def digest(self) -> str:
+    """One digest of all labels, figures and weights, but not of times."""
     return self._moment.checksums['zoo']
 
   @functools.cached_property
-  def extent(self):
-    """What there is of a zoo that is not whole: `extent.Extent`; else None."""
+  def extent(self) -> extent.Extent | None:
+    """Which part of the zoo exists; None if it is whole."""
     return extent.find(self._moment)
 
-  def is_done(self, id):
-    """Whether the network's unit had ended: test figures are of all images."""
+  def is_done(self, id: int) -> bool:
+    """Whether the network's unit has finished training. If so, the last test
+    figures are of all test images."""
     return self._moment.record(self._member(id)['unit'])['done']
 
-  def epochs(self, id):
-    """The epochs of which a network's weights are kept, ascending."""
+  def epochs(self, id: int) -> tuple[int, ...]:
+    """The epochs after which a network's weights are kept, ascending."""
     return self._epochs.get(self._member(id)['id'], ())
 
   def digests(self, id: int) -> dict[int, str]:
-    """{epoch: digest} of a network's kept weights, as its unit recorded them.
+    """{epoch: digest} of a network's kept weights, as recorded by its unit.
 
     Reads no weights.
     """
     row = self._member(id)
     self._moment.record(row['unit'])
     unit = self._units[row['unit']]
-    return {epoch: unit.find((row['id'], epoch))[-1]
-            for epoch in self.epochs(id)}
+    places = {epoch: unit.find((row['id'], epoch)) for epoch in self.epochs(id)}
+    return {epoch: place.digest for epoch, place in places.items() if place}
 
   def architecture(self, id: int) -> 'interface.Architecture | None':
-    """What fixes a network's shapes; None if it is not known."""
+    """The architecture of a network; None if it is not known."""
     row = self._member(id)
     return (None if self._layouts[row['architecture']].is_flat
             else self._family.architecture(row))
@@ -118,49 +122,54 @@ class Zoo:
     """Where the tensors lie in a network's vector."""
     return self._layouts[self._member(id)['architecture']]
 
-  def vector(self, id, epoch):
-    """A network's weights after an epoch, float32 [P], digest checked."""
+  def vector(self, id: int, epoch: int) -> np.ndarray:
+    """A network's weights after an epoch, float32 [P]; checks the digest."""
     return self.vectors([id], [epoch])[0, 0]
 
-  def vectors(self, ids, epochs, start=0, stop=None):
-    """Values start to stop - 1 of networks after epochs.
+  def vectors(self, ids: Iterable[int], epochs: Iterable[int],
+              start: int = 0, stop: int | None = None) -> np.ndarray:
+    """A window of the weights of networks after epochs; compares checksums.
 
     Args:
       ids: networks, in any order.
-      epochs: epochs, in any order, kept of every one of them.
+      epochs: epochs, in any order, all of them kept of every network.
       start: first value, in the published order.
-      stop: one behind the last value; None is the end of vectors that are all
-        of one length.
+      stop: exclusive end; None for the end of the vectors, which must then have
+        equal lengths.
 
     Returns:
-      float32 [len(ids), len(epochs), stop - start], compared with checksums.
+      float32 [len(ids), len(epochs), stop - start].
+
+    Raises:
+      errors.Wrong: a network does not exist, an epoch is not kept, or a vector
+        is shorter than `stop`.
+      errors.Damaged: the weights are not what was written.
     """
     ids, epochs = _check_all('ids', ids), _check_all('epochs', epochs)
     start, stop = self._check_window(ids, start, stop)
     for id in ids:
       self._check_epochs(id, epochs)
     values_NxExL = np.empty((len(ids), len(epochs), stop - start), np.float32)
-    places = {}  # (unit, snapshot) -> [(row, column, network, epoch)]
-    for i, id in enumerate(ids):
-      for e, epoch in enumerate(epochs):
-        places.setdefault(self._place(id, epoch), []).append((i, e, id, epoch))
-    for (unit, _), some in places.items():
-      i, e, *pairs = map(list, zip(*some))
-      values_NxExL[i, e] = self._read(unit, list(zip(*pairs)), start, stop)
+    pairs = list(itertools.product(ids, epochs))
+    values_KxL = values_NxExL.reshape(len(pairs), stop - start)  # a view
+    for unit, some in self._group(pairs):
+      values_KxL[some] = self._read(
+          unit, [pairs[k] for k in some], start, stop)
     return values_NxExL
 
-  def variables(self, id, epoch):
+  def variables(self, id: int, epoch: int) -> dict[str, Any]:
     """A network as Flax variables: {'params': ..., 'batch_stats': ...}."""
     self._check_layers(id)
     return self.layout(id).to_variables(self.vector(id, epoch))
 
-  def apply(self, id, epoch, images_uint8):
+  def apply(self, id: int, epoch: int, images_uint8: np.ndarray) -> np.ndarray:
     """Logits float32 [N, K] of images uint8 [N, height, width, channels].
 
     Batch norm uses the running statistics.
 
     Raises:
-      errors.Wrong: the images are others (divided by 255, channels first, ...).
+      errors.Wrong: the images have another form (divided by 255, channels
+        first, ...).
     """
     from nws_jax.zoo import images
     arch = self._check_layers(id)
@@ -174,12 +183,13 @@ class Zoo:
     """The network as a plain Flax module, without dropout, for `variables`."""
     return self._family.module(self._check_layers(id), self._member(id))
 
-  def images(self, dataset, split):
-    """(uint8 [N, 32, 32, 3], int32 [N]) of a set, as the networks saw it."""
+  def images(self, dataset: str, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 [N, 32, 32, 3] and labels int32 [N] of a set, as the
+    networks saw them."""
     from nws_jax.zoo import images
     if 'converted_from' in self.config:
       raise errors.Wrong(f'{self.path} was converted from another format, '
-                         'which does not tell the images its networks saw: '
+                         'which does not record the images its networks saw: '
                          'load them with nws_jax.zoo.images.load.')
     try:
       source, place = self.config['dataset_source'], self.config['data_dir']
@@ -194,29 +204,27 @@ class Zoo:
                          f'{", ".join(splits)}.')
     return getattr(data, f'{split}_images'), getattr(data, f'{split}_labels')
 
-  def verify(self, ids=None):
-    """Compares the digests of all kept weights, of some networks or of all.
+  def verify(self, ids: Iterable[int] | None = None) -> int:
+    """Compares the digests of all kept weights.
 
-    Of all: of the units' tables and records too.
+    Args:
+      ids: networks; None for all of them, and for the tables and records of
+        the units, too.
 
     Returns:
-      How many vectors were read.
+      The number of vectors read.
 
     Raises:
-      errors.Damaged: names the first thing that is not what was written.
+      errors.Damaged: something is not what was written; names the first.
     """
     if ids is None:
       moment.verify(self._moment)
       ids = self.members['id']
-    places, count = {}, 0
-    for id in ids:
-      for epoch in self.epochs(id):
-        places.setdefault(self._place(id, epoch), []).append((id, epoch))
-    for (unit, _), pairs in places.items():
-      count += len(self._read(unit, pairs))
-    return count
+    pairs = [(id, epoch) for id in ids for epoch in self.epochs(id)]
+    return sum(len(self._read(unit, [pairs[k] for k in some]))
+               for unit, some in self._group(pairs))
 
-  def _member(self, id):
+  def _member(self, id: Any) -> dict[str, Any]:
     row = self._rows.get(_check_whole('id', id))
     if row is None:
       ids = self.members['id']
@@ -225,7 +233,7 @@ class Zoo:
     return row
 
   @functools.cached_property
-  def _rows(self):
+  def _rows(self) -> dict[int, dict[str, Any]]:
     return {row['id']: row for row in self.members.to_dict('records')}
 
   @functools.cached_property
@@ -233,28 +241,32 @@ class Zoo:
     return layers.read(self.layers, os.path.join(self.path, 'layers.csv'))
 
   @functools.cached_property
-  def _units(self):
-    """{unit: the `kept.Kept` of it}."""
+  def _units(self) -> dict[str, kept.Kept]:
+    """{unit: what it keeps}."""
     return kept.list_units(
         self.metrics, {id: row['unit'] for id, row in self._rows.items()},
         self._moment.records)
 
   @functools.cached_property
-  def _epochs(self):
+  def _epochs(self) -> dict[int, tuple[int, ...]]:
     """{id: the epochs kept, ascending}."""
-    result = {}
+    result: dict[int, list[int]] = {}
     for unit in self._units.values():
       for id, epoch in sorted(unit.places):
         result.setdefault(id, []).append(epoch)
     return {id: tuple(epochs) for id, epochs in result.items()}
 
-  def _place(self, id, epoch):
-    """(unit, snapshot) of what is kept."""
-    unit = self._member(id)['unit']
-    return unit, self._units[unit].places[id, epoch]
+  def _group(self, pairs: list[kept.Pair]) -> list[tuple[str, list[int]]]:
+    """(unit, indices of its pairs) of each snapshot that keeps some."""
+    groups: dict[tuple[str, int], list[int]] = {}
+    for k, pair in enumerate(pairs):
+      unit = self._member(pair[0])['unit']
+      groups.setdefault((unit, self._units[unit].places[pair]), []).append(k)
+    return [(unit, some) for (unit, _), some in groups.items()]
 
-  def _read(self, unit, pairs, start=0, stop=None):
-    """[values of each (network, epoch)] in one unit."""
+  def _read(self, unit: str, pairs: list[kept.Pair], start: int = 0,
+            stop: int | None = None) -> list[np.ndarray]:
+    """The values of each (network, epoch), all of one unit."""
     self._moment.record(unit)
     ids = {id for number in self._units[unit].stacks.values() for id in number}
     return kept.read(
@@ -262,8 +274,9 @@ class Zoo:
         {id: self.layout(id) for id in ids}, pairs,
         snapshots.Window(start, stop))
 
-  def _check_window(self, ids, start, stop):
-    """(start, stop), which must lie in all of the networks' vectors."""
+  def _check_window(self, ids: list[int], start: Any, stop: Any
+                    ) -> tuple[int, int]:
+    """(start, stop), checked to lie in all of the networks' vectors."""
     start = _check_whole('start', start)
     lengths = {int(self._member(id)['num_weights']) for id in ids} or {0}
     least = min(lengths)
@@ -279,7 +292,7 @@ class Zoo:
                          f'these networks; 0 <= start <= stop <= {least}.')
     return start, stop
 
-  def _check_epochs(self, id, epochs):
+  def _check_epochs(self, id: int, epochs: list[int]) -> None:
     there = self.epochs(id)
     missing = [e for e in epochs if e not in there]
     if missing:
@@ -287,16 +300,16 @@ class Zoo:
                          f'{missing[0]} are kept; kept: '
                          f'{", ".join(map(str, there)) or "none"}.')
 
-  def _check_layers(self, id):
-    """Returns the network's architecture, which must be known."""
+  def _check_layers(self, id: int) -> Any:
+    """The network's architecture, checked to be known."""
     arch = self.architecture(id)
     if arch is None:
       raise errors.Wrong(f'the architecture of network {id} is not known: it '
-                         'is a vector and no more. Use vector or vectors.')
+                         'is only a vector. Use vector or vectors.')
     return arch
 
 
-def _check_all(name, values):
+def _check_all(name: str, values: Any) -> list[int]:
   """Whole numbers as a list of ints."""
   if not isinstance(values, Iterable):
     raise errors.Wrong(f'{name}={values!r} is not possible: it must be a list '
@@ -304,12 +317,14 @@ def _check_all(name, values):
   return [_check_whole(name, value) for value in values]
 
 
-def _check_whole(name, value):
-  """A whole number as an int; NumPy's, and 7.0, are some, True is not."""
+def _check_whole(name: str, value: Any) -> int:
+  """A whole number as an int; allows NumPy's and 7.0, but not True."""
   if not isinstance(value, (bool, np.bool_)):
     with contextlib.suppress(TypeError):
       return operator.index(value)
-    if isinstance(value, numbers.Real) and value == value // 1:
-      return int(value)
+    if isinstance(value, numbers.Real):
+      whole: Any = value // 1
+      if value == whole:
+        return int(whole)
   raise errors.Wrong(f'{name}={value!r} is not possible: it must be a whole '
                      'number.')
