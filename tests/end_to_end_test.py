@@ -48,7 +48,7 @@ def test_zoo_meta_ablation_report(folders):
   value = record['per_network']['accuracy']
   low, high = record['per_network']['interval']
   assert low <= value <= high and f'{value:.3f}' in first.stdout
-  assert 'already' in again.stdout and f'{value:.3f}' in again.stdout
+  assert 'exists' in again.stdout and f'{value:.3f}' in again.stdout
   read(folders, '--ablate=epoch')
   grid, = (folders / 'meta' / 'optimizer').glob('*/ablation.csv')
   assert len(grid.read_text().splitlines()) == 1 + 2
@@ -61,18 +61,18 @@ def test_zoo_meta_ablation_report(folders):
 
 def test_a_member_is_known_wherever_it_lies(folders):
   """The zoo grows, is copied, and is converted there and back."""
-  from nws_jax import api, convert
+  from nws_jax import api, convert, identify
   from nws_jax.meta.identify import membership, report
   read(folders, '--nocontrols')
   classifiers = report.load(str(folders / 'meta'))
   zoo = api.Zoo(folders / 'zoo')
   ids = zoo.members['id'][::7].tolist()
 
-  def ask(place, id):
-    return [told.answer for told in report.predict_all(
-        classifiers, *report.read(f'{place}:{id}', classifiers))]
+  def ask(path):
+    return [p.answer for p in report.predict_all(
+        classifiers, *identify.read(path, classifiers))]
 
-  want = {id: ask(folders / 'zoo', id) for id in ids}
+  want = {id: ask(f'{folders}/zoo:{id}') for id in ids}
   for answer, in want.values():
     assert answer.standing.kind == membership.HELD_OUT
   grown, nws, back = (folders / name for name in ('grown', 'nws', 'back'))
@@ -87,12 +87,10 @@ def test_a_member_is_known_wherever_it_lies(folders):
   for id in ids:
     for place in (f'{grown}:{id}', f'{back}:{found[id]}',
                   f'{nws}/{id:05d}/weights/002.bin'):
-      got, = ask(*place.rsplit(':', 1)) if ':' in place else [
-          told.answer for told in report.predict_all(
-              classifiers, *report.read(place, classifiers))]
+      got, = ask(place)
       assert got.shares_K.tolist() == want[id][0].shares_K.tolist(), place
       assert got[1:] == want[id][0][1:], place
-  stranger, = ask(grown, 51)
+  stranger, = ask(f'{grown}:51')
   assert stranger.standing.kind == membership.UNSEEN
 
 
