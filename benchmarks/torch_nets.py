@@ -1,4 +1,4 @@
-"""The contestants of `train` in PyTorch, on a GPU if there is one."""
+"""The contestants of `train` in PyTorch, on a GPU if one is available."""
 
 import contextlib
 import copy
@@ -78,9 +78,9 @@ def eager(arch: published.Architecture, batch_size: int,
 
 def vmapped(arch: published.Architecture, batch_size: int,
             image_set: images.ImageSet, networks: int = 4) -> Contestant:
-  """A step of all networks at once: `torch.func` over stacked modules."""
+  """One step of all networks at once: `torch.func` over stacked modules."""
   x, labels = _load(image_set)
-  net = torch.func.replace_all_batch_norm_modules_(  # cannot be mapped
+  net = torch.func.replace_all_batch_norm_modules_(  # vmap cannot update these
       nets.module(arch))
   made = [copy.deepcopy(net) for _ in range(networks)]
   params, buffers = torch.func.stack_module_state(made)
@@ -123,23 +123,25 @@ def _wait() -> None:
 
 
 def scale(pixels: torch.Tensor) -> torch.Tensor:
+  """Scales uint8 pixels to [0, 1]."""
   return pixels.float() / 255
 
 
 def augment(pixels: torch.Tensor) -> torch.Tensor:
-  """The augmentation of docs/recipe.md, section 9, of uint8 [B, 3, 32, 32]."""
-  b, size = len(pixels), recipe.SIZE
-  draw = {name: low + (high - low) * torch.rand(b) for name, low, high
-          in recipe._IMAGE}
-  colour = {name: low + (high - low) * torch.rand(()) for name, low, high
-            in recipe._BATCH}
+  """Augments uint8 [B, 3, 32, 32] as in docs/recipe.md, section 9."""
+  b, size = len(pixels), images.SIDE
+  centre = size // 2  # as published
+  draw = {d.name: d.low + (d.high - d.low) * torch.rand(b)
+          for d in recipe._IMAGE}
+  colour = {d.name: d.low + (d.high - d.low) * torch.rand(())
+            for d in recipe._BATCH}
   r, hx, hy = (torch.deg2rad(draw[n])[:, None, None] for n in ('r', 'hx', 'hy'))
   tx, ty, z = (draw[n][:, None, None] for n in ('tx', 'ty', 'z'))
-  at = torch.arange(size) - recipe.CENTRE
+  at = torch.arange(size) - centre
   x, y = at[None, None, :] + tx, at[None, :, None] + ty
-  u = recipe.CENTRE + z / torch.cos(hx) * (
+  u = centre + z / torch.cos(hx) * (
       torch.cos(hx - r) * x + torch.sin(hx - r) * y)
-  v = recipe.CENTRE + z / torch.cos(hy) * (
+  v = centre + z / torch.cos(hy) * (
       torch.sin(hy + r) * x + torch.cos(hy + r) * y)
   grid = torch.stack([u, v], -1) * 2 / size + 1 / size - 1
   x = functional.grid_sample(scale(pixels), grid, align_corners=False)

@@ -1,36 +1,40 @@
 """The image sets of a population as one pytree for the device."""
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from nws_jax import space
 from nws_jax.zoo import images
 
+Array = jax.Array | np.ndarray  # on the devices, or before
+
 
 class Data(NamedTuple):
   """S image sets: the training images of all of them, then the test images."""
-  images_NxHxWxC: jnp.ndarray
-  labels_N: jnp.ndarray
-  start_S: jnp.ndarray  # of the training images
-  count_S: jnp.ndarray
-  a_class_S: jnp.ndarray  # training images of each class in an epoch
-  valid_S: jnp.ndarray  # validation images
-  test_start_S: jnp.ndarray
-  test_part_S: jnp.ndarray  # images looked at after every epoch
-  test_count_S: jnp.ndarray
+  images_NxHxWxC: Array  # uint8
+  labels_N: Array  # integers, like all that follow
+  start_S: Array  # first training image
+  count_S: Array  # number of training images
+  a_class_S: Array  # training images of each class in an epoch
+  valid_S: Array  # number of validation images
+  test_start_S: Array  # first test image
+  test_part_S: Array  # number of test images evaluated after every epoch
+  test_count_S: Array  # number of test images
 
   @property
-  def longest(self):
-    """Images of the largest set: the size of arrays of indices."""
+  def longest(self) -> int:
+    """Images of the largest set, which is the size of arrays of indices."""
     return int(max(np.max(self.count_S), np.max(self.test_count_S)))
 
 
-def pack(sets, test_part):
-  """Puts image sets (each an `images.ImageSet`) into one `Data` of NumPy.
+def pack(sets: Iterable[images.ImageSet], test_part: int) -> Data:
+  """Packs image sets into one `Data` of NumPy arrays.
 
-  Test images are put in an order whose first `test_part` are spread evenly.
+  It orders test images so that the first `test_part` are spread evenly over
+  the set.
   """
   sets, valid, order = list(sets), [], []
   for s in sets:
@@ -59,6 +63,6 @@ def pack(sets, test_part):
       test_count_S=test_count)
 
 
-def count_steps(a_class, batch_size):
-  """Updates of an epoch that shows `a_class` images of every class."""
+def count_steps(a_class: Any, batch_size: Any) -> Any:
+  """Updates per epoch of `a_class` images of every class; integer or array."""
   return a_class * space.NUM_CLASSES // batch_size

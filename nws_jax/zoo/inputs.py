@@ -1,14 +1,26 @@
-"""Rows of a recipe, as what a program is compiled for and what it takes."""
+"""Turns rows of a recipe into what a program is compiled for and takes."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from nws_jax.zoo import families, optimizers, train
+from nws_jax.zoo import families, optimizers, plan, train
+from nws_jax.zoo import recipe as recipes
+from nws_jax.zoo.families import interface
 
 
-def static_of(recipe, unit, form):
-  """What the program of a unit is compiled for, `train.Static`, if networks
-  are mapped by `form`."""
-  # Images are measured alone but for statistics and draws of their batch.
+def static_of(recipe: recipes.Recipe, unit: plan.Unit, form: str
+              ) -> train.Static:
+  """What the program of a unit is compiled for.
+
+  Args:
+    recipe: the zoo's recipe.
+    unit: the unit.
+    form: how networks are mapped, 'map' or 'vmap'.
+  """
+  # An image's evaluation does not depend on its batch, unless the batch decides
+  # statistics or draws.
   family, choices = families.of(unit.arch), dict(recipe.choices)
   alone = recipe.eval_bn == 'running' and not recipe.eval_augmentation
   return train.Static(
@@ -23,24 +35,27 @@ def static_of(recipe, unit, form):
       optimizers=choices['optimizer'])
 
 
-def networks(recipe, rows, width, arch):
-  """`train.Network` of NumPy arrays [M] for some rows; the rest is empty.
+def networks(recipe: recipes.Recipe, rows: Sequence[dict[str, Any] | None],
+             width: int, arch: interface.Shape) -> train.Network:
+  """The networks of some rows, as NumPy arrays [M]; other slots are empty.
 
   Args:
-    recipe: `recipe.Recipe`.
-    rows: of `recipe.rows`; None is an empty slot.
+    recipe: the zoo's recipe.
+    rows: some of `recipe.rows`; None is an empty slot.
     width: M.
-    arch: the program's.
+    arch: what the program is compiled for.
   """
   choices = dict(recipe.choices)
-  rows = list(rows) + [None] * (width - len(rows))
-  active = np.asarray([row is not None for row in rows])
-  some = next(row for row in rows if row is not None)
-  rows = [row or some for row in rows]
+  slots = [*rows, *[None] * (width - len(rows))]
+  active: Any = np.asarray([row is not None for row in slots])
+  some = next(row for row in slots if row is not None)
+  filled = [row or some for row in slots]  # an empty slot needs some values
 
-  def column(name, options=None, dtype=np.int32):
+  # NumPy, where a program has `jax.Array`.
+  def column(name: str, options: Sequence[Any] | None = None,
+             dtype: type = np.int32) -> Any:
     return np.asarray([options.index(r[name]) if options else r[name]
-                       for r in rows], dtype)
+                       for r in filled], dtype)
 
   return train.Network(
       id=column('id'),
@@ -49,4 +64,4 @@ def networks(recipe, rows, width, arch):
       weight_decay=column('weight_decay', dtype=np.float32),
       augmentation=column('augmentation', dtype=bool),
       optimizer=column('optimizer', list(optimizers.RULES)),
-      active=active, own=families.of(arch).settings(choices, rows, arch))
+      active=active, own=families.of(arch).settings(choices, filled, arch))

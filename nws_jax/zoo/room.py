@@ -1,4 +1,4 @@
-"""Is there room on the disk for a population; what helps if there is not."""
+"""Checks that a population fits on the disk; says what helps if it does not."""
 
 import dataclasses
 import math
@@ -14,17 +14,20 @@ from nws_jax.zoo import recipe as recipes
 def check(workdir: str, recipe: recipes.Recipe, rows: list[dict[str, Any]],
           images_each: dict[str, int], machine: price.Machine,
           units: list[plan.Unit]) -> None:
-  """Raises `Wrong` if what is left to train cannot fit on the disk.
+  """Checks that what is left to train fits on the disk.
 
   Args:
-    workdir: the zoo's folder, which may not be there.
-    recipe: `recipe.Recipe`.
-    rows: `recipe.rows`.
-    images_each: {image set: images of an epoch}.
-    machine: `price.Machine` that it will run on.
-    units: of the plan, those that are not done.
+    workdir: the zoo's folder, which need not exist.
+    recipe: the zoo's recipe.
+    rows: its `recipe.rows`.
+    images_each: {image set: images per epoch}.
+    machine: what the population will run on.
+    units: the units of the plan that are not done.
+
+  Raises:
+    errors.Wrong: it does not fit; says what would.
   """
-  # What units that have begun wrote is part of what they need.
+  # What the units have already written is part of what they need.
   written = sum(runtime.size_folder(os.path.join(workdir, kind, u.name))
                 for kind in ('snapshots', 'state') for u in units)
   budget, free = (runtime.find_disk(workdir, disk_gb) + written
@@ -33,8 +36,8 @@ def check(workdir: str, recipe: recipes.Recipe, rows: list[dict[str, Any]],
   if kept + peak <= budget:
     return
 
-  def need(count: int, disk: float = machine.disk, **changes: int) -> float:
-    """Bytes that another request would take more."""
+  def need(count: int, disk: float = machine.disk, **changes: Any) -> float:
+    """Bytes that another request would need."""
     other, some = dataclasses.replace(recipe, **changes), rows[:count]
     made = opening.extend(plan.find(workdir), other, some, images_each,
                           machine._replace(disk=disk))
@@ -60,23 +63,23 @@ def check(workdir: str, recipe: recipes.Recipe, rows: list[dict[str, Any]],
 
 def _list_smaller(need: Callable[..., float], budget: float, count: int,
                   most: int, there: dict[str, Any], keep: int) -> list[str]:
-  """What smaller requests fit, in words.
+  """Describes smaller requests that fit.
 
   Args:
     need: (networks, changed keys) -> bytes.
     budget: bytes.
-    count: networks asked for.
-    most: networks that about fit.
+    count: requested networks.
+    most: about how many networks fit.
     there: content of config.json; empty if there is no zoo yet.
-    keep: as asked for.
+    keep: requested snapshots per network.
   """
   ways = []
-  while most >= there.get('networks', 1):  # those that are there stay
+  while most >= there.get('networks', 1):  # existing networks stay
     if need(most) <= budget:
       ways.append(f'--config.networks={most} would fit')
       break
     most = most * 9 // 10
-  if not there:  # another `keep` is another zoo
+  if not there:  # an existing zoo cannot change `keep`
     sizes = {n: need(count, keep=n) for n in (20, 2) if not keep or n < keep}
     ways += [f'--config.keep={n} would take {say.size(size)}'
              for n, size in sizes.items() if size <= budget][:1]
@@ -85,16 +88,18 @@ def _list_smaller(need: Callable[..., float], budget: float, count: int,
 
 def _find_enough(need: Callable[..., float], count: int, enough: float,
                  written: float, size: float) -> str:
-  """The `disk_gb` with which so many networks fit.
+  """The `disk_gb` that is enough for a number of networks.
 
   Args:
     need: (networks, bytes of disk) -> bytes.
     count: networks.
-    enough: bytes that would do if units did not grow with the disk.
-    written: bytes of it that are there already.
+    enough: bytes that would be enough if units did not grow with the disk.
+    written: bytes of them that are already written.
     size: bytes of the zoo's folder.
   """
-  while True:  # it grows, and units have a greatest size
+  # More disk makes larger units, which need more disk. The loop ends, because
+  # `enough` only grows, and units have a greatest size.
+  while True:
     gb = math.ceil((enough - written + size) / 1e6) / 1e3
     disk = gb * 1e9 - size
     enough = need(count, disk)
@@ -103,8 +108,8 @@ def _find_enough(need: Callable[..., float], count: int, enough: float,
 
 
 def _count(recipe: recipes.Recipe, rows: list[dict[str, Any]],
-           units: list[plan.Unit]) -> tuple[float, float]:
-  """(bytes of the snapshots of units, most bytes while one is made)."""
+           units: list[plan.Unit]) -> price.DiskUse:
+  """What units need on disk."""
   archs = {row['id']: families.architecture(row) for row in rows}
   return price.count_disk(
       units, archs, opening.expect_epochs(recipe), recipe.keep)

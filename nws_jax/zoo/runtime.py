@@ -1,27 +1,32 @@
-"""What has to be set before jax starts: CPU devices, flags, the cache."""
+"""Sets what JAX must know before it starts: CPU devices, flags, the cache."""
 
 import contextlib
+import dataclasses
 import os
 import re
 import shutil
 import warnings
+from collections.abc import Callable
 from typing import Any
 
-# What jax says of a cached program that cannot be read.
+# How JAX warns of a cached program that it cannot read.
 _UNREADABLE = 'Error reading persistent compilation cache entry'
 
 
 def start(devices: int | None = None) -> tuple[str, int]:
-  """Sets jax up: (platform, how many devices share the networks).
+  """Sets up JAX.
 
   On CPU every core becomes a device of its own: two devices use two cores
-  better than one device uses two threads, and it is the same program as on
-  several accelerators. XLA divides loops among the threads of its pool, which
-  changes the last bits, so the pool has a thread a device however many cores
-  there are.
+  better than one device uses two threads, and the program is that for several
+  accelerators. XLA divides loops among the threads of its pool, which changes
+  the last bits. The pool therefore has one thread per device, whatever the
+  number of cores.
 
   Args:
-    devices: CPU devices to emulate, as a plan has it; one a core if None.
+    devices: CPU devices to emulate, as recorded in a plan; None: one per core.
+
+  Returns:
+    (platform, number of devices that share the networks).
   """
   if devices is None:
     devices = len(os.sched_getaffinity(0)) if hasattr(
@@ -32,20 +37,21 @@ def start(devices: int | None = None) -> tuple[str, int]:
   os.environ['PJRT_NPROC'] = str(devices)
   _replace_unreadable()
   import jax
-  if jax.config.jax_num_cpu_devices != devices:
-    jax.config.update('jax_num_cpu_devices', devices)
-  jax.config.update('jax_default_matmul_precision', 'highest')
-  if jax.config.jax_compilation_cache_dir is None:
-    jax.config.update('jax_compilation_cache_dir', cache_folder())
+  config: Any = jax.config  # JAX adds the attributes at run time
+  if config.jax_num_cpu_devices != devices:
+    config.update('jax_num_cpu_devices', devices)
+  config.update('jax_default_matmul_precision', 'highest')
+  if config.jax_compilation_cache_dir is None:
+    config.update('jax_compilation_cache_dir', cache_folder())
   return jax.default_backend(), len(jax.devices())
 
 
 def find_memory() -> float:
-  """Bytes that networks may take: of the accelerators, or half of what the
-  system could give without swapping."""
+  """Bytes of memory that networks may take: most of the accelerators', or half
+  of what the system has available without swapping."""
   import jax
   import psutil
-  limits = [(d.memory_stats() or {}).get('bytes_limit')
+  limits = [(d.memory_stats() or {}).get('bytes_limit') or 0
             for d in jax.devices()]
   if all(limits):
     return 0.9 * sum(limits)
@@ -53,7 +59,12 @@ def find_memory() -> float:
 
 
 def find_disk(workdir: str, disk_gb: float) -> float:
-  """Bytes that a zoo may take more: what is free, or the budget's rest."""
+  """Bytes by which a zoo may grow: what is free, or what is left of its budget.
+
+  Args:
+    workdir: the zoo's folder, which need not exist.
+    disk_gb: its budget; 0: none.
+  """
   path = os.path.abspath(workdir)
   while not os.path.isdir(path):
     path = os.path.dirname(path)
@@ -64,7 +75,7 @@ def find_disk(workdir: str, disk_gb: float) -> float:
 
 
 def size_folder(folder: str) -> int:
-  """Bytes of all files under a folder, which may not be there."""
+  """Bytes of all files under a folder; 0 if it does not exist."""
   return sum(os.lstat(os.path.join(where, name)).st_size
              for where, _, names in os.walk(folder) for name in names)
 
@@ -76,30 +87,34 @@ def cache_folder() -> str:
 
 
 def _replace_unreadable() -> None:
-  """Has jax replace an entry of its cache that it cannot read.
+  """Makes JAX replace entries of its cache that it cannot read.
 
-  Jax warns of it and compiles again, but writes no entry that is there; so the
-  entry is removed when jax warns.
+  JAX warns and compiles again, but does not overwrite an existing entry.
   """
-  show = warnings.showwarning
-  if getattr(show, 'replaces', False):
-    return
+  if not isinstance(warnings.showwarning, _Remover):
+    warnings.showwarning = _Remover(warnings.showwarning)
+    warnings.filterwarnings('always', f'{_UNREADABLE}.*')
 
-  def remove(message: Warning | str, *args: Any, **options: Any) -> None:
+
+@dataclasses.dataclass(frozen=True)
+class _Remover:
+  """Removes the entry that JAX warns of; shows all other warnings."""
+  show: Callable[..., None]
+
+  def __call__(self, message: Warning | str, *args: Any, **options: Any
+               ) -> None:
     found = re.match(f"{_UNREADABLE} for '(\\w+)'", str(message))
     if found:
       forget_programs(found[1])
     else:
-      show(message, *args, **options)
-  remove.replaces = True
-  warnings.showwarning = remove
-  warnings.filterwarnings('always', f'{_UNREADABLE}.*')
+      self.show(message, *args, **options)
 
 
 def forget_programs(name: str) -> None:
-  """Removes the cached programs of a module, as `jit_epoch`."""
+  """Removes the cached programs of a module, such as `jit_epoch`."""
   import jax
-  folder = jax.config.jax_compilation_cache_dir
+  config: Any = jax.config
+  folder = config.jax_compilation_cache_dir
   for entry in os.listdir(folder):
     if entry.startswith(f'{name}-'):
       with contextlib.suppress(FileNotFoundError):  # another process was first
