@@ -59,7 +59,7 @@ def measure_losses(arch: published.Architecture, batch_size: int,
     parts = shapes.layout(arch).split(shapes.layout(arch).to_vector(variables))
     style = cnn.Style(jnp.int32(0), jnp.float32(0))
     return mean(jax.jit(lambda parts: cnn.apply(
-        parts, augment.scale(x), style, arch, interface.Mode(
+        parts, augment.scale(jnp.asarray(x)), style, arch, interface.Mode(
             ('relu',), conv.FORMS[form], batch_statistics=True))[0])(parts))
 
   logits, _ = jax.jit(lambda variables: module.Cnn(arch, 'relu', 0.0).apply(

@@ -40,7 +40,7 @@ class _Single(NamedTuple):
 
 def main() -> None:
   zoo, meta = pathlib.Path(_ZOO.value), pathlib.Path(_META.value)
-  part = extent.find(moment.read(zoo))
+  part = extent.find(moment.read(str(zoo)))
   if part is not None:
     print(f'{zoo}: {part.tell()}')
   if _FLAGS['meta'].present and not meta.is_dir():
@@ -95,7 +95,7 @@ def make_page(zoo: pathlib.Path, meta: pathlib.Path) -> dict[str, bytes]:
   from nws_jax.pictures import collection, theme  # slow to import
   from nws_jax.pictures.page import render
   from nws_jax.pictures.sections import contents
-  there = moment.read(zoo)
+  there = moment.read(str(zoo))
   part = extent.find(there)
   shown = contents.Zoo(
       there.table('members.csv'), there.table('metrics.csv'),
@@ -116,7 +116,7 @@ def make_page(zoo: pathlib.Path, meta: pathlib.Path) -> dict[str, bytes]:
 def make_headline(zoo: pathlib.Path, meta: pathlib.Path) -> bytes:
   """PNG of the picture with the main results, of this zoo alone."""
   from nws_jax.pictures import collection, headline, theme  # slow to import
-  there = moment.read(zoo)
+  there = moment.read(str(zoo))
   digest = there.checksums['zoo']
   own = collection.read(meta, digest, _load_defaults('meta')).keep_own(digest)
   with theme.style():
@@ -131,7 +131,7 @@ def make_table(zoo: pathlib.Path, meta: pathlib.Path) -> bytes:
     errors.Wrong: nothing was read from this zoo.
   """
   from nws_jax.pictures import collection, overview  # slow to import
-  there = moment.read(zoo)
+  there = moment.read(str(zoo))
   digest = there.checksums['zoo']
   part = extent.find(there)
   own = collection.read(meta, digest, _load_defaults('meta')).keep_own(digest)
