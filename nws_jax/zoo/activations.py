@@ -15,8 +15,10 @@ from nws_jax import space
 
 
 class Activation(NamedTuple):
-  """One activation. It must be monotone, since pooling precedes it, and its
-  derivative must follow from its value, which alone is kept for the gradient.
+  """One activation.
+
+  It must be monotone, since pooling precedes it. Its derivative must follow
+  from its value, since nothing else is kept for the gradient.
   """
   value: Callable[[jax.Array], jax.Array]
   backward: Callable[[jax.Array, jax.Array], jax.Array]  # (y, dy) -> dx

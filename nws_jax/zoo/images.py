@@ -1,7 +1,7 @@
 """Named image sets -> uint8 arrays, all [N, 32, 32, 3].
 
-Two sources, one interface: `embedded` are small real sets inside the package,
-`tfds` are the full ones that `python -m nws_jax.data` (or TensorFlow Datasets
+There are two sources. `embedded` has small real sets inside the package,
+`tfds` the full ones that `python -m nws_jax.data` (or TensorFlow Datasets
 itself) prepared. Names are those of TensorFlow Datasets.
 """
 
@@ -16,11 +16,11 @@ from nws_jax import errors, space
 
 SIDE = 32
 EMBEDDED = ('fashion_mnist', 'mnist', 'digits')
-FULL = space.DATASET.choices
+FULL: tuple[str, ...] = space.DATASET.choices
 SOURCES = {'embedded': EMBEDDED, 'tfds': FULL}
-# The published run read these two through TensorFlow's old MNIST reader, which
-# sets the first 5,000 training images aside, unused (docs/recipe.md, 8). This
-# is the only place that does so, and full sets only: 55,000 remain.
+# The published run read these two by TensorFlow's old MNIST reader, which omits
+# the first 5,000 training images (docs/recipe.md, 8). Only this module does so,
+# and only for full sets: 55,000 images remain.
 _SET_ASIDE = {'mnist': 5000, 'fashion_mnist': 5000}
 
 
@@ -35,47 +35,50 @@ class ImageSet(NamedTuple):
   test_labels: np.ndarray
 
 
-def load(name, source='embedded', data_dir=None):
-  """Loads a set as the networks see it, before division by 255.
+def load(name: str, source: str = 'embedded', data_dir: str | None = None
+         ) -> ImageSet:
+  """Loads a set as the networks take it, before division by 255.
 
   Args:
     name: a name of `SOURCES[source]`.
     source: 'embedded' or 'tfds'.
-    data_dir: where the full sets were prepared; None is TensorFlow Datasets'
-      own default folder. The embedded sets need none.
+    data_dir: where the full sets were prepared; None is the default folder of
+      TensorFlow Datasets. Embedded sets ignore it.
 
   Raises:
-    errors.Wrong: unknown source, a set it does not have, one that was not
-      prepared in `data_dir`, or whose images or classes are not possible.
+    errors.Wrong: the source is unknown or has no such set, or the set is not
+      prepared in `data_dir`, or its images or classes cannot be used.
     errors.Damaged: the set's file is corrupt.
   """
   check(name, source)
   if source == 'embedded':
-    arrays = _read_embedded(name)
+    found = _read_embedded(name)
   else:
     from nws_jax.zoo import prepared
-    arrays = prepared.read(name, data_dir)
-  _check_labels(name, arrays[1], arrays[3])
+    found = ImageSet(*prepared.read(name, data_dir)[:4])
+  _check_labels(name, found.train_labels, found.test_labels)
   if source != 'embedded':
     aside = _SET_ASIDE.get(name, 0)
-    arrays = (arrays[0][aside:], arrays[1][aside:], *arrays[2:])
+    found = found._replace(train_images=found.train_images[aside:],
+                           train_labels=found.train_labels[aside:])
   if name == 'digits':  # counts of 0 to 16 -> bytes; 127.5 becomes 128
     scale = np.rint(np.arange(17) * 255 / 16).astype(np.uint8)
-    arrays = (scale[arrays[0]], arrays[1], scale[arrays[2]], arrays[3])
+    found = found._replace(train_images=scale[found.train_images],
+                           test_images=scale[found.test_images])
   return ImageSet(
-      resize(arrays[0]), arrays[1].astype(np.int32),
-      resize(arrays[2]), arrays[3].astype(np.int32))
+      resize(found.train_images), found.train_labels.astype(np.int32),
+      resize(found.test_images), found.test_labels.astype(np.int32))
 
 
 def digest(image_set: ImageSet) -> str:
-  """The SHA-256 of all of a set, by which a zoo knows its images."""
+  """The SHA-256 of a set, by which a zoo recognises its images."""
   sha256 = hashlib.sha256()
   for array in image_set:
-    sha256.update(np.ascontiguousarray(array))
+    sha256.update(np.ascontiguousarray(array).data)
   return sha256.hexdigest()
 
 
-def check(name, source):
+def check(name: str, source: str) -> None:
   """Raises `errors.Wrong` unless `source` has a set called `name`."""
   if source not in SOURCES:
     raise errors.Wrong(f'dataset_source={source!r} is not possible; allowed: '
@@ -88,9 +91,10 @@ def check(name, source):
         + ''.join(f' Use dataset_source={s!r}.' for s in others))
 
 
-def _check_labels(name, train_labels, test_labels):
-  """Raises `errors.Wrong` unless there are as many classes as an epoch is
-  balanced by, and chance is told for."""
+def _check_labels(name: str, train_labels: np.ndarray, test_labels: np.ndarray
+                  ) -> None:
+  """Raises `errors.Wrong` unless the set has the number of classes for which
+  epochs are balanced and chance is computed."""
   found = np.unique(np.concatenate([train_labels, test_labels])).tolist()
   if found != list(range(space.NUM_CLASSES)) or (
       len(np.unique(train_labels)) < len(found)):
@@ -101,33 +105,38 @@ def _check_labels(name, train_labels, test_labels):
         'out, or join some.')
 
 
-def cut(counts):
-  """How many of each class are for training: nine in ten, in whole images."""
+def cut(counts: Any) -> Any:
+  """How many images of each class are for training: nine in ten, rounded down.
+
+  Args:
+    counts: images of each class; an int, or integers of NumPy or JAX.
+  """
   return counts * 9 // 10
 
 
-def an_epoch(image_set):
-  """Balanced training images: ten times the smallest class's share."""
+def an_epoch(image_set: ImageSet) -> int:
+  """The number of training images of an epoch: as many of every class as the
+  smallest class has."""
   counts = np.bincount(image_set.train_labels, minlength=space.NUM_CLASSES)
   return int(cut(counts).min()) * space.NUM_CLASSES
 
 
-def resize(images_NxHxWxC):
+def resize(images_NxHxWxC: np.ndarray) -> np.ndarray:
   """uint8 [N, side, side, 1 or 3] -> uint8 [N, 32, 32, 3].
 
-  Sides below 32, multiples of 4, by the legacy grid; multiples of 32 by the
-  mean over squares of pixels; rounded, halves to even. Grey is copied to three
-  channels.
+  Sides below 32, which must be multiples of 4, are resized by the legacy grid;
+  multiples of 32 by the mean over squares of pixels. Values are rounded, halves
+  to even. A single channel is copied to all three.
 
   Raises:
-    errors.Wrong: the images are others.
+    errors.Wrong: the images have another type or shape.
   """
   _check_size(images_NxHxWxC)
   side = images_NxHxWxC.shape[1]
   if side == SIDE and images_NxHxWxC.shape[-1] == 3:
     return np.ascontiguousarray(images_NxHxWxC)
   out = np.empty((len(images_NxHxWxC), SIDE, SIDE, 3), np.uint8)
-  for start in range(0, len(out), 1000):  # bounds the memory of the floats
+  for start in range(0, len(out), 1000):  # to bound the memory of the floats
     x = images_NxHxWxC[start:start + 1000].astype(np.float32)
     if side < SIDE:
       grid_SxH = legacy_grid(side)
@@ -140,7 +149,7 @@ def resize(images_NxHxWxC):
   return out
 
 
-def _check_size(images):
+def _check_size(images: np.ndarray) -> None:
   shape, dtype = np.shape(images), getattr(images, 'dtype', type(images))
   if (dtype != np.uint8 or len(shape) != 4 or shape[1] != shape[2]
       or shape[3] not in (1, 3) or not shape[1]
@@ -152,11 +161,15 @@ def _check_size(images):
 
 
 def check_input(images: Any, shape: Shape = (SIDE, SIDE, 3)) -> np.ndarray:
-  """Images as networks take them, uint8 [N, *shape]; whole numbers from 0 to
-  255 of any type are taken.
+  """Images as networks take them: uint8 [N, *shape].
+
+  Args:
+    images: whole numbers from 0 to 255, of any type.
+    shape: of one image.
 
   Raises:
-    errors.Wrong: they are others; says how to make them such.
+    errors.Wrong: the images have other values or another shape; the message
+      says how to convert them.
   """
   try:
     x = np.asarray(images)
@@ -170,7 +183,7 @@ def check_input(images: Any, shape: Shape = (SIDE, SIDE, 3)) -> np.ndarray:
 
 
 def _fix_layout(found: tuple[int, ...], shape: Shape) -> str | None:
-  """What makes an array of images [N, *shape]; None if it is so."""
+  """How to give images the shape [N, *shape]; None if they have it."""
   height, width, channels = shape
   if found[1:] == shape:
     return None
@@ -185,8 +198,8 @@ def _fix_layout(found: tuple[int, ...], shape: Shape) -> str | None:
           'nws_jax.zoo.images.resize(images)')
 
 
-def _fix_values(x):
-  """What makes values whole numbers from 0 to 255; None if they are."""
+def _fix_values(x: np.ndarray) -> str | None:
+  """How to make values whole numbers from 0 to 255; None if they are."""
   low, high = (x.min(), x.max()) if x.size else (0, 0)
   inside = x.dtype.kind in 'iuf' and 0 <= low and high <= 255
   if x.dtype.kind != 'f' and inside:
@@ -199,11 +212,11 @@ def _fix_values(x):
   return 'undo what was done to the values since they were bytes'
 
 
-def legacy_grid(side):
-  """The matrix [32, side] of TensorFlow 1's bilinear resize.
+def legacy_grid(side: int) -> np.ndarray:
+  """The matrix float32 [32, side] of TensorFlow 1's bilinear resize.
 
-  Output i reads input side/32 * i, clamped at the edge: no half-pixel shift.
-  All its values are multiples of 1/8, so that products in float32 are exact.
+  Output i reads input side/32 * i, clamped at the edge, without a half-pixel
+  shift. All values are multiples of 1/8, so that products in float32 are exact.
   """
   at_S = np.arange(SIDE) * (side / SIDE)
   low_S = at_S.astype(int)
@@ -215,12 +228,12 @@ def legacy_grid(side):
   return grid_SxH
 
 
-def _read_embedded(name):
-  """The four stored arrays of an embedded set, at their original size."""
+def _read_embedded(name: str) -> ImageSet:
+  """The stored arrays of an embedded set, at their original size."""
   path = importlib.resources.files('nws_jax.zoo') / 'embedded' / f'{name}.npz'
   try:
     with path.open('rb') as f, np.load(f, allow_pickle=False) as arrays:
-      return tuple(arrays[field] for field in ImageSet._fields)
+      return ImageSet(*(arrays[field] for field in ImageSet._fields))
   except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e:
     raise errors.Damaged(f'{path} is missing or corrupt ({e}); install the '
                          'package again.') from e

@@ -14,9 +14,9 @@ from nws_jax import space
 
 
 class Draws(NamedTuple):
-  """What an initialiser makes values of: float32 [P] each."""
-  uniform_P: jax.Array  # a draw of each value's own, strictly in (0, 1)
-  normal_P: jax.Array  # the same draw as a standard normal one
+  """What an initialiser computes values from: float32 [P] each."""
+  uniform_P: jax.Array  # independent draws, strictly in (0, 1)
+  normal_P: jax.Array  # the same draws, as standard normal ones
   fan_sum_P: jax.Array  # fan-in + fan-out of the value's layer
 
 
@@ -33,8 +33,8 @@ def _glorot_uniform(draws: Draws) -> jax.Array:
 
 
 def _glorot_normal(draws: Draws) -> jax.Array:
-  # Truncated at two nominal deviations and not corrected for what that takes
-  # off: TensorFlow 1's rule (docs/recipe.md, section 4).
+  # TensorFlow 1's rule (docs/recipe.md, section 4): the distribution is cut off
+  # at two nominal standard deviations, without correcting the variance for it.
   edge = 0.5 * (1 + math.erf(-2 / math.sqrt(2)))
   return jnp.sqrt(2 / draws.fan_sum_P) * jax.scipy.special.ndtri(
       edge + (1 - 2 * edge) * draws.uniform_P)
@@ -50,6 +50,6 @@ space.check_table(space.INITIALIZATION, INITIALIZERS)
 
 
 def draw(initialization: jax.Array, draws: Draws) -> jax.Array:
-  """Kernel values float32 [P] by the initialiser of that index in the table."""
+  """Kernel values float32 [P], by the initialiser with this index."""
   return jnp.select([initialization == n for n in range(len(INITIALIZERS))],
                     [f(draws) for f in INITIALIZERS.values()])

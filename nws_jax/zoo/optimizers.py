@@ -22,7 +22,7 @@ import jax.numpy as jnp
 
 from nws_jax import space
 
-Slots = dict[str, jax.Array]  # what an optimizer remembers of every value
+Slots = dict[str, jax.Array]  # {name: state of the optimizer, [P]}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Rule:
   run as one whose coefficients are a network's own.
   """
   update: Callable[..., tuple[jax.Array, Slots]]
-  slots: Mapping[str, float]  # {name: value that it starts at}
+  slots: Mapping[str, float]  # {name: initial value}
   coefficients: Mapping[str, float | bool] = dataclasses.field(
       default_factory=dict)
 
@@ -52,8 +52,7 @@ def _moments(gradient_P: jax.Array, slots: Slots, rate: jax.Array,
     m <- b1 m + gain g       s <- b2 s + (1 - b2) g^2
     w <- w - rate m / (sqrt(s + inner) + outer)
 
-  Adam corrects the rate for the zeros that m and s start at; momentum does not
-  divide.
+  Adam corrects the rate for m and s being 0 at first; momentum does not divide.
   """
   dtype = gradient_P.dtype
   m = b1 * slots['m_P'] + gain * gradient_P
@@ -69,14 +68,14 @@ def _moments(gradient_P: jax.Array, slots: Slots, rate: jax.Array,
 
 def _nesterov(gradient_P: jax.Array, slots: Slots, rate: jax.Array,
               step: jax.Array) -> tuple[jax.Array, Slots]:
-  """Momentum that looks one step ahead, as optax and TensorFlow have it."""
+  """Nesterov momentum, as in optax and TensorFlow."""
   m = 0.95 * slots['m_P'] + gradient_P
   return -rate * (0.95 * m + gradient_P), {'m_P': m}
 
 
 def _lion(gradient_P: jax.Array, slots: Slots, rate: jax.Array,
           step: jax.Array) -> tuple[jax.Array, Slots]:
-  """Lion (Chen et al., arXiv 2302.06675): every value moves by the rate."""
+  """Lion (Chen et al., arXiv 2302.06675): every weight moves by the rate."""
   m = slots['m_P']
   delta = -rate * jnp.sign(0.9 * m + 0.1 * gradient_P)
   return delta, {'m_P': 0.99 * m + 0.01 * gradient_P}
@@ -99,7 +98,7 @@ space.check_table(space.OPTIMIZER, RULES)
 
 
 def slot_names(names: Sequence[str]) -> list[str]:
-  """The slots that a program needs whose networks use these optimizers."""
+  """The slots of a program whose networks use these optimizers."""
   return sorted({slot for name in names for slot in RULES[name].slots})
 
 
@@ -124,11 +123,11 @@ def update(gradient_P: jax.Array, slots: Slots, optimizer: jax.Array,
            ) -> tuple[jax.Array, Slots]:
   """(what to add to the weights [P], slots) of one network.
 
-  The network's rule is chosen by `lax.switch`, a real branch where networks are
-  mapped one after another. Where they run side by side (`vmap`), all rules that
-  the program needs are evaluated, and one is selected: they are elementwise,
-  which costs little beside the dots. The published three share one rule, and
-  need neither.
+  `lax.switch` chooses the network's rule: a real branch where networks are
+  mapped one after another. Where they run side by side (`vmap`), all rules of
+  the program are evaluated and one is selected, which costs little beside the
+  dots since rules are elementwise. The three published optimizers share one
+  rule, which needs no switch.
 
   Args:
     gradient_P: the gradient of its loss.

@@ -166,8 +166,9 @@ def test_sizes_are_resized_or_refused(shape, dtype):
 def test_other_numbers_of_classes_are_refused(monkeypatch, labels, said):
   read = images._read_embedded
   def relabel(name):
-    x, y, test_x, test_y = read(name)
-    return x, labels[:len(y)], test_x, labels[:len(test_y)]
+    found = read(name)
+    return found._replace(train_labels=labels[:len(found.train_labels)],
+                          test_labels=labels[:len(found.test_labels)])
   monkeypatch.setattr(images, '_read_embedded', relabel)
   with pytest.raises(errors.Wrong, match=f'digits has {said}'):
     images.load('digits')

@@ -2,9 +2,9 @@
 
 A family is one `Family` record, and one line of `families.FAMILIES`. All its
 functions are for ONE network; the trainer maps them over a population. What
-fixes the shapes of a network's arrays is its architecture: a hashable record,
-ascending where its networks are smaller, with a `name` and, as a class
-attribute, the name of its `family`.
+fixes the shapes of a network's arrays is its architecture: a hashable record
+with a `name` and, as a class attribute, the name of its `family`. Architectures
+are ordered, smaller networks first.
 
 Letters: P values of the vector, M networks, B batch, N images, K logits.
 """
@@ -53,12 +53,12 @@ class Mode(NamedTuple):
   options: Hashable  # of the family
   form: Any  # of the family: how its dots are computed
   dropout_key: jax.Array | None = None  # dropout is on if given
-  batch_statistics: bool = False  # normalise by the batch, not by the running
-  #   statistics
+  batch_statistics: bool = False  # normalise by those of the batch, not by the
+  #   running statistics
 
 
 class Cost(NamedTuple):
-  """What training takes, of one image."""
+  """The cost of training, for one image."""
   flops: float  # operations of the dots, on CPU
   activations: float  # values of the layers, copies included
   held: float  # values that an accelerator holds at once
@@ -66,16 +66,16 @@ class Cost(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Masks:
-  """How several architectures share a program, each as a part of the whole."""
+  """How several architectures share a program, as parts of an envelope."""
   pool: Callable[[Any], Hashable]  # only architectures of one pool may share
-  cover: Callable[[Sequence[Any]], Any]  # the one of the largest sizes of some
+  cover: Callable[[Sequence[Any]], Any]  # that with the largest of each size
   places: Callable[[Any, Shape], np.ndarray]  # int [P]: where the values of an
   #   architecture lie in the vector of the envelope
 
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-  """A kind of network. Leaving out a field fails when it is imported."""
+  """A kind of network. All fields are required."""
   name: str
   # All properties of a population. Each one's draw is keyed by its place.
   properties: tuple[space.Property, ...]
@@ -102,7 +102,7 @@ class Family:
   # (parts, statistics of the batch) -> the running statistics, updated.
   update_running: Callable[[layouts.Parts, dict[str, Any]], layouts.Parts]
 
-  # For tools that have a snapshot: the same network in plain Flax, without
+  # For tools that read snapshots: the same network in plain Flax, without
   # dropout; and logits float32 [N, K] of uint8 images.
   module: Callable[[Any, Row], nn.Module]
   predict: Callable[[Any, Row, np.ndarray, np.ndarray], jax.Array]
@@ -116,6 +116,6 @@ class Family:
 
 
 def envelop(archs: Sequence[Any]) -> Shape:
-  """What a program of some architectures is compiled for."""
+  """The shape that a program of these architectures is compiled for."""
   unique = tuple(sorted(set(archs)))
   return unique[0] if len(unique) == 1 else Envelope(unique)

@@ -10,8 +10,8 @@ import numpy as np
 from nws_jax import layout
 
 EPSILON, MOMENTUM = 1e-5, 0.9  # of batch norm (TensorLayer's defaults)
-# What dots multiply, by a config's word, summing in float32. Weights, batch
-# statistics and the optimizer are float32 in all of them.
+# {precision of the config: that of `jax.lax.dot_general`}. Dots sum in float32,
+# and weights, batch statistics and the optimizer are float32, in all of them.
 DOTS = {'float32': 'highest', 'tf32': 'high', 'bfloat16': 'default'}
 
 Statistics = tuple[jax.Array, jax.Array]  # mean and variance of each channel
@@ -19,17 +19,19 @@ Statistics = tuple[jax.Array, jax.Array]  # mean and variance of each channel
 
 class Form(NamedTuple):
   """How dots are computed; static."""
-  precision: str = 'float32'  # of `DOTS`
+  precision: str = 'float32'  # a key of `DOTS`
 
   @property
   def dtype(self) -> jnp.dtype | None:
-    """What the layers' values are kept as; None: as they come."""
+    """The dtype of values between layers; None: that of the input."""
     return jnp.dtype('bfloat16') if self.precision == 'bfloat16' else None
 
 
 def dense(x: jax.Array, part: Mapping[str, jax.Array], form: Form) -> jax.Array:
-  """[B, ...] -> [B, out], in the kernel's dtype; what is beyond the kernel's
-  inputs is left out."""
+  """[B, ...] -> [B, out], in the kernel's dtype.
+
+  Inputs beyond those of the kernel are ignored.
+  """
   kernel = part['kernel']
   x = x.reshape(x.shape[0], -1)[:, :kernel.shape[1]]
   y = jax.lax.dot_general(
@@ -68,7 +70,7 @@ def dropout(key: jax.Array, x_BxF: jax.Array, rate: jax.Array) -> jax.Array:
 
 def update_running(parts: layout.Parts, batch: Mapping[str, Statistics]
                    ) -> layout.Parts:
-  """{layer: {tensor: array}} of the running statistics, moved to the batch's.
+  """The running statistics after a batch: {layer: {tensor: array}}.
 
   Args:
     parts: the network, as `Layout.split` gives it.
@@ -82,8 +84,8 @@ def update_running(parts: layout.Parts, batch: Mapping[str, Statistics]
 def spread(values_C: jax.Array, x: jax.Array) -> jax.Array:
   """Values of channels, repeated along the last axis, with the rank of x.
 
-  By a dot with ones and zeros: a broadcast would be fused with what made the
-  values, and that computed again for every pixel.
+  This is a dot with ones and zeros. A broadcast would be fused with the
+  computation of the values, which would then run again for every pixel.
   """
   channels, width = len(values_C), x.shape[-1]
   repeated = jax.lax.dot(

@@ -2,9 +2,8 @@
 
 The images, flattened row by row with the channels fastest, go through `depth`
 hidden layers of `width` units: dense layer, activation, batch norm if there is
-one, dropout. A last dense layer gives a logit for each of the ten classes, and
-no more: twenty are a habit of the published CNN. No two architectures share a
-program.
+one, dropout. A last dense layer gives a logit for each of the ten classes (only
+the published CNN has twenty). No two architectures share a program.
 """
 
 import dataclasses

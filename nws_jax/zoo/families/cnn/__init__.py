@@ -1,7 +1,7 @@
 """The published CNN (docs/recipe.md, sections 3 to 5), as a family.
 
-Networks of several architectures may share a program by masks, if they have
-one `depth_conv` and `batch_norm`.
+Networks of several architectures may share a program by masks if they have the
+same `depth_conv` and `batch_norm`.
 """
 
 from collections.abc import Hashable, Mapping, Sequence

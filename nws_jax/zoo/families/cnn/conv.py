@@ -1,13 +1,14 @@
-"""Convolution, its batch statistics and its pooling, from plain dots.
+"""Convolution, its batch statistics and its pooling, from matrix products.
 
-A convolution mapped over networks with its filters becomes a grouped
-convolution, which every backend runs badly; a dot stays a dot (`tiles`).
-Gradients are spelled out. On CPU everything is done a few images at a time, so
-that it stays in the cache.
+A convolution that is mapped over networks and their filters becomes a grouped
+convolution, which every backend runs slowly; a dot stays a dot (`tiles`). The
+gradients are written by hand. On CPU a few images at a time go through all of
+it, so that their values stay in the cache.
 """
 
 import functools
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,43 +20,49 @@ from nws_jax.zoo.families.layers import DOTS, spread
 
 class Form(NamedTuple):
   """How convolutions are computed; static."""
-  tile: int = 0  # columns a tile, at most; 0: `choose` has it by the layer
-  cache: int = 0  # bytes of what tiles look at, images being taken in parts; 0:
-  #   all at once
-  toom_cook: bool = False  # where layers are wide enough for it
-  precision: str = 'float32'  # of `layers.DOTS`
+  tile: int = 0  # most columns of a tile; 0: `choose` sets it for each layer
+  cache: int = 0  # bytes that the inputs of all tiles may take, which limits
+  #   how many images are computed at a time; 0: all images at once
+  toom_cook: bool = False  # in layers that are wide enough for it
+  precision: str = 'float32'  # a key of `layers.DOTS`
   skew: bool = False  # of `tiles.stack_rows`
 
   @property
-  def dtype(self):
-    """What the layers' values are kept as; None: as they come."""
-    return jnp.bfloat16 if self.precision == 'bfloat16' else None
+  def dtype(self) -> jnp.dtype | None:
+    """The dtype of values between layers; None: that of the input."""
+    return jnp.dtype('bfloat16') if self.precision == 'bfloat16' else None
 
 
-WHOLE = 1 << 16  # columns: a tile is a row
+WHOLE = 1 << 16  # columns: more than any row has, so that a tile is a row
 FORMS = {  # by how networks are mapped
-    # One after another, on CPU: in the cache.
+    # One after another, on CPU: their values stay in the cache.
     'map': Form(cache=1 << 18, toom_cook=True),
     'vmap': Form(),
 }
 
 
-def find_form(mapped, convolution, precision='float32'):
-  """The `Form` of programs that map networks by 'map' or 'vmap', where a config
-  has `convolution`: 'auto', or a word of `tiles`; and a `precision`."""
+def find_form(mapped: str, convolution: str, precision: str = 'float32'
+              ) -> Form:
+  """The form of a program.
+
+  Args:
+    mapped: how it maps networks, 'map' or 'vmap'.
+    convolution: of the config: 'auto', 'banded' or 'toom_cook'.
+    precision: of the config, a key of `layers.DOTS`.
+  """
   form = FORMS[mapped]._replace(precision=precision)
   if convolution != 'auto':
     form = form._replace(toom_cook=convolution == 'toom_cook')
-  if form.dtype:  # too few bits for polynomials
+  if form.dtype:  # bfloat16 has too few bits for Toom-Cook
     form = form._replace(toom_cook=False)
   if mapped == 'vmap' and precision != 'float32' and not form.toom_cook:
-    # Units for matrices make products cheap: what copies least is fastest.
+    # Matrix units make products cheap, so the form that copies least is best.
     form = form._replace(tile=WHOLE, skew=True)
   return form
 
 
-def describe(form):
-  """A `Form` in words."""
+def describe(form: Form) -> str:
+  """A form in words, for --plan."""
   return 'convolutions are ' + (
       'by polynomials where layers are wide (Toom-Cook), else '
       if form.toom_cook else '') + 'banded' + (
@@ -64,25 +71,25 @@ def describe(form):
 
 
 class Layer(NamedTuple):
-  """What `conv` computes; static."""
+  """What `conv` computes, and how; static."""
   tiling: tiles.Tiling
   pool: bool  # 2 x 2, stride 2
-  cache: int = 0  # as of `Form`
-  dots: str = 'highest'  # precision
-  skew: bool = False  # as of `Form`
+  cache: int = 0  # as in `Form`
+  dots: str = 'highest'  # precision of `jax.lax.dot_general`
+  skew: bool = False  # as in `Form`
 
 
-def choose(form, k, channels, width, pool):
-  """The `Layer` of a convolution: the one place that decides how it is done.
+def choose(form: Form, k: int, channels: int, width: int, pool: bool) -> Layer:
+  """Decides how a convolution is computed; no other place does.
 
   Args:
-    form: `Form`.
+    form: of the program.
     k: filter size.
-    channels: of its input.
-    width: of its rows, in pixels.
-    pool: whether it is pooled.
+    channels: of the input.
+    width: of the input, in pixels.
+    pool: whether the output is pooled.
   """
-  # Fewer products pay where a dot is long enough to be fast without them.
+  # Toom-Cook pays only where its shorter dots are still long enough to be fast.
   toom_cook = (form.toom_cook and not form.tile and k in _TOOM_COOK
                and k * channels >= 40)
   t = min(width, form.tile or (_TOOM_COOK[k] if toom_cook else 4))
@@ -90,44 +97,59 @@ def choose(form, k, channels, width, pool):
   return Layer(tiling, pool, form.cache, DOTS[form.precision], form.skew)
 
 
-_TOOM_COOK = {3: 4, 5: 4, 7: 2}  # columns a tile, by the filter size
+_TOOM_COOK = {3: 4, 5: 4, 7: 2}  # columns of a tile, by filter size
 
 
 class Statistics(NamedTuple):
-  """Of the convolution's values, before pooling, over all but channels."""
-  mean_O: jnp.ndarray
-  variance_O: jnp.ndarray
+  """Of each output channel, over images and pixels, before pooling."""
+  mean_O: jax.Array
+  variance_O: jax.Array
+
+
+class _Residuals(NamedTuple):
+  """What the gradient of `conv` needs of its forward pass."""
+  x: jax.Array  # input
+  w: jax.Array  # filter
+  y: jax.Array  # output before pooling
+  first: jax.Array | None  # of `_pool`; None without pooling
+  mean_O: jax.Array
+
+
+Output = tuple[jax.Array, Statistics]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def conv(x_BxHxWC, filter_OxCxkxk, sign_O, layer):
-  """SAME, stride-1 cross-correlation, perhaps pooled; and its statistics.
+def conv(x_BxHxWC: jax.Array, filter_OxCxkxk: jax.Array, sign_O: jax.Array,
+         layer: Layer) -> Output:
+  """Cross-correlation, SAME, stride 1, perhaps pooled; and its statistics.
 
-  Of equal values under a window the first one, row by row, has the gradient, as
-  in TensorFlow and PyTorch: where an image is blank all are equal.
+  Where values of a pooling window are equal, as they all are in blank parts of
+  an image, the first one, row by row, takes the gradient, as in TensorFlow and
+  PyTorch.
 
   Args:
-    x_BxHxWC: images, each row W*C numbers, channels fastest; their dtype is
-      that of all values between layers.
-    filter_OxCxkxk: k odd.
+    x_BxHxWC: images, each row W*C numbers, channels fastest; the output has
+      the same dtype.
+    filter_OxCxkxk: k is odd.
     sign_O: 1 where pooling takes the greatest value, -1 where the least.
-    layer: `Layer`.
+    layer: how the convolution is computed.
 
   Returns:
-    values [B, H, W*O], or [B, H/2, W/2*O] if pooled; `Statistics`.
+    values [B, H, W*O], or [B, H/2, W/2*O] if pooled; statistics.
   """
   return _conv_fwd(x_BxHxWC, filter_OxCxkxk, sign_O, layer)[0]
 
 
-def _conv_fwd(x, w, sign, layer):
+def _conv_fwd(x: jax.Array, w: jax.Array, sign: jax.Array, layer: Layer
+              ) -> tuple[Output, _Residuals]:
   out, into = w.shape[:2]
   tiling, images = layer.tiling, _count_images(x, into, layer)
   bank = tiles.expand(w, tiling).astype(x.dtype)
 
-  def part(_, x):
-    looked = tiles.stack_rows(
+  def part(_: None, x: jax.Array) -> tuple[None, tuple[Any, ...]]:
+    inputs = tiles.stack_rows(
         tiles.look(x, into, tiling), tiling.k, layer.skew)
-    y = tiles.join(_dot(looked, bank, layer), tiling)
+    y = tiles.join(_dot(inputs, bank, layer), tiling)
     y = y.reshape(*x.shape[:2], -1)
     wide = y.astype(w.dtype)
     mean = _average(wide, out)
@@ -136,13 +158,15 @@ def _conv_fwd(x, w, sign, layer):
     return None, (z, y, first, mean, variance)
 
   _, (z, y, first, means, variances) = _scan(part, None, x, images)
-  # Parts of equal size: their variances, and that of their means.
+  # All parts have the same size, so the variance is the mean of the variances
+  # of the parts plus the variance of their means.
   mean = means.mean(0)
   variance = variances.mean(0) + jnp.square(means - mean[None]).mean(0)
-  return (z, Statistics(mean, variance)), (x, w, y, first, mean)
+  return (z, Statistics(mean, variance)), _Residuals(x, w, y, first, mean)
 
 
-def _conv_bwd(layer, residuals, cotangents):
+def _conv_bwd(layer: Layer, residuals: _Residuals, cotangents: Output
+              ) -> tuple[jax.Array, jax.Array, None]:
   x, w, y, first, mean = residuals
   dz, (dmean, dvariance) = cotangents
   out, into = w.shape[:2]
@@ -151,49 +175,57 @@ def _conv_bwd(layer, residuals, cotangents):
   stack = functools.partial(tiles.stack_rows, k=tiling.k, skew=layer.skew)
   bank = expand(w).astype(x.dtype)
   turned = tiles.turn(bank, tiling)
-  # The filter's gradient sums products of rows and their neighbours: of the
-  # outputs' rows, which dx looks at too, or of the inputs' where they are less.
-  few = bank.shape[1] < turned.shape[1]
-  # Before the loop: inside, it would be computed again for every row's copy.
-  dy = (_unpool(dz, first) if layer.pool else dz) + spread(
+  # The filter's gradient sums products of rows and their stacked neighbours.
+  # Those of the outputs are stacked for dx anyway; those of the inputs are
+  # stacked instead where they are smaller.
+  stack_inputs = bank.shape[1] < turned.shape[1]
+  # This stands before the loop: inside, it would be computed again for every
+  # copy of a row.
+  dy = (dz if first is None else _unpool(dz, first)) + spread(
       dmean * each, y) + spread(2 * each * dvariance, y) * (y - spread(mean, y))
   dy = dy.astype(x.dtype)
 
-  def part(sums, xs):
+  def part(sums: jax.Array, xs: tuple[jax.Array, jax.Array]
+           ) -> tuple[jax.Array, jax.Array]:
     x, dy = xs
     ddots = tiles.unjoin(dy.reshape(*dy.shape[:2], -1, tiling.t * out), tiling)
-    stacked, looked = stack(ddots), tiles.look(x, into, tiling)
-    sums += (_dot_rows(stack(looked), ddots, sums.dtype, layer) if few
-             else _dot_rows(stacked, looked, sums.dtype, layer))
+    stacked, inputs = stack(ddots), tiles.look(x, into, tiling)
+    sums += (_dot_rows(stack(inputs), ddots, sums.dtype, layer) if stack_inputs
+             else _dot_rows(stacked, inputs, sums.dtype, layer))
     return sums, tiles.unlook(_dot(stacked, turned, layer), into, tiling)
 
   sums, dx = _scan(
-      part, jnp.zeros_like(bank if few else turned, w.dtype), (x, dy),
+      part, jnp.zeros_like(bank if stack_inputs else turned, w.dtype), (x, dy),
       _count_images(x, into, layer))
   dw, = jax.linear_transpose(
-      expand if few else lambda w: tiles.turn(expand(w), tiling), w)(sums)
+      expand if stack_inputs else lambda w: tiles.turn(expand(w), tiling), w)(
+          sums)
   return dx, dw, None
 
 
 conv.defvjp(_conv_fwd, _conv_bwd)
 
 
-def _count_images(x_BxHxWC, channels, layer):
-  """How many are taken at a time: of the divisors of B, below B if it can be,
-  the largest that fits the cache."""
+def _count_images(x_BxHxWC: jax.Array, channels: int, layer: Layer) -> int:
+  """How many images are computed at a time.
+
+  The largest divisor of B, at most B / 2, whose tile inputs fit the cache.
+  """
   b = x_BxHxWC.shape[0]
   if not layer.cache:
     return b
-  looked = layer.tiling.k * jax.eval_shape(functools.partial(
+  values = layer.tiling.k * jax.eval_shape(functools.partial(
       tiles.look, channels=channels, tiling=layer.tiling), x_BxHxWC).size
-  most = max(1, min(layer.cache * b // looked // 4, b // 2))
+  most = max(1, min(layer.cache * b // values // 4, b // 2))
   return max(n for n in range(1, most + 1) if b % n == 0)
 
 
-def _scan(fn, carry, xs, images):
-  """`jax.lax.scan` over parts of so many images.
+def _scan(fn: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any,
+          images: int) -> tuple[Any, Any]:
+  """`jax.lax.scan` over parts of `images` images each.
 
-  Results of images are joined, others have an axis of parts.
+  Results with an axis of images are joined along it; others get an axis of
+  parts.
   """
   b = jax.tree.leaves(xs)[0].shape[0]
   carry, ys = jax.lax.scan(fn, carry, jax.tree.map(
@@ -202,8 +234,9 @@ def _scan(fn, carry, xs, images):
       lambda y: y.reshape(b, *y.shape[2:]) if y.ndim > 2 else y, ys)
 
 
-def _dot(x_pxBxHxnxF, bank_pxFxN, layer):
-  """[p, B, H, n, N]"""
+def _dot(x_pxBxHxnxF: jax.Array, bank_pxFxN: jax.Array, layer: Layer
+         ) -> jax.Array:
+  """Products with the matrix of each point: [p, B, H, n, N]."""
   p, *rows, width = x_pxBxHxnxF.shape
   y = jax.lax.dot_general(
       x_pxBxHxnxF.reshape(p, -1, width), bank_pxFxN,
@@ -211,8 +244,9 @@ def _dot(x_pxBxHxnxF, bank_pxFxN, layer):
   return y.reshape(p, *rows, -1)
 
 
-def _dot_rows(x_pxBxHxnxF, dy_pxBxHxnxN, dtype, layer):
-  """[p, F, N]: sums over all rows."""
+def _dot_rows(x_pxBxHxnxF: jax.Array, dy_pxBxHxnxN: jax.Array,
+              dtype: jnp.dtype, layer: Layer) -> jax.Array:
+  """Products summed over images, rows and tiles: [p, F, N]."""
   x, dy = (z.reshape(z.shape[0], -1, z.shape[-1])
            for z in (x_pxBxHxnxF, dy_pxBxHxnxN))
   return jax.lax.dot_general(
@@ -220,14 +254,16 @@ def _dot_rows(x_pxBxHxnxF, dy_pxBxHxnxN, dtype, layer):
       preferred_element_type=dtype)
 
 
-def _windows(y_BxHxWO, t, out):
-  """[B, H/2, 2, n, 2, t/2*O]: rows and columns of the pooled windows."""
+def _windows(y_BxHxWO: jax.Array, t: int, out: int) -> jax.Array:
+  """Rows and columns of the pooling windows: [B, H/2, 2, n, 2, t/2*O]."""
   b, h, _ = y_BxHxWO.shape
   return y_BxHxWO.reshape(b, h // 2, 2, -1, 2, t // 2 * out)
 
 
-def _pool(y, sign_O, t):
-  """(pooled, which of the four was taken), of `halves` order."""
+def _pool(y: jax.Array, sign_O: jax.Array, t: int
+          ) -> tuple[jax.Array, jax.Array]:
+  """(pooled values, which of the four each is), from columns in `halves`
+  order."""
   y = _windows(y, t, len(sign_O))
   sign = jnp.tile(sign_O.astype(y.dtype), t // 2)[None, None, None]
   four = [y[:, :, row, :, column] * sign
@@ -239,7 +275,7 @@ def _pool(y, sign_O, t):
   return (high * sign).reshape(*high.shape[:2], -1), first
 
 
-def _unpool(dz, first):
+def _unpool(dz: jax.Array, first: jax.Array) -> jax.Array:
   """Gradient of `_pool`: [B, H, W*O]."""
   b, h, n, half = first.shape
   place = jnp.arange(4, dtype=first.dtype).reshape(1, 1, 2, 1, 2, 1)
@@ -247,7 +283,7 @@ def _unpool(dz, first):
                    dz.reshape(b, h, 1, n, 1, half), 0).reshape(b, 2 * h, -1)
 
 
-def _average(x, channels):
-  """Of each channel. Sums run over whole rows first: W*C numbers, not C."""
+def _average(x: jax.Array, channels: int) -> jax.Array:
+  """The mean of each channel. Whole rows of W*C numbers are summed first."""
   sums = x.sum(tuple(range(x.ndim - 1)))
   return sums.reshape(-1, channels).sum(0) * (channels / x.size)

@@ -1,4 +1,4 @@
-"""What training a CNN takes: operations and values of one image."""
+"""The cost of training a CNN: operations and values of one image."""
 
 import functools
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ from nws_jax.zoo.families.cnn import conv, shapes, tiles
 
 
 def walk(arch: interface.Shape) -> Iterator[tuple[published.Layer, int]]:
-  """(layer, side of the images that it is given), input to output.
+  """Yields (layer, side of its input images), input to output.
 
-  Of dense layers the side is of no account.
+  The side means nothing for dense layers.
   """
   side = shapes.IMAGE_SHAPE[0]
   for layer in shapes.layers(arch):

@@ -1,9 +1,9 @@
-"""The same network as a plain Flax module, for who loads a snapshot.
+"""The same network as a plain Flax module, for users of snapshots.
 
   Cnn(arch, 'relu').apply(zoo.variables(id, epoch), images / 255)
 
-Training uses `network.apply`, which computes the same faster; a test compares
-the two.
+Training uses `network.apply`, a faster computation of the same function; a test
+compares the two.
 """
 
 import flax.linen as nn

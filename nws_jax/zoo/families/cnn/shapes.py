@@ -1,9 +1,9 @@
 """Shapes of the published CNN, and of several that share a program by masks.
 
 A program that trains networks of several architectures has every layer at its
-largest (an `interface.Envelope`). A network is a part of it: its channels and
-units come first, its filter taps lie in the middle, the layers it lacks are
-passed by.
+largest size (an `interface.Envelope`). A network uses the first channels and
+units of each layer and the taps in the middle of each filter, and skips the
+layers that it lacks.
 """
 
 import dataclasses
@@ -22,14 +22,14 @@ IMAGE_SHAPE = (32, 32, 3)
 
 
 def cover(archs: Iterable[published.Architecture]) -> published.Architecture:
-  """The architecture of the largest sizes of some."""
+  """The architecture with the largest of each size."""
   return published.Architecture(
       *map(max, zip(*map(dataclasses.astuple, archs))))
 
 
 @functools.lru_cache(maxsize=None)
 def layers(arch: Shape) -> tuple[published.Layer, ...]:
-  """The layers, input to output; of an envelope each at its largest."""
+  """The layers, input to output; in an envelope each at its largest size."""
   if not isinstance(arch, interface.Envelope):
     return published.layers(arch)
   found: dict[str, list[published.Layer]] = {}
@@ -55,12 +55,11 @@ def layout(arch: Shape) -> layouts.Layout:
 
 
 class Sizes(NamedTuple):
-  """How much of an envelope's layers is a network's own, int32 [L] each.
+  """The sizes of a network's own layers in an envelope, int32 [L] each.
 
-  All zero where the network lacks the layer. `number` is the layer's place in
-  the network itself, which keys its draws.
+  All are 0 where the network lacks the layer.
   """
-  number: np.ndarray
+  number: np.ndarray  # the layer's place in the network, which keys its draws
   taps: np.ndarray  # k of a filter; 1 of a dense layer
   into: np.ndarray
   out: np.ndarray
@@ -78,7 +77,7 @@ def sizes(arch: published.Architecture, envelope: Shape) -> Sizes:
 
 @functools.lru_cache(maxsize=None)
 def places(arch: published.Architecture, envelope: Shape) -> np.ndarray:
-  """int [P]: where each value of an architecture lies in its envelope's."""
+  """int [P]: where an architecture's values lie in its envelope's vector."""
   whole = {s[:2]: s for s in layout(envelope).spans}
   result = []
   for s in layout(arch).spans:
