@@ -87,6 +87,16 @@ def test_parts_and_tensors_cross(plant, settle):
   assert where[2].parts == (('fc1', 'kernel'), ('output', 'kernel'))
 
 
+def test_the_part_of_a_layer_is_that_of_its_table_not_of_its_name(
+    plant, settle):
+  zoo = plant()
+  zoo.layers.loc[zoo.layers['layer'] == 'fc1', 'part'] = 'convolution'
+  where = [w for w in ablation.list_where(requests.make(
+      zoo, 'optimizer', settle(), ('part',))) if not w.common]
+  assert [w.names['part'] for w in where] == ['convolution', 'fully connected']
+  assert {layer for layer, _ in where[0].parts} == {'conv1_1', 'fc1'}
+
+
 def test_one_epoch_is_read_by_what_learned_from_another(plant, settle):
   zoo = plant(epochs=3, since=1, effect=2.0)
   zoo.weights_MxExP[:, 2] *= -1  # the classes lie the other way round

@@ -49,7 +49,9 @@ class PlantedZoo:
         size = int(np.prod(shape))
         rows.append(dict(architecture='a', layer=name, tensor=tensor,
                          start=start, stop=start + size, shape='x'.join(
-                             map(str, np.atleast_1d(shape)))))
+                             map(str, np.atleast_1d(shape))),
+                         part='convolution' if name.startswith('conv')
+                         else 'fully connected'))
         start += size
     self.layers = pd.DataFrame(rows)
     setting_M = np.arange(networks) // replicates

@@ -29,7 +29,8 @@ class RealZoo:
             effect * 4.0 ** (n % 5) * (label_M - 1)[:, None])
     self.layers = pd.DataFrame([dict(
         architecture=ARCH.name, layer=s.layer, tensor=s.tensor, start=s.start,
-        stop=s.stop, shape='x'.join(map(str, s.shape))) for s in SPANS])
+        stop=s.stop, shape='x'.join(map(str, s.shape)), part=s.part)
+        for s in SPANS])
     sides = [space.side(0, i) for i in range(networks)]
     self.members = pd.DataFrame({
         'id': np.arange(networks), 'setting': np.arange(networks),

@@ -44,7 +44,8 @@ class UntrainedZoo:
         {'id': self.members['id'], 'epoch': 0, 'step': 0, 'snapshot': 1})
     self.layers = pd.DataFrame([dict(
         architecture=self.arch.name, layer=s.layer, tensor=s.tensor,
-        start=s.start, stop=s.stop, shape='x'.join(map(str, s.shape)))
+        start=s.start, stop=s.stop, shape='x'.join(map(str, s.shape)),
+        part=s.part)
         for s in published.layout(self.arch).spans])
 
   def epochs(self, id):

@@ -26,11 +26,6 @@ class NamedPlace(NamedTuple):
   common: bool = False  # once more, at the length that all places have
 
 
-def part(layer: str) -> str:
-  """'convolution' or 'fully connected'."""
-  return 'convolution' if layer.startswith('conv') else 'fully connected'
-
-
 def list_places(layers: pd.DataFrame, axes: Sequence[str], asked: int,
                 default: int) -> list[NamedPlace]:
   """The places of a grid, those at the common length behind the others.
@@ -114,8 +109,9 @@ def _group(layers: pd.DataFrame, axes: Sequence[str]
            ) -> dict[tuple[str, ...], list[layouts.Part]]:
   """{values of the axes: parts}, in the order of the vectors."""
   groups: dict[tuple[str, ...], list[layouts.Part]] = {}
-  for layer, tensor in dict.fromkeys(zip(layers['layer'], layers['tensor'])):
-    values = {LAYER: layer, TENSOR: tensor, PART: part(layer)}
+  columns = layers[[LAYER, TENSOR, PART]].drop_duplicates([LAYER, TENSOR])
+  for layer, tensor, part in columns.itertuples(index=False, name=None):
+    values = {LAYER: layer, TENSOR: tensor, PART: part}
     groups.setdefault(tuple(values[a] for a in axes if a in values), []).append(
         (layer, tensor))
   return groups
