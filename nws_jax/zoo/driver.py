@@ -1,17 +1,16 @@
-"""Runs a plan: units -> rounds -> store; resumes at the last committed round.
+"""Trains the units of a plan, and resumes after the last committed round.
 
-The device never waits for the disk or the compiler: while a round is trained,
-the one before is written, made durable and committed; while a unit is trained,
-the program of the next one is compiled.
+The device never waits for the disk or the compiler. While it trains a round,
+the round before is written and committed; while it trains a unit, the program
+of the next unit is compiled.
 """
 
 import contextlib
 import os
 import shutil
 import time
-from typing import NamedTuple
-
-import numpy as np
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from nws_jax import errors, interrupts, paths
 from nws_jax.store import folder, tables, whole
@@ -22,6 +21,7 @@ from nws_jax.zoo import (
   opening,
   plan,
   price,
+  progress,
   provenance,
   room,
   runtime,
@@ -30,36 +30,36 @@ from nws_jax.zoo import quote as quotes
 from nws_jax.zoo import recipe as recipes
 
 
-def run(recipe, workdir, bar):
-  """Trains what a population still lacks.
+def run(recipe: recipes.Recipe, workdir: str, bar: progress.Bar) -> bool:
+  """Trains the networks of a population that are not trained yet.
 
   Args:
-    recipe: `recipe.Recipe`.
-    workdir: the zoo's folder; made, or gone on with.
-    bar: `progress.Bar`.
+    recipe: the population.
+    workdir: the zoo's folder; created, or resumed.
+    bar: shows the progress.
 
   Returns:
-    Whether there was anything to do.
+    Whether there was anything to train.
 
   Raises:
-    errors.Wrong: the request cannot be met; nothing was changed.
-    errors.Damaged: what is there is damaged, or it could not be saved.
+    Wrong: the request cannot be met; nothing was changed.
+    Damaged: the zoo is damaged, or could not be saved.
   """
-  with _open(workdir, recipe, folder.lock, measured=True) as asked:
-    made, left = asked.made, asked.left
-    room.check(workdir, recipe, asked.rows, asked.images_each, asked.machine,
-               left)
-    for note in asked.notes:
+  with _open(workdir, recipe, folder.lock, measured=True) as request:
+    made, left = request.made, request.left
+    room.check(workdir, recipe, request.rows, request.images_each,
+               request.machine, left)
+    for note in request.notes:
       bar.say(note)
-    opening.settle(workdir, recipe, asked.sets, made, left)
+    opening.settle(workdir, recipe, request.sets, made, left)
     tables.keep_text(os.path.join(workdir, 'coverage.csv'),
-                     coverage.to_csv(asked.rows))
+                     coverage.to_csv(request.rows))
     for unit in made.units:
       folder.complete(workdir, unit.name, map(families.layout, unit.archs))
     _sweep(workdir, made)
     while left:
       try:
-        _train(workdir, recipe, made, left, asked.rows, asked.sets, bar)
+        _train(workdir, recipe, request._replace(made=made, left=left), bar)
         break
       except OutOfMemory as e:
         made = _halve(workdir, made, e.unit, bar)
@@ -69,36 +69,42 @@ def run(recipe, workdir, bar):
   return bool(left)
 
 
-def _sweep(workdir, made):
-  """Removes what killed runs left and no record names; all records agree."""
+def _sweep(workdir: str, made: plan.Plan) -> None:
+  """Removes files that killed runs left behind and that no record names."""
   if os.path.exists(os.path.join(workdir, 'checksums.json')):
-    whole.rebuild(workdir)  # those may still name what has been thinned since
+    whole.rebuild(workdir)  # it may still name snapshots that are removed now
   for path in (workdir, os.path.join(workdir, 'units')):
     tables.sweep(path)
   for unit in made.units:
     folder.sweep(workdir, unit.name)
 
 
-class _Asked(NamedTuple):
-  """What a request asks for, and what of it is left to train."""
-  sets: dict  # {name: `images.ImageSet`}
-  images_each: dict  # {name: images of an epoch}
-  rows: list
+class _Request(NamedTuple):
+  """A population, and what of it is left to train."""
+  sets: dict[str, images.ImageSet]
+  images_each: dict[str, int]  # {image set: images in an epoch}
+  rows: list[dict[str, Any]]  # of `recipe.rows`
   made: plan.Plan
   machine: price.Machine
-  left: list  # units
-  notes: list  # what is otherwise here than where the zoo was begun
+  left: list[plan.Unit]
+  notes: list[str]  # how this environment differs from the zoo's
 
 
 @contextlib.contextmanager
-def _open(workdir, recipe, hold, measured=False):
-  """Yields the `_Asked` of a request that is possible; writes nothing.
+def _open(workdir: str, recipe: recipes.Recipe,
+          hold: Callable[[str], contextlib.AbstractContextManager[None]],
+          measured: bool = False) -> Iterator[_Request]:
+  """Checks a request and yields it; writes nothing.
 
   Args:
-    workdir: the zoo's folder, which may not be there.
-    recipe: `recipe.Recipe`.
-    hold: of the folder, the context in which it is looked at.
-    measured: whether widths may be chosen by running something.
+    workdir: the zoo's folder, which need not exist.
+    recipe: the population.
+    hold: returns the context in which the folder is read.
+    measured: whether a measurement on the device may choose the widths.
+
+  Raises:
+    Wrong: the request cannot be met.
+    Damaged: the zoo is damaged.
   """
   paths.check_saving(workdir, '--workdir')
   choices = dict(recipe.choices)
@@ -115,20 +121,29 @@ def _open(workdir, recipe, hold, measured=False):
         workdir, recipe, rows, images_each, measured)
     opening.check_agreement(workdir, made)
     left = opening.list_left(workdir, made)
-    yield _Asked(sets, images_each, rows, made, machine, left,
-                 provenance.check(workdir, opening.read_config(workdir), left))
+    yield _Request(
+        sets, images_each, rows, made, machine, left,
+        provenance.check(workdir, opening.read_config(workdir), left))
 
 
 class OutOfMemory(Exception):
-  """A device has no room for a unit's program."""
+  """A device has not enough memory for a unit's program."""
 
-  def __init__(self, unit):
+  def __init__(self, unit: plan.Unit) -> None:
     super().__init__(unit.name)
     self.unit = unit
 
 
-def _halve(workdir, made, unit, bar):
-  """Goes on with half of the slots; the unit begins anew."""
+def _halve(workdir: str, made: plan.Plan, unit: plan.Unit, bar: progress.Bar
+           ) -> plan.Plan:
+  """Plans a unit with half as many slots, and starts it from the beginning.
+
+  Returns:
+    The new plan.
+
+  Raises:
+    Damaged: the unit has too few slots to halve.
+  """
   halved = plan.halve(made, unit, [
       u.name for u in made.units
       if u.name != unit.name and folder.progress(workdir, u.name)])
@@ -137,8 +152,8 @@ def _halve(workdir, made, unit, bar):
         f'{unit.name} does not fit the memory of the device, even with '
         f'{unit.width} networks at once. Restrict --config.batch_size or the '
         'sizes of the networks, in another --workdir.')
-  bar.say(f'{unit.name}: no memory for {unit.width} networks at once; going '
-          'on with half of them')
+  bar.say(f'{unit.name}: no memory for {unit.width} networks at once; '
+          'continuing with half of them')
   if os.path.exists(os.path.join(workdir, 'checksums.json')):
     whole.rebuild(workdir, without=unit.name)
   folder.forget(workdir, unit.name)
@@ -146,47 +161,56 @@ def _halve(workdir, made, unit, bar):
   return halved
 
 
-def quote(recipe, workdir):
-  """What `run` would do, as text; nothing is written or compiled.
+class Quote(NamedTuple):
+  """What `run` would do."""
+  text: str
+  refusal: errors.Wrong | None  # why it would refuse, if it would
+
+
+def quote(recipe: recipes.Recipe, workdir: str) -> Quote:
+  """Describes what `run` would do; nothing is written or compiled.
 
   Raises:
-    errors.Wrong: it cannot be done.
+    Wrong: the request cannot be met, for another reason than a full disk.
   """
-  with _open(workdir, recipe, contextlib.nullcontext) as asked:
+  with _open(workdir, recipe, lambda _: contextlib.nullcontext()) as request:
     disk = runtime.find_disk(workdir, recipe.disk_gb)
-    said = '\n\n'.join([coverage.text(asked.rows), quotes.text(
-        recipe, asked.rows, asked.left, asked.machine, asked.images_each,
-        disk)])
+    text = '\n\n'.join([coverage.text(request.rows), quotes.text(
+        recipe, request.rows, request.left, request.machine,
+        request.images_each, disk)])
     try:
-      room.check(workdir, recipe, asked.rows, asked.images_each,
-                 asked.machine, asked.left)
+      room.check(workdir, recipe, request.rows, request.images_each,
+                 request.machine, request.left)
     except errors.Wrong as e:
-      return said, e
-  return said, None
+      return Quote(text, e)
+  return Quote(text, None)
 
 
-def _train(workdir, recipe, made, left, rows, sets, bar):
+def _train(workdir: str, recipe: recipes.Recipe, request: _Request,
+           bar: progress.Bar) -> None:
+  """Trains all units that are left."""
   import jax
 
-  from nws_jax.zoo import ahead, dataset, inputs, ledger, population
+  from nws_jax.zoo import ahead, dataset, inputs, ledger, population, rounds
+  made, left, rows = request.made, request.left, request.rows
   done = recipe.epochs * sum(
       len(u.ids) for u in made.units if u not in left)
   for unit in left:
     if folder.progress(workdir, unit.name):
       done += int((folder.read_unit(workdir, unit.name)[1]['epoch'] > 0).sum())
   bar.start(len(rows), recipe.epochs, done)
-  data = dataset.pack(sets.values(), recipe.test_part)
+  data = dataset.pack(request.sets.values(), recipe.test_part)
   stage = population.set_stage(data, recipe.seed, made.form)
 
-  def key(unit):
+  def key(unit: plan.Unit) -> tuple[Any, int]:
     return inputs.static_of(recipe, unit, made.form), unit.width
 
-  def build(key):
+  def build(key: tuple[Any, int]) -> population.Program:
     static, width = key
     return population.build(static, stage, inputs.networks(
         recipe, rows[:1], width, static.arch))
 
-  tables_on_top = _Rebuilder(workdir)
+  zoo_tables = _Rebuilder(workdir)
   with ahead.Ahead(build, _count_ahead(recipe, made)) as programs:
     keys = [key(unit) for unit in left]
     for n, unit in enumerate(left):
@@ -196,83 +220,38 @@ def _train(workdir, recipe, made, left, rows, sets, bar):
       try:
         program = programs.get(keys[n], keys[n + 1:])
         with interrupts.saving(book.write):
-          _train_unit(book, program, stage, recipe, unit, rows, data, bar)
+          rounds.train(
+              rounds.Job(recipe, rows, data, stage, unit, program), book, bar)
       except jax.errors.JaxRuntimeError as e:
         if 'RESOURCE_EXHAUSTED' not in str(e):
           raise
         raise OutOfMemory(unit) from e
-      tables_on_top.rebuild()
+      zoo_tables.rebuild()
 
 
-def _count_ahead(recipe, made):
-  """Programs that are compiled beside the one that trains."""
+def _count_ahead(recipe: recipes.Recipe, made: plan.Plan) -> int:
+  """Counts the programs to compile while another one trains."""
   if not recipe.compile_ahead:
     return 0
-  # An accelerator leaves the processor to the compiler.
-  return 1 if made.platform == 'cpu' else max(1, min(4, os.cpu_count() // 4))
+  if made.platform == 'cpu':
+    return 1
+  # While an accelerator trains, the processor is free for the compiler.
+  return max(1, min(4, (os.cpu_count() or 1) // 4))
 
 
 class _Rebuilder:
-  """Writes the tables on top, but takes no more than 2 % of the time: they grow
-  with every unit."""
+  """Rebuilds the tables of the whole zoo from those of its units.
 
-  def __init__(self, workdir):
+  The tables grow with every unit, so a call is skipped if rebuilding would take
+  more than 2 % of the time.
+  """
+
+  def __init__(self, workdir: str) -> None:
     self._workdir, self._next = workdir, 0.0
 
-  def rebuild(self):
+  def rebuild(self) -> None:
     begin = time.monotonic()
     if begin >= self._next:
       whole.rebuild(self._workdir)
       took = time.monotonic() - begin
       self._next = begin + 50 * took
-
-
-def _train_unit(ledger, program, stage, recipe, unit, rows, data, bar):
-  """Trains one unit from where it stands to the end of its last network."""
-  from nws_jax.zoo import inputs
-  round, turned, state = ledger.resume(program.blank())
-  state, before = stage.place(state), None
-  while (turned.ids_M >= 0).any():
-    ids_M, fresh_M = turned
-    if not np.array_equal(ids_M, before):
-      networks_M = inputs.networks(
-          recipe, [rows[id] if id >= 0 else None for id in ids_M], unit.width,
-          unit.arch)
-      placed, before = stage.place(networks_M), ids_M
-    if fresh_M.any():
-      state = program.reset(placed, state, stage.place(fresh_M))
-    state, metrics = program.epoch(placed, state)
-    try:
-      ledger.write()  # while the device trains
-      turned = ledger.take(round, ids_M, state, metrics)
-    except KeyboardInterrupt:
-      ledger.write()
-      raise
-    trained_M = networks_M.active & ~fresh_M
-    if trained_M.any():
-      bar.advance(int(trained_M.sum()), unit.batch_size * int(_count_steps(
-          data, networks_M.dataset[trained_M], unit.batch_size).sum()))
-    round += 1
-  ledger.write()
-  ledger.finish(lambda ids, own, epochs: _measure(
-      program, stage, recipe, unit, rows, ids, own, epochs))
-  bar.skip(len(unit.ids) * recipe.epochs - ledger.trained)  # stopped early
-
-
-def _count_steps(data, dataset_M, batch_size):
-  from nws_jax.zoo import dataset
-  return dataset.count_steps(data.a_class_S[dataset_M], batch_size)
-
-
-def _measure(program, stage, recipe, unit, rows, ids, own, epochs):
-  """(test losses, test accuracies) in full, of some weights [n vectors]."""
-  from nws_jax.zoo import inputs, ledger
-  state = program.blank()
-  state.stopped[:] = 0  # frozen: it is evaluated and no more
-  for m, (id, vector_P, epoch) in enumerate(zip(ids, own, epochs)):
-    state.vector_P[m, unit.place(families.architecture(rows[id]))] = vector_P
-    state.epoch[m] = epoch
-  metrics = ledger.wait(program.epoch(*stage.place((
-      inputs.networks(recipe, [rows[id] for id in ids], unit.width, unit.arch),
-      state)), full=True)[1])
-  return np.asarray(metrics.test_loss), np.asarray(metrics.test_accuracy)

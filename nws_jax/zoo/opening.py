@@ -173,10 +173,12 @@ def extend(there: plan.Plan | None, recipe: recipes.Recipe,
   work = price.Work(
       float(np.mean([images_each[row['dataset']] for row in rows])),
       expect_epochs(recipe))
-  options = (machine, work, recipe.networks_per_program, recipe.merge,
-             _QUEUE if recipe.early_stopping else 1, bool(recipe.keep))
-  return plan.extend(there, rows, *options) if there else plan.make(
-      rows, *options)
+  options = plan.Options(
+      recipe.networks_per_program, recipe.merge,
+      _QUEUE if recipe.early_stopping else 1, bool(recipe.keep))
+  if there:
+    return plan.extend(there, rows, machine, work, options)
+  return plan.make(rows, machine, work, options)
 
 
 def list_left(workdir: str, made: plan.Plan) -> list[plan.Unit]:

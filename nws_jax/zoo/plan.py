@@ -1,14 +1,17 @@
-"""Which networks train together: groups -> units, made once and kept.
+"""Which networks train together: the plan of a population.
 
-A unit is a batch of networks of one batch size, and of architectures that one
-program can hold by masks: one run of one compiled program, committed after
-every round.
+A plan divides the networks into units. All networks of a unit have one batch
+size, and architectures that one compiled program can train by masks. A unit is
+committed after every round. The plan is made once, and kept in plan.json.
 """
 
 import dataclasses
 import os
 import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from nws_jax import errors, space
 from nws_jax.store import descriptions, folder, tables
@@ -17,77 +20,92 @@ from nws_jax.zoo.families import interface
 
 
 class Unit(NamedTuple):
-  """Networks trained together, in `width` slots; the next one of `ids` takes
-  the slot of one that is finished."""
+  """Networks trained together in `width` slots; when a network is finished,
+  the next one of `ids` takes its slot."""
   name: str
-  archs: tuple  # ascending
+  archs: tuple[interface.Shape, ...]  # ascending
   batch_size: int
   width: int
-  ids: tuple
+  ids: tuple[int, ...]
 
   @property
-  def arch(self):
+  def arch(self) -> interface.Shape:
     """What its program is compiled for."""
     return interface.envelop(self.archs)
 
-  def place(self, arch):
-    """Where a network's values lie in the vectors of its program."""
+  def place(self, arch: interface.Shape) -> slice | np.ndarray:
+    """Indices of a network's values in the vectors of the unit's program."""
     if self.archs == (arch,):
       return slice(None)
-    return families.of(arch).masks.places(arch, self.arch)
+    return _masks(arch).places(arch, self.arch)
 
 
-def group(row: dict[str, Any]) -> tuple[Any, int]:
-  """What networks must share to be trained by one program without masks."""
-  return families.architecture(row), int(row['batch_size'])
+class Group(NamedTuple):
+  """What networks share that one program can train without masks."""
+  arch: interface.Shape
+  batch_size: int
+
+
+def group(row: Mapping[str, Any]) -> Group:
+  """The group of a population's row."""
+  return Group(families.architecture(row), int(row['batch_size']))
 
 
 class Plan(NamedTuple):
-  """How a population is run; decides, with the recipe, every bit of it."""
+  """How a population is trained; it and the recipe determine every bit."""
   platform: str  # cpu, gpu or tpu
   form: str  # how networks are mapped: 'map' or 'vmap' (population.py)
   devices: int
-  units: tuple
+  units: tuple[Unit, ...]
   images_a_step: int  # that widths were chosen for, on an accelerator
 
 
-def make(rows, machine, work, width=0, merge=True, queue=1, thins=False):
+class Options(NamedTuple):
+  """How networks are divided into units."""
+  width: int = 0  # slots of a unit, at most; 0: chosen for the machine
+  merge: bool = True  # whether architectures share programs if it is cheaper
+  queue: int = 1  # networks of a unit, at most, as a multiple of its slots
+  thins: bool = False  # whether only some snapshots of a network are kept
+
+
+def make(rows: Iterable[Mapping[str, Any]], machine: price.Machine,
+         work: price.Work, options: Options = Options()) -> Plan:
   """Plans a population.
 
   Args:
-    rows: `recipe.rows`.
-    machine: `price.Machine` that it will run on.
-    work: `price.Work` of its networks.
-    width: most networks that train at once; 0 chooses.
-    merge: whether architectures may share a program, where that is cheaper.
-    queue: most networks of a unit, in widths.
-    thins: whether not all of a unit's snapshots are kept.
+    rows: of `recipe.rows`.
+    machine: what the population will be trained on.
+    work: what a network is trained on.
+    options: how networks are divided into units.
   """
   form = price.choose_form(machine.platform)
-  none = Plan(machine.platform, form, machine.devices, (),
-              machine.images_a_step)
-  return extend(none, rows, machine, work, width, merge, queue, thins)
+  empty = Plan(machine.platform, form, machine.devices, (),
+               machine.images_a_step)
+  return extend(empty, rows, machine, work, options)
 
 
-def extend(plan, rows, machine, work, width=0, merge=True, queue=1,
-           thins=False):
-  """A plan with units more, for rows that it does not name; see `make`."""
+def extend(plan: Plan, rows: Iterable[Mapping[str, Any]],
+           machine: price.Machine, work: price.Work,
+           options: Options = Options()) -> Plan:
+  """Adds units for the rows that a plan does not name; see `make`."""
   known = {id for u in plan.units for id in u.ids}
-  groups = {}
+  groups: dict[Group, list[int]] = {}
   for row in rows:
     if row['id'] not in known:
       groups.setdefault(group(row), []).append(row['id'])
-  units, last = list(plan.units), {}
+  units = list(plan.units)
+  last: dict[str, int] = {}  # {label: the greatest number of its units}
   for u in plan.units:
-    label, number = u.name.rsplit('-', 1)
-    last[label] = max(last.get(label, -1), int(number))
-  for archs, batch_size in _share(groups, machine, work, merge):
-    ids = sorted(id for a in archs for id in groups[a, batch_size])
+    label, digits = u.name.rsplit('-', 1)
+    last[label] = max(last.get(label, -1), int(digits))
+  for archs, batch_size in _share(groups, machine, work, options.merge):
+    ids = sorted(id for a in archs for id in groups[Group(a, batch_size)])
     arch = interface.envelop(archs)
-    most = width or price.choose_width(machine, arch, batch_size)
-    long = most * queue if not thins else price.choose_queue(
-        arch, most, queue, machine, work)
-    for some in _cut(ids, long):
+    most = options.width or price.choose_width(machine, arch, batch_size)
+    # Before its snapshots are thinned, a unit needs much of the disk.
+    longest = most * options.queue if not options.thins else price.choose_queue(
+        arch, most, options.queue, machine, work)
+    for some in _cut(ids, longest):
       label = f'{_label(arch)}-b{batch_size}'
       number = last[label] = last.get(label, -1) + 1
       slots = min(most, len(some))
@@ -96,9 +114,9 @@ def extend(plan, rows, machine, work, width=0, merge=True, queue=1,
   return plan._replace(units=tuple(units))
 
 
-def halve(plan, unit, begun):
-  """The plan where a unit, and those like it that are not among the names
-  `begun`, have half its width; the same if there is no half."""
+def halve(plan: Plan, unit: Unit, begun: Collection[str]) -> Plan:
+  """Halves the width of a unit, and of those like it that are not among the
+  names `begun`; returns an equal plan if the width cannot be halved."""
   width = max(1, unit.width // plan.devices // 2) * plan.devices
   return plan._replace(units=tuple(
       u._replace(width=width)
@@ -107,39 +125,47 @@ def halve(plan, unit, begun):
       for u in plan.units))
 
 
-def _share(groups, machine, work, merge):
-  """[(architectures, batch size)] that share a program."""
-  pools = {}
+def _share(groups: Mapping[Group, Sequence[int]], machine: price.Machine,
+           work: price.Work, merge: bool) -> list[tuple[tuple[Any, ...], int]]:
+  """Lists (architectures, batch size) of the groups that share a program."""
+  pools: dict[tuple[int, Any], list[Any]] = {}
   for arch, batch_size in sorted(groups):
     masks = families.of(arch).masks
     pool = masks.pool(arch) if merge and masks else arch
     pools.setdefault((batch_size, pool), []).append(arch)
-  return [(archs, key[0]) for key, pool in sorted(pools.items())
+  return [(archs, batch_size)
+          for (batch_size, _), pool in sorted(pools.items())
           for archs in merging.merge(
-              {arch: len(groups[arch, key[0]]) for arch in pool}, key[0],
-              machine, work)]
+              {arch: len(groups[Group(arch, batch_size)]) for arch in pool},
+              batch_size, machine, work)]
 
 
-def _cut(ids, most):
-  """Even parts of at most so many, rather than a small last one."""
+def _cut(ids: Sequence[int], most: int) -> list[tuple[int, ...]]:
+  """Cuts ids into parts of at most `most`, as even as possible."""
   each = -(-len(ids) // -(-len(ids) // most))
   return [tuple(ids[n:n + each]) for n in range(0, len(ids), each)]
 
 
-def _label(arch):
-  """Of an envelope: that of its largest sizes."""
+def _label(arch: interface.Shape) -> str:
+  """The start of a unit's name; of an envelope it names the largest sizes."""
   if not isinstance(arch, interface.Envelope):
     return arch.name
-  return f'upto-{families.of(arch).masks.cover(arch.members).name}'
+  return f'upto-{_masks(arch).cover(arch.members).name}'
+
+
+def _masks(arch: interface.Shape) -> interface.Masks:
+  masks = families.of(arch).masks
+  assert masks is not None, 'without masks no architectures share a program'
+  return masks
 
 
 def save(zoo: str, plan: Plan, identity: str) -> None:
-  """Writes plan.json, and beside each unit what it says of that unit.
+  """Writes plan.json, and into the folder of each unit what it says of it.
 
   Args:
     zoo: the zoo's folder.
-    plan: `Plan`.
-    identity: of the zoo, by which its units are known.
+    plan: the plan.
+    identity: the zoo's, by which its units are recognized.
   """
   path = os.path.join(zoo, 'plan.json')
   tables.keep_json(path, _to_record(plan))
@@ -148,12 +174,12 @@ def save(zoo: str, plan: Plan, identity: str) -> None:
 
 
 def find(zoo: str) -> Plan | None:
-  """The plan of a zoo: `Plan`; None if it has none yet.
+  """Reads the plan of a zoo; None if it has none yet.
 
-  Where plan.json is gone, it is made again from what the units recorded.
+  If plan.json is missing, the plan is composed of what the units recorded.
 
   Raises:
-    Damaged: it is, or it is gone and a unit recorded nothing.
+    Damaged: plan.json is damaged, or it is missing and a unit recorded nothing.
   """
   path = os.path.join(zoo, 'plan.json')
   if os.path.exists(path):
@@ -162,8 +188,8 @@ def find(zoo: str) -> Plan | None:
   for unit in folder.units(zoo):
     if unit not in found:
       raise errors.Damaged(
-          f'{path} is missing, and {unit} was made by a version that did not '
-          'record what was planned of it. Restore plan.json from a copy, or '
+          f'{path} is missing, and {unit} was trained by a version that did '
+          'not record its part of the plan. Restore plan.json from a copy, or '
           'train the networks again in another --workdir.')
   if not found:
     return None
@@ -172,24 +198,25 @@ def find(zoo: str) -> Plan | None:
 
 
 def check_descriptions(zoo: str, plan: Plan) -> None:
-  """Raises `Damaged` if a unit that has begun recorded another plan."""
+  """Raises `Damaged` if a unit that has begun was trained by another plan."""
   for unit in plan.units:
     found = descriptions.read(zoo, unit.name)
     if found and folder.progress(zoo, unit.name):
       path = folder.unit_path(zoo, unit.name, 'unit.json')
       if _parse(path, {**found['plan'], 'units': [found['unit']]}) != (
           plan._replace(units=(unit,))):
-        raise tables.damaged(os.path.join(zoo, 'plan.json'),
-                             f'it says of {unit.name} what {path} does not')
+        raise tables.damaged(
+            os.path.join(zoo, 'plan.json'),
+            f'what it says about {unit.name} differs from {path}')
 
 
-def write(path, plan):
-  """Writes a plan alone; see `save`."""
+def write(path: str, plan: Plan) -> None:
+  """Writes a plan to a file, and nothing else; see `save`."""
   tables.write_json(path, _to_record(plan))
 
 
-def read(path):
-  """Inverse of `write`; raises `errors.Damaged` if it is not a plan."""
+def read(path: str) -> Plan:
+  """Reads what `write` wrote; raises `Damaged` if it is not a plan."""
   return _parse(path, tables.read_json(path))
 
 
@@ -208,7 +235,7 @@ def _describe(plan: Plan, unit: Unit, place: int, identity: str
 
 
 def _parse(path: str, record: dict[str, Any]) -> Plan:
-  """A plan from what JSON keeps of it, in the file `path`."""
+  """Makes a plan from its JSON record, which was read from `path`."""
   try:
     units = tuple(
         Unit(str(u['name']),
@@ -221,17 +248,18 @@ def _parse(path: str, record: dict[str, Any]) -> Plan:
                 int(record.get('images_a_step', price.IMAGES_A_STEP)))
     wrong = _find_wrong(plan)
   except (KeyError, TypeError, ValueError, errors.Wrong) as e:
-    raise tables.damaged(path, f'it is no plan ({e!r})') from e
+    raise tables.damaged(path, f'it is not a plan ({e!r})') from e
   if wrong:
     raise tables.damaged(path, wrong)
   return plan
 
 
-def _find_wrong(plan):
-  """What no plan has that was made here, in words; None if there is nothing."""
+def _find_wrong(plan: Plan) -> str | None:
+  """Says what is impossible in a plan; None if nothing is."""
   if plan.devices < 1:
     return f'it is for {plan.devices} devices'
-  names, ids = set(), set()
+  names: set[str] = set()
+  ids: set[int] = set()
   for u in plan.units:
     if u.name in names:
       return f'it names the unit {u.name} twice'
@@ -252,10 +280,11 @@ def _find_wrong(plan):
   return None
 
 
-def check_rows(path, plan, rows):
-  """Raises `Damaged` unless a plan's units can hold the networks they name."""
+def check_rows(path: str, plan: Plan, rows: Sequence[Mapping[str, Any]]
+               ) -> None:
+  """Raises `Damaged` unless each unit can train the networks that it names."""
   for u in plan.units:
-    groups = {(arch, u.batch_size) for arch in u.archs}
+    groups = {Group(arch, u.batch_size) for arch in u.archs}
     for id in u.ids:
       if not 0 <= id < len(rows):
         raise tables.damaged(path, f'it names network {id}, of {len(rows)}')

@@ -27,7 +27,8 @@ def machine(platform='cpu', devices=2, memory=8e9, disk=1e12):
 def test_a_plan_holds_every_network_once(
     tmp_path, platform, devices, width, merge):
   rows = make_rows(300)
-  made = plan.make(rows, machine(platform, devices), WORK, width, merge)
+  made = plan.make(rows, machine(platform, devices), WORK,
+                   plan.Options(width, merge))
   assert sorted(i for u in made.units for i in u.ids) == list(range(300))
   assert len({u.name for u in made.units}) == len(made.units)
   for u in made.units:
@@ -57,12 +58,12 @@ def test_units_of_a_label_are_numbered_without_gaps():
       'width_conv', 'width_fc')}
   rows, some = make_rows(9, **same), plan.make([], machine(), WORK)
   for count in (4, 5, 9):  # in units of two, two, one, two and two
-    some = plan.extend(some, rows[:count], machine(), WORK, 2)
+    some = plan.extend(some, rows[:count], machine(), WORK, plan.Options(2))
   assert [u.name.rsplit('-', 1)[1] for u in some.units] == [
       '000', '001', '002', '003', '004']
   kept = some._replace(units=some.units[1:3])  # behind the greatest one
-  assert plan.extend(kept, rows, machine(), WORK, 2).units[2].name.endswith(
-      '-003')
+  again = plan.extend(kept, rows, machine(), WORK, plan.Options(2))
+  assert again.units[2].name.endswith('-003')
 
 
 def test_few_programs_where_training_is_short_and_many_where_it_is_long():
@@ -98,7 +99,8 @@ def test_slots_are_filled_again_only_as_the_disk_allows():
           'filter_size', 'depth_conv', 'depth_fc', 'width_conv', 'width_fc')})
   work = price.Work(40_000, 40)
   def units(disk, thins):
-    return plan.make(rows, machine(disk=disk), work, 32, True, 4, thins).units
+    return plan.make(rows, machine(disk=disk), work, plan.Options(
+        32, queue=4, thins=thins)).units
   assert {len(u.ids) for u in units(1e12, True)} == {100}
   assert {u.width for u in units(1e12, True)} == {32}
   assert all(len(u.ids) <= 32 for u in units(3e8, True))
@@ -106,7 +108,8 @@ def test_slots_are_filled_again_only_as_the_disk_allows():
 
 
 def test_half_of_the_slots():
-  made = plan.make(make_rows(600), machine(devices=2), WORK, 8)
+  made = plan.make(make_rows(600), machine(devices=2), WORK,
+                   plan.Options(8))
   unit = next(u for u in made.units if u.width == 8 and any(
       v.archs == u.archs and v.batch_size == u.batch_size
       for v in made.units if v is not u))
