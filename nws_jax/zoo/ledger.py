@@ -264,12 +264,11 @@ class Ledger:
     return slots.turn(ids_M, finished_M, self._unit.ids[self._begun:])
 
   def _begin(self, ids: Iterable[int]) -> None:
-    """Notes that networks have a slot."""
     self._begun = max([self._begun] + [self._turns[id] + 1 for id in ids])
 
   def _commit(self, done: bool, ids_M: Sequence[int],
               state: dict[str, str] | None = None) -> None:
-    """Commits the last round; `state`: {leaf: digest} of the state after it."""
+    """Commits the last round, with the digests of the leaves of its state."""
     now = time.monotonic()
     self._seconds, self._clock = self._seconds + now - self._clock, now
     folder.commit(self._workdir, self._unit.name, folder.Entry(
@@ -294,7 +293,7 @@ class Ledger:
 def wait(tree: Tree) -> Tree:
   """Returns a pytree of arrays once the device has computed them.
 
-  A signal interrupts this wait, which it could not if a copy waited.
+  It can be interrupted by a signal, unlike a copy to the host.
   """
   while not all(x.is_ready() for x in jax.tree.leaves(tree)):
     time.sleep(0.002)

@@ -1,8 +1,8 @@
-"""Which architectures share a program: fewer compilations, wider nets.
+"""Decides which architectures share a program.
 
-A merged program runs every network at the largest sizes of its members. Two
-groups are joined where that costs less than the compilation it saves, the best
-pair first, until none is worth it.
+A shared program trains every network at the largest sizes of its members, which
+costs time, but saves compilations. The two groups whose union saves most are
+joined, again and again, until no union saves anything.
 """
 
 from collections.abc import Mapping
@@ -16,13 +16,14 @@ def merge(counts: Mapping[Any, int], batch_size: int, machine: price.Machine,
   """Divides architectures into groups that share a program.
 
   Args:
-    counts: {architecture: its networks}, of one pool of their family's masks.
-    batch_size: of all of them.
-    machine: `price.Machine`.
-    work: `price.Work`.
+    counts: {architecture: number of networks}, all of one pool of the family
+      (`interface.Masks`).
+    batch_size: of all networks.
+    machine: what the networks will be trained on.
+    work: what a network is trained on.
 
   Returns:
-    [tuple of architectures, ascending], sorted.
+    The groups, sorted; each a tuple of architectures, ascending.
   """
   def cost(largest: Any, networks: int) -> float:
     return price.estimate_program(largest, batch_size, networks, machine, work)
@@ -32,11 +33,11 @@ def merge(counts: Mapping[Any, int], batch_size: int, machine: price.Machine,
   masks = families.of(next(iter(counts))).masks
   assert masks is not None, 'only masks let architectures share a pool'
 
-  # A group is known by its largest sizes: joining others with the same costs
-  # nothing, so that they are joined at once.
+  # The key of a group is the architecture of its largest sizes. If a union has
+  # the same key as a third group, that one joins too, since it costs nothing.
   members = {a: [a] for a in counts}
   networks = dict(counts)
-  saved = {}  # (group, group) -> (what joining them saves, the joined group)
+  saved = {}  # {(group, group): (seconds that their union saves, its key)}
 
   def weigh(a: Any, b: Any) -> None:
     joined = masks.cover((a, b))

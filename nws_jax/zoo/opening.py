@@ -1,13 +1,15 @@
-"""Before anything is trained: is the request possible, and is it this zoo's?
+"""Checks before training: is a request possible, and does it fit the zoo?
 
-Jax starts only to say what machine this is, and nothing compiles but, on an
-accelerator, what `probe` measures; so a wrong request costs seconds.
+JAX starts only to find out what machine this is. Nothing is compiled but, on an
+accelerator, the programs that `probe` measures. So a wrong request is refused
+within seconds.
 """
 
 import json
 import os
 import time
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,25 +18,33 @@ from nws_jax.store import agreement, folder, tables
 from nws_jax.zoo import families, images, plan, price, provenance, runtime
 from nws_jax.zoo import recipe as recipes
 
+Sets = Mapping[str, images.ImageSet]  # by their names
 
-def check_sizes(batch_sizes, images_each):
-  """Raises `Wrong` if a set cannot fill a batch.
+
+def check_sizes(batch_sizes: Iterable[int], images_each: Mapping[str, int]
+                ) -> None:
+  """Raises `Wrong` if an image set has too few images for a batch.
 
   Args:
-    batch_sizes: all that may be drawn.
-    images_each: {image set: images of an epoch}.
+    batch_sizes: all that a network may have.
+    images_each: {image set: images in an epoch}.
   """
+  largest = max(batch_sizes)
   for name, count in images_each.items():
-    if count < max(batch_sizes):
+    if count < largest:
       raise errors.Wrong(
-          f'batch_size={max(batch_sizes)} is not possible: {name} has {count} '
+          f'batch_size={largest} is not possible: {name} has {count} '
           'balanced training images. Restrict --config.batch_size or '
           '--config.datasets.')
 
 
-def check_free(workdir):
-  """Raises `Wrong` for a folder that holds something else than a zoo, and
-  `Damaged` for a zoo that has lost its config.json."""
+def check_free(workdir: str) -> None:
+  """Checks that a folder is a zoo, or is empty, or does not exist.
+
+  Raises:
+    Wrong: it holds something else.
+    Damaged: it is a zoo whose config.json is missing.
+  """
   if os.path.exists(workdir) and not os.path.isdir(workdir):
     raise errors.Wrong(f'{workdir} is a file. Name a folder with --workdir.')
   if os.path.isdir(workdir) and not os.path.exists(
@@ -49,16 +59,16 @@ def check_free(workdir):
           'Name another --workdir.')
 
 
-# Where the images lie, how many train together, and when is compiled change no
-# draw; what was planned before stays as it is.
+# Keys that may change when a zoo is resumed: they change no draw, and the plan
+# of the networks that are there stays as it is.
 _FREE = ('data_dir', 'networks_per_program', 'disk_gb', 'compile_ahead',
          'merge')
 
 
-def check_config(workdir, recipe, sets):
-  """Raises `Wrong` if another zoo is there; names the first key that differs.
+def check_config(workdir: str, recipe: recipes.Recipe, sets: Sets) -> None:
+  """Raises `Wrong` if a folder holds the zoo of another recipe.
 
-  A zoo may grow: more networks may be asked for, if all else is equal.
+  A zoo may grow: if all else is equal, the recipe may have more networks.
   """
   path = os.path.join(workdir, 'config.json')
   if not os.path.exists(path):
@@ -76,24 +86,25 @@ def check_config(workdir, recipe, sets):
           + ', or name another --workdir.')
 
 
-def read_config(workdir):
-  """Content of config.json; empty if there is none yet."""
+def read_config(workdir: str) -> dict[str, Any]:
+  """Returns the content of config.json; empty if there is none yet."""
   path = os.path.join(workdir, 'config.json')
   return tables.read_json(path) if os.path.exists(path) else {}
 
 
-def settle(workdir, recipe, sets, made, left):
-  """Writes config.json and plan.json, of a new zoo or one that grows.
+def settle(workdir: str, recipe: recipes.Recipe, sets: Sets, made: plan.Plan,
+           left: list[plan.Unit]) -> None:
+  """Writes config.json and plan.json of a zoo that is new, grows or resumes.
 
-  A run killed between the two is completed by the next: networks that no plan
-  names are planned for.
+  If a run is killed between the two, the next one plans the networks that no
+  plan names yet.
 
   Args:
     workdir: the zoo's folder.
-    recipe: `recipe.Recipe`.
+    recipe: the population.
     sets: its image sets.
-    made: `plan.Plan`.
-    left: its units that are left to train, here.
+    made: its plan.
+    left: the units of the plan that are trained now.
   """
   path = os.path.join(workdir, 'config.json')
   there, now = read_config(workdir), {'created': time.strftime(
@@ -115,34 +126,42 @@ def settle(workdir, recipe, sets, made, left):
 
 
 def save_plan(workdir: str, made: plan.Plan) -> None:
-  """Writes plan.json, and what it says of each unit, beside config.json."""
+  """Writes plan.json and the units' parts of it; config.json must be there."""
   plan.save(workdir, made, read_config(workdir).get('identity', ''))
 
 
 def check_agreement(workdir: str, made: plan.Plan) -> None:
   """Raises `Damaged` unless all records of a zoo fit its plan and each other.
 
-  Until then nothing is removed, and nothing is written anew.
+  It comes before anything is removed or rewritten.
   """
   agreement.check(workdir, read_config(workdir),
                   {u.name: set(u.ids) for u in made.units})
 
 
-def make_plan(workdir, recipe, rows, images_each, measured):
-  """(plan, machine): the plan in the folder, more for what it lacks.
+class Planned(NamedTuple):
+  """A plan, and the machine that it is for."""
+  made: plan.Plan
+  machine: price.Machine
 
-  Starts jax the way the plan wants it, and writes nothing.
+
+def make_plan(workdir: str, recipe: recipes.Recipe, rows: list[dict[str, Any]],
+              images_each: Mapping[str, int], measured: bool) -> Planned:
+  """Plans a population, or reads its plan and adds units that it lacks.
+
+  Starts JAX with the number of devices in the plan. Writes nothing.
 
   Args:
-    workdir: the zoo's folder, which may not be there.
-    recipe: `recipe.Recipe`.
-    rows: `recipe.rows`.
-    images_each: {image set: images of an epoch}.
-    measured: whether widths on an accelerator are chosen by a measurement,
-      where the config leaves them open and no plan is there.
+    workdir: the zoo's folder, which need not exist.
+    recipe: the population.
+    rows: of `recipe.rows`.
+    images_each: {image set: images in an epoch}.
+    measured: whether a measurement chooses the widths if this is an
+      accelerator, there is no plan yet, and the recipe has no width.
 
   Raises:
-    errors.Wrong: the plan is for another machine.
+    Wrong: the plan is for another machine.
+    Damaged: the plan is damaged.
   """
   there = plan.find(workdir)
   if there:
@@ -151,7 +170,7 @@ def make_plan(workdir, recipe, rows, images_each, measured):
   platform, devices = runtime.start(there.devices if there else None)
   machine = price.Machine(platform, devices, runtime.find_memory(),
                           runtime.find_disk(workdir, recipe.disk_gb))
-  if there and (there.platform, there.devices) != machine[:2]:
+  if there and (there.platform, there.devices) != (platform, devices):
     raise errors.Wrong(
         f'{workdir} was begun on {there.devices} {there.platform} devices, but '
         f'{machine.devices} {machine.platform} devices are here. Go on where '
@@ -163,13 +182,13 @@ def make_plan(workdir, recipe, rows, images_each, measured):
     from nws_jax.zoo import probe
     machine = machine._replace(
         images_a_step=probe.measure(recipe, rows, machine)[0])
-  return extend(there, recipe, rows, images_each, machine), machine
+  return Planned(extend(there, recipe, rows, images_each, machine), machine)
 
 
 def extend(there: plan.Plan | None, recipe: recipes.Recipe,
-           rows: list[dict[str, Any]], images_each: dict[str, int],
+           rows: list[dict[str, Any]], images_each: Mapping[str, int],
            machine: price.Machine) -> plan.Plan:
-  """The plan of a population: what is there, and more for what that lacks."""
+  """Plans a population, or adds to its plan `there` the units that it lacks."""
   work = price.Work(
       float(np.mean([images_each[row['dataset']] for row in rows])),
       expect_epochs(recipe))
@@ -182,29 +201,33 @@ def extend(there: plan.Plan | None, recipe: recipes.Recipe,
 
 
 def list_left(workdir: str, made: plan.Plan) -> list[plan.Unit]:
-  """The units of a plan that are not done."""
+  """Lists the units of a plan that are not done."""
   records = [folder.progress(workdir, u.name) for u in made.units]
   return [u for u, record in zip(made.units, records)
           if record is None or not record['done']]
 
 
-_QUEUE = 4  # widths of networks in a unit whose slots are filled again
+# If networks stop early, a unit has about so many networks for each slot.
+_QUEUE = 4
 
 
-def expect_epochs(recipe):
-  """Of a network, about: none is stopped before the 20th evaluation, and most
-  of those that are meant to be stopped are soon after."""
+def expect_epochs(recipe: recipes.Recipe) -> int:
+  """Estimates how many epochs a network is trained.
+
+  No network is stopped before the 20th evaluation, and most of those that are
+  stopped are stopped soon after.
+  """
   return min(recipe.epochs, 40) if recipe.early_stopping else recipe.epochs
 
 
-def _ask(recipe, sets):
-  """What of a request config.json records."""
+def _ask(recipe: recipes.Recipe, sets: Sets) -> dict[str, Any]:
+  """Returns what config.json records of a request."""
   return {**recipe.record(),
           'images': {name: images.digest(s) for name, s in sets.items()}}
 
 
 def _identify(asked: dict[str, Any]) -> str:
-  """What tells a zoo from others, however much it grows."""
+  """Returns the identity of a zoo, which stays the same when it grows."""
   return tables.hash_text(json.dumps({
       key: value for key, value in sorted(asked.items())
       if key not in (*_FREE, 'networks')}))

@@ -1,18 +1,24 @@
-"""What a population is: the typed form of a config, and its rows."""
+"""A population: the typed form of a config, and the rows drawn from it."""
 
 import dataclasses
 import math
 import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from nws_jax import errors, keys, paths, space
 from nws_jax.zoo import families, images
+from nws_jax.zoo.families import interface
+
+if TYPE_CHECKING:  # only commands need it
+  from ml_collections import ConfigDict
 
 EVAL_BN = ('running', 'batch')
-# Of the dots: see families.layers.DOTS.
-PRECISIONS = ('float32', 'tf32', 'bfloat16')
+PRECISIONS = ('float32', 'tf32', 'bfloat16')  # see families.layers.DOTS
 FLAGS = (True, False)
-# Least and greatest of each count: far beyond what anybody trained, and what a
-# machine can still hold a row, or an array, of each of.
+# The least and the greatest value of each count. The greatest ones are far
+# above those of any published zoo, and still so small that a row, or an array,
+# for each fits into memory.
 BOUNDS = {
     'seed': (0, 2**31 - 1), 'networks': (1, 100_000),
     'replicates': (1, 100_000),
@@ -24,7 +30,7 @@ BOUNDS = {
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-  """A population and how it is trained; see configs/zoo.py for the keys."""
+  """A population, and how it is trained; configs/zoo.py explains the keys."""
   seed: int
   networks: int
   replicates: int
@@ -33,57 +39,61 @@ class Recipe:
   dataset_source: str
   data_dir: str
   lr_decay: float
-  early_stopping: int  # validation drops that stop a network; 0: none
+  early_stopping: int  # validation drops that stop a network; 0: never
   eval_bn: str
   precision: str
   test_part: int
-  networks_per_program: int  # 0: chosen by the plan
-  keep: int  # snapshots kept of a network, evenly spread; 0: all
+  networks_per_program: int  # 0: chosen for the machine
+  keep: int  # snapshots kept of each network, evenly spread; 0: all
   eval_augmentation: bool
-  disk_gb: float  # 0: what is free
+  disk_gb: float  # 0: all that is free
   compile_ahead: bool
   merge: bool
-  choices: tuple  # ((property, values), ...), in the order of the table
+  choices: tuple[tuple[str, tuple[Any, ...]], ...]  # ((property, values), ...),
+  #   in the order of the family's properties
   convolution: str = 'auto'  # of the family's `forms`
   family: str = 'cnn'  # of `families.FAMILIES`
 
-  def record(self):
-    """As JSON keeps it."""
+  def record(self) -> dict[str, Any]:
+    """Returns what config.json holds of it; see `from_record`."""
     result = dataclasses.asdict(self)
     result['choices'] = {name: list(v) for name, v in self.choices}
     return result
 
 
-def from_config(config):
-  """Checks a config and makes it a `Recipe`.
+def from_config(config: 'ConfigDict') -> Recipe:
+  """Checks a config, and makes a `Recipe` of it.
 
   Raises:
-    errors.Wrong: names the first key whose value is not possible.
+    Wrong: a value is not possible; names the first such key.
   """
-  def refuse(key, allowed):
+  def refuse(key: str, allowed: str) -> NoReturn:
     raise errors.Wrong(f'{key}={config[key]!r} is not possible; allowed: '
                        f'{allowed}.')
 
-  def whole(key):
+  def whole(key: str) -> int:
     v, (low, high) = config[key], BOUNDS[key]
     if not (_is_whole(v) and low <= v <= high):
       refuse(key, f'whole numbers from {low} to {high}')
     return v
 
-  def number(key, test, allowed):
+  def number(key: str, test: Callable[[float], bool], allowed: str) -> float:
     v = config[key]
     if not (_is_whole(v) or isinstance(v, float)) or not (
         math.isfinite(v) and test(v)):
       refuse(key, allowed)
     return float(v)
 
-  def word(key, allowed):
+  def word(key: str, allowed: Sequence[Any]) -> Any:
     if config[key] not in allowed:
       refuse(key, ', '.join(map(str, allowed)))
     return config[key]
 
-  def whole_or(key, other):
-    """A whole number, which the command line gives as a word; 0: `other`."""
+  def whole_or(key: str, other: str) -> int:
+    """Reads a whole number, or the word `other`, for which it returns 0.
+
+    From the command line a number comes as a string too.
+    """
     v, (low, high) = config[key], BOUNDS[key]
     if v == other:
       return 0
@@ -124,12 +134,13 @@ def from_config(config):
       family=family.name)
 
 
-def _is_whole(v):
+def _is_whole(v: Any) -> bool:
   return isinstance(v, int) and not isinstance(v, bool)
 
 
-def _choices(config, family):
-  """((property, values), ...) of a config, checked."""
+def _choices(config: 'ConfigDict', family: interface.Family
+             ) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+  """Checks the properties' values in a config; see `Recipe.choices`."""
   result = []
   for p in family.properties:
     values = _words(config[_key(p)])
@@ -139,13 +150,13 @@ def _choices(config, family):
   return tuple(result)
 
 
-def _key(p):
-  """A property's key in a config."""
+def _key(p: space.Property) -> str:
+  """The key of a property in a config."""
   return 'datasets' if p.name == 'dataset' else p.name
 
 
-def _check_source(names, source):
-  """Raises `Wrong` if a source lacks sets; says which it has of those."""
+def _check_source(names: Sequence[str], source: str) -> None:
+  """Raises `Wrong` if a source lacks some of the named image sets."""
   has = images.SOURCES[source]
   missing = [n for n in names if n not in has]
   if missing:
@@ -158,13 +169,13 @@ def _check_source(names, source):
                       for s in images.SOURCES if s != source) + '.')
 
 
-def from_record(record):
-  """The recipe of a config.json, read back: inverse of `Recipe.record`.
+def from_record(record: dict[str, Any]) -> Recipe:
+  """Makes a recipe of the content of a config.json; see `Recipe.record`.
 
   Raises:
-    errors.Damaged: something is missing, or is no possible value.
+    Damaged: a key is missing, or its value is not possible.
   """
-  # Zoos made before there was a choice of convolutions.
+  # Older zoos did not record these.
   record = {'convolution': 'banded', 'family': 'cnn', **record}
   try:
     properties = families.FAMILIES[record['family']].properties
@@ -178,8 +189,11 @@ def from_record(record):
   return Recipe(**values)
 
 
-def _words(values):
-  """A key's values: a tuple, or words parted by commas from the command."""
+def _words(values: Any) -> tuple[Any, ...]:
+  """Returns the values of a key as a tuple.
+
+  The command line may give them as one string, separated by commas.
+  """
   if isinstance(values, (list, tuple)):
     if len(values) == 1 and isinstance(values[0], str):
       return tuple(v.strip() for v in values[0].split(','))
@@ -187,10 +201,13 @@ def _words(values):
   return (values,)
 
 
-def rows(recipe):
-  """The population: one dict a network, what is known before training.
+def rows(recipe: Recipe) -> list[dict[str, Any]]:
+  """Draws a population.
 
-  Row `id` depends on (seed, id) and the choices alone.
+  Returns:
+    One row of members.csv for each network, with what is known before
+    training. The row of a network depends on nothing but the seed, its id and
+    the choices.
   """
   settings = -(-recipe.networks // recipe.replicates)
   family = families.FAMILIES[recipe.family]

@@ -1,4 +1,4 @@
-"""What a finished zoo prints: test accuracy by data set and by initialiser."""
+"""What a finished zoo prints: test accuracies by image set and initializer."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,11 @@ if TYPE_CHECKING:
 
 
 def text(members: 'pd.DataFrame') -> str:
-  """A few lines for a terminal, from the zoo's members.csv."""
+  """Formats the test accuracies of a zoo for a terminal.
+
+  Args:
+    members: the zoo's members.csv.
+  """
   names = [n for n in ('dataset', 'initialization')
            if n == 'dataset' or members[n].nunique() > 1]
   return '\n\n'.join([
@@ -20,7 +24,7 @@ def text(members: 'pd.DataFrame') -> str:
 
 
 def check(members: 'pd.DataFrame') -> None:
-  """Raises `Damaged` if no network of a zoo stayed finite."""
+  """Raises `Damaged` if all networks of a zoo diverged."""
   if (members['status'] == 'diverged').all():
     raise errors.Damaged(
         f'all {len(members)} networks diverged: their weights or losses are '
@@ -29,7 +33,7 @@ def check(members: 'pd.DataFrame') -> None:
 
 
 def _tabulate(members: 'pd.DataFrame', name: str) -> str:
-  """A line a value of a property, and one for all networks."""
+  """Formats a table: a row for each value of a property, and one for all."""
   import pandas as pd  # slow, and not needed for --help
   rows = {}
   for level, group in [*members.groupby(name), ('all', members)]:
