@@ -18,7 +18,6 @@ import numpy as np
 from nws_jax.store import folder, schema, snapshots, stacks, tables
 from nws_jax.zoo import families, plan, slots
 
-Row = dict[str, Any]  # of a table
 Tree = TypeVar('Tree')  # a pytree of arrays
 _FIGURES = ('train_loss', 'train_accuracy', 'valid_loss', 'valid_accuracy',
             'test_loss', 'test_accuracy')
@@ -59,7 +58,7 @@ class Ledger:
   """
 
   def __init__(self, workdir: str, unit: plan.Unit,
-               rows: Sequence[Row], epochs: int, keep: int) -> None:
+               rows: Sequence[folder.Row], epochs: int, keep: int) -> None:
     """Writes nothing yet.
 
     Args:
@@ -77,7 +76,7 @@ class Ledger:
     self._layouts = {id: families.layout(arch)
                      for id, arch in self._archs.items()}
     self._round = -1  # the last one that is written
-    self._metrics: list[Row] = []  # rows of metrics.csv
+    self._metrics: list[folder.Row] = []  # rows of metrics.csv
     self._digests: dict[int, list[str]] = {}  # {snapshot: digests, by id}
     # {network: (status, diverged_epoch)} of those that ended early.
     self._ends: dict[int, tuple[str, int | None]] = {}
@@ -215,8 +214,8 @@ class Ledger:
 
   def _thin(self, stacked: dict[int, list[int]]) -> None:
     """Writes the kept vectors as new snapshots; the metrics name only these."""
-    series: dict[int, list[Row]] = {}  # {network: its evaluations}
-    kept: dict[int, list[Row]] = {}  # {new snapshot: evaluations}
+    series: dict[int, list[folder.Row]] = {}  # {network: its evaluations}
+    kept: dict[int, list[folder.Row]] = {}  # {new snapshot: evaluations}
     digests: dict[int, list[str]] = {}
     for m in self._metrics:
       series.setdefault(m['id'], []).append(m)
@@ -238,7 +237,7 @@ class Ledger:
       m['snapshot'] = numbers.get((m['id'], m['epoch']))
     self._digests = digests
 
-  def _read(self, some: list[Row], stacked: dict[int, list[int]]
+  def _read(self, some: list[folder.Row], stacked: dict[int, list[int]]
             ) -> list[np.ndarray]:
     """Reads the vectors of evaluations, each of another network."""
     found: dict[int, np.ndarray] = {}
@@ -276,7 +275,7 @@ class Ledger:
         self._layouts.values(), self._digests, ids_M, self._seconds,
         state or {}))
 
-  def _members(self, done: bool) -> Iterator[Row]:
+  def _members(self, done: bool) -> Iterator[folder.Row]:
     """Yields the unit's rows of members.csv."""
     last = {m['id']: m for m in self._metrics}
     for id in sorted(last):

@@ -3,15 +3,12 @@
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
 
 from nws_jax import errors, keys, paths, space
 from nws_jax.zoo import families, images
 from nws_jax.zoo.families import interface
-
-if TYPE_CHECKING:  # only commands need it
-  from ml_collections import ConfigDict
 
 EVAL_BN = ('running', 'batch')
 PRECISIONS = ('float32', 'tf32', 'bfloat16')  # see families.layers.DOTS
@@ -61,7 +58,7 @@ class Recipe:
     return result
 
 
-def from_config(config: 'ConfigDict') -> Recipe:
+def from_config(config: Mapping[str, Any]) -> Recipe:
   """Checks a config, and makes a `Recipe` of it.
 
   Raises:
@@ -117,8 +114,8 @@ def from_config(config: 'ConfigDict') -> Recipe:
       replicates=whole('replicates'),
       sampling=word('sampling', space.SAMPLINGS),
       epochs=whole('epochs'),
-      dataset_source=source, data_dir=config.data_dir and paths.expand(
-          config.data_dir, 'data_dir'),
+      dataset_source=source, data_dir=config['data_dir'] and paths.expand(
+          config['data_dir'], 'data_dir'),
       lr_decay=number('lr_decay', lambda v: 0 < v <= 1, 'above 0, up to 1 (1 '
                       'is a constant learning rate)'),
       early_stopping=whole('early_stopping'),
@@ -138,7 +135,7 @@ def _is_whole(v: Any) -> bool:
   return isinstance(v, int) and not isinstance(v, bool)
 
 
-def _choices(config: 'ConfigDict', family: interface.Family
+def _choices(config: Mapping[str, Any], family: interface.Family
              ) -> tuple[tuple[str, tuple[Any, ...]], ...]:
   """Checks the properties' values in a config; see `Recipe.choices`."""
   result = []
@@ -169,7 +166,7 @@ def _check_source(names: Sequence[str], source: str) -> None:
                       for s in images.SOURCES if s != source) + '.')
 
 
-def from_record(record: dict[str, Any]) -> Recipe:
+def from_record(record: Mapping[str, Any]) -> Recipe:
   """Makes a recipe of the content of a config.json; see `Recipe.record`.
 
   Raises:

@@ -1,4 +1,4 @@
-"""Trains one unit, round by round; see `driver` for what runs at once."""
+"""Trains one unit, round by round, while the round before is written."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -50,19 +50,14 @@ def train(job: Job, book: ledger.Ledger, bar: progress.Bar) -> None:
       raise
     trained_M = networks_M.active & ~fresh_M
     if trained_M.any():
-      bar.advance(int(trained_M.sum()), unit.batch_size * int(_count_steps(
-          data, networks_M.dataset[trained_M], unit.batch_size).sum()))
+      steps_M = dataset.count_steps(
+          data.a_class_S[networks_M.dataset[trained_M]], unit.batch_size)
+      bar.advance(int(trained_M.sum()), unit.batch_size * int(steps_M.sum()))
     round += 1
   book.write()
   book.finish(lambda *networks: _measure(job, *networks))
   # What is left of the epochs was saved by stopping early.
   bar.skip(len(unit.ids) * recipe.epochs - book.trained)
-
-
-def _count_steps(data: dataset.Data, dataset_M: np.ndarray, batch_size: int
-                 ) -> np.ndarray:
-  """Counts the updates of networks in an epoch, int [M]."""
-  return dataset.count_steps(data.a_class_S[dataset_M], batch_size)
 
 
 def _measure(job: Job, ids: Sequence[int], vectors: Sequence[np.ndarray],
