@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import nws_jax
-from nws_jax import checks, errors, published, replay, verify
+from nws_jax import checks, errors, evaluation, published, replay, verify
 from nws_jax.store import folder, snapshots, tables, whole
 from nws_jax.zoo import driver, recipe
 
@@ -94,7 +94,7 @@ def test_images_are_told_apart_from_the_trainers(path, monkeypatch):
   few = dataclasses.replace(RECIPE, test_part=90)
   with pytest.raises(errors.Damaged, match='90 test images'):
     checks.check_accuracies(zoo, few, sets, ids)
-  monkeypatch.setattr(checks, '_SPLIT', 2)
+  monkeypatch.setattr(evaluation, '_SPLIT', 2)
   with pytest.raises(errors.Damaged, match='valid images'):
     checks.check_accuracies(zoo, RECIPE, sets, ids)
 
@@ -159,8 +159,8 @@ def test_other_weights_with_right_digests_are_noticed(copy):
     ('optimizer', 'rmsprop', "network 1 has optimizer='rmsprop'"),
     ('seed', 4, 'network 1 has seed=4'),
     ('learning_rate', 0.001, 'network 1 has learning_rate=0.001'),
-    ('fold', None, 'setting 0 is on two sides'),
-    ('split', None, 'setting 0 is on two sides')])
+    ('fold', None, 'setting 0 is in two splits or folds'),
+    ('split', None, 'setting 0 is in two splits or folds')])
 def test_rows_that_were_not_drawn_are_named(copy, column, value, said):
   def change(members):
     row = members['id'] == 1
