@@ -120,8 +120,8 @@ def ours(arch: published.Architecture, batch_size: int,
   def over(key: jax.Array, networks: train.Network, state: train.State,
              data: dataset.Data) -> Any:
     return population.over(lambda n, s: train.train_epoch(
-        static, stage.longest, key, n, s, data, jnp.int32(1)), form)(
-            networks, state)
+        train.Task(static, stage.longest, key, n, data), s, jnp.int32(1)),
+                           form)(networks, state)
 
   mapped_over = jax.jit(jax.shard_map(
       over, mesh=stage.mesh, in_specs=(PartitionSpec(), shares, shares,
@@ -189,13 +189,14 @@ def count_step(arch: published.Architecture, batch_size: int,
   network = jax.tree.map(lambda x: x[0], made)
   state = jax.eval_shape(functools.partial(train.init, static),
                          jax.random.key(0), network)
+  data = dataset.pack([images.load('digits')], 1)  # an update reads none of it
   pixels = jax.ShapeDtypeStruct((batch_size, 32, 32, 3), jnp.uint8)
   labels = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
 
   def step(network: train.Network, state: train.State, pixels: jax.Array,
            labels: jax.Array) -> Any:
-    return train.update(static, jax.random.key(0), network, state, pixels,
-                        labels, jnp.float32(RATE), None)
+    task = train.Task(static, data.longest, jax.random.key(0), network, data)
+    return train.update(task, state, pixels, labels, jnp.float32(RATE), None)
 
   return jax.jit(step).lower(
       network, state, pixels, labels).compile().cost_analysis()

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from nws_jax import space
-from nws_jax.zoo import dataset, images
+from nws_jax.zoo import images
 
 if TYPE_CHECKING:
   from nws_jax.zoo import train
@@ -32,17 +32,13 @@ def stream(seed_key: jax.Array, network: 'train.Network', number: int
   return jax.random.fold_in(jax.random.fold_in(seed_key, network.id), number)
 
 
-def split(seed_key: jax.Array, network: 'train.Network', data: dataset.Data,
-          longest: int) -> Split:
+def split(task: 'train.Task') -> Split:
   """Draws a network's own split into training and validation images.
 
-  Args:
-    seed_key: the key of the zoo.
-    network: whose split it is.
-    data: all image sets.
-    longest: N, the number of images of the largest set.
+  N is the number of images of the largest set.
   """
-  u = jax.random.bits(stream(seed_key, network, SPLIT), (longest,))
+  network, data, longest = task.network, task.data, task.longest
+  u = jax.random.bits(stream(task.seed_key, network, SPLIT), (longest,))
   own = jnp.arange(longest) < data.count_S[network.dataset]
   index = jnp.where(own, data.start_S[network.dataset] + jnp.arange(longest), 0)
   labels = jnp.where(own, data.labels_N[index], _NOBODY)
@@ -53,23 +49,16 @@ def split(seed_key: jax.Array, network: 'train.Network', data: dataset.Data,
   return Split(index, is_train)
 
 
-def epoch_order(seed_key: jax.Array, network: 'train.Network',
-                data: dataset.Data, epoch: jax.Array | int, longest: int
-                ) -> jax.Array:
+def epoch_order(task: 'train.Task', epoch: jax.Array | int) -> jax.Array:
   """Draws the shuffled images of an epoch, equally many of every class.
 
-  Args:
-    seed_key: the key of the zoo.
-    network: whose epoch it is.
-    data: all image sets.
-    epoch: its number.
-    longest: N, the number of images of the largest set.
-
   Returns:
-    int32 [N], positions of images; those of the epoch come first.
+    int32 [N], positions of images; those of the epoch come first. N is the
+    number of images of the largest set.
   """
-  index, is_train = split(seed_key, network, data, longest)
-  key = jax.random.fold_in(stream(seed_key, network, EPOCH), epoch)
+  network, data, longest = task.network, task.data, task.longest
+  index, is_train = split(task)
+  key = jax.random.fold_in(stream(task.seed_key, network, EPOCH), epoch)
   u, v = jax.random.bits(key, (longest, 2)).T
   own = data.labels_N[index]
   n = jnp.arange(longest)

@@ -81,8 +81,8 @@ def build(static: train.Static, stage: Stage, networks_M: train.Network
             full: jax.Array, data: dataset.Data
             ) -> tuple[train.State, train.Metrics]:
     return over(lambda network, state: train.run_epoch(
-        static, stage.longest, key, network, state, full, data), stage.form)(
-            networks, state)
+        train.Task(static, stage.longest, key, network, data), state, full),
+                stage.form)(networks, state)
 
   m = len(networks_M.id)
   one = jax.eval_shape(functools.partial(train.init, static), stage.seed_key,

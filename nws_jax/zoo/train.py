@@ -1,10 +1,13 @@
 """Training and evaluation of ONE network; `population` maps them over many."""
 
+import dataclasses
+from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from nws_jax import layout as layouts
 from nws_jax import space
 from nws_jax.zoo import (
   augment,
@@ -16,61 +19,78 @@ from nws_jax.zoo import (
 )
 from nws_jax.zoo.families import interface
 
-EVAL_BATCH = 250  # images measured at once
-EVAL_FEW = 50  # the same where one network has a core: less is filled up
+EVAL_BATCH = 250  # images of a batch of an evaluation
+EVAL_FEW = 50  # the same where a network has a core of its own: less padding
+
+Array = Any  # of NumPy until it is placed on the devices, then of JAX
 
 
 class Static(NamedTuple):
-  """What a program is compiled for."""
-  arch: Any  # an `interface.Architecture` or `Envelope`
+  """What a program is compiled for; hashable."""
+  arch: interface.Shape
   batch_size: int
-  lr_decay: float  # factor an epoch
-  eval_bn: str  # 'running' or 'batch'
-  eval_augmentation: bool  # of networks that train with it
-  eval_batch: int  # images measured at once
+  lr_decay: float  # factor on the learning rate per epoch
+  eval_bn: str  # statistics of batch norm: 'running' or 'batch'
+  eval_augmentation: bool  # augment in evaluations if the network trains so
+  eval_batch: int  # images of a batch of an evaluation
   patience: int  # of early stopping; 0: never
-  options: Any  # of the family
+  options: Hashable  # of the family
   dtype: str
   form: Any  # of the family: how dots are computed
-  augmentations: tuple = (False, True)  # that networks choose from
-  optimizers: tuple = space.OPTIMIZER.choices  # names in use
+  augmentations: tuple[bool, ...] = (False, True)  # that the networks have
+  optimizers: tuple[str, ...] = space.OPTIMIZER.choices  # of the networks
 
 
 class Network(NamedTuple):
-  """Settings of one network, scalars; one in a population has an axis M."""
-  id: jnp.ndarray
-  dataset: jnp.ndarray  # index into the program's image sets
-  learning_rate: jnp.ndarray
-  weight_decay: jnp.ndarray
-  augmentation: jnp.ndarray
-  optimizer: jnp.ndarray  # index into `optimizers.RULES`
-  active: jnp.ndarray  # False: an empty slot, which is never trained
+  """Settings of one network, scalars; in a population they have an axis M."""
+  id: Array
+  dataset: Array  # index into the program's image sets
+  learning_rate: Array
+  weight_decay: Array
+  augmentation: Array
+  optimizer: Array  # index into `optimizers.RULES`
+  active: Array  # False: an empty slot, which is never trained
   own: Any  # settings of the family
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """The training of one network: all that stays the same in it.
+
+  It is made inside the function that is compiled, and is no pytree: the first
+  fields are static, the others are arrays.
+  """
+  static: Static
+  longest: int  # images of the largest set, which fixes the size of arrays
+
+  seed_key: jax.Array  # root key of the population
+  network: Network
+  data: dataset.Data
 
 
 class State(NamedTuple):
   """What training changes."""
-  vector_P: jnp.ndarray
+  vector_P: jax.Array
   slots: optimizers.Slots
-  step: jnp.ndarray  # updates made
-  epoch: jnp.ndarray  # the last one evaluated; -1: none
-  diverged: jnp.ndarray  # epoch in which the network was frozen, or -1
-  stopped: jnp.ndarray  # epoch after which it was stopped early, or -1
+  step: jax.Array  # number of updates
+  epoch: jax.Array  # the last one evaluated; -1: none
+  diverged: jax.Array  # epoch in which the network was frozen, or -1
+  stopped: jax.Array  # epoch after which it was stopped early, or -1
   watch: stopping.Watch
 
 
 class Metrics(NamedTuple):
-  """Means over what was looked at; NaN where nothing was."""
-  train_loss: jnp.ndarray
-  train_accuracy: jnp.ndarray
-  valid_loss: jnp.ndarray
-  valid_accuracy: jnp.ndarray
-  test_loss: jnp.ndarray
-  test_accuracy: jnp.ndarray
+  """Means over images; NaN where there were none."""
+  train_loss: jax.Array
+  train_accuracy: jax.Array
+  valid_loss: jax.Array
+  valid_accuracy: jax.Array
+  test_loss: jax.Array
+  test_accuracy: jax.Array
 
 
-def init(static, seed_key, network):
-  """A network before its first update and evaluation."""
+def init(static: Static, seed_key: jax.Array, network: Network) -> State:
+  """The state of a network before its first evaluation and update."""
   key = jax.random.fold_in(draws.stream(seed_key, network, draws.INIT), 0)
   vector = families.of(static.arch).init(
       key, network.own, static.arch).astype(static.dtype)
@@ -79,43 +99,43 @@ def init(static, seed_key, network):
                jnp.int32(-1), stopping.init())
 
 
-def run_epoch(static, longest, seed_key, network, state, full, data):
-  """Trains and evaluates for one epoch; epoch 0 is an evaluation alone.
+def run_epoch(task: Task, state: State, full: jax.Array | bool
+              ) -> tuple[State, Metrics]:
+  """Trains a network for one epoch and evaluates it.
+
+  Epoch 0 has no updates. A network that was frozen or stopped is evaluated
+  again, and its weights stay the same.
 
   Args:
-    static: `Static`.
-    longest: images of the largest set: static, since it is an array's size.
-    seed_key: root key of the population.
-    network: `Network`.
-    state: `State`; of a frozen network it is evaluated, and stays as it is.
-    full: whether all test images are looked at, not a part.
-    data: `dataset.Data`.
+    task: the training of the network.
+    state: before the epoch.
+    full: whether to evaluate on all test images, not on a part of them.
 
   Returns:
-    State, Metrics.
+    (the state after the epoch, metrics).
   """
-  epoch = state.epoch + is_running(network, state)
-  state, loss, accuracy = train_epoch(
-      static, longest, seed_key, network, state, data, epoch)
-  (valid, test) = zip(*_evaluate(static, longest, seed_key, network,
-                                 state.vector_P, epoch, full, data))
+  epoch = state.epoch + is_running(task.network, state)
+  state, loss, accuracy = train_epoch(task, state, epoch)
+  valid, test = zip(*_evaluate(task, state.vector_P, epoch, full))
   metrics = Metrics(loss, accuracy, *valid, *test)
   watch, stop = stopping.update(
-      state.watch, metrics.valid_accuracy, static.patience)
-  stop &= is_running(network, state)
+      state.watch, metrics.valid_accuracy, task.static.patience)
+  stop &= is_running(task.network, state)
   return state._replace(epoch=epoch, watch=watch, stopped=jnp.where(
       stop, epoch, state.stopped)), metrics
 
 
-def is_running(network, state):
-  """Whether a network is still to be trained."""
+def is_running(network: Network, state: State) -> jax.Array:
+  """Whether a network is still in training."""
   return network.active & (state.stopped < 0) & (state.diverged < 0)
 
 
-def train_epoch(static, longest, seed_key, network, state, data, epoch):
-  """One epoch of updates: (state, mean loss, mean accuracy)."""
+def train_epoch(task: Task, state: State, epoch: jax.Array
+                ) -> tuple[State, jax.Array, jax.Array]:
+  """Makes the updates of an epoch: (state, mean loss, mean accuracy)."""
+  static, network, data = task.static, task.network, task.data
   size = static.batch_size
-  order = draws.epoch_order(seed_key, network, data, epoch, longest)
+  order = draws.epoch_order(task, epoch)
   steps = jnp.where(
       is_running(network, state) & (epoch > 0),
       dataset.count_steps(data.a_class_S[network.dataset], size), 0)
@@ -123,14 +143,16 @@ def train_epoch(static, longest, seed_key, network, state, data, epoch):
       static.dtype)
   own_P = families.of(static.arch).own_mask(static.arch, network.own)
 
-  def body(carry):
+  def body(carry: tuple[jax.Array, State, jax.Array, jax.Array]
+           ) -> tuple[jax.Array, State, jax.Array, jax.Array]:
     i, state, loss_sum, correct = carry
     index = jax.lax.dynamic_slice(order, (i * size,), (size,))
     new, loss, accuracy = update(
-        static, seed_key, network, state, data.images_NxHxWxC[index],
-        data.labels_N[index], rate, own_P)
+        task, state, data.images_NxHxWxC[index], data.labels_N[index], rate,
+        own_P)
     good = jnp.isfinite(loss) & jnp.isfinite(new.vector_P).all()
-    # A network that leaves the finite numbers stays where it last was.
+    # Where a value is no longer finite, the network keeps its last finite state
+    # and is frozen.
     frozen = state._replace(diverged=epoch)
     state = jax.tree.map(lambda a, b: jnp.where(good, a, b), new, frozen)
     return (i + good, state, loss_sum + jnp.where(good, loss, 0),
@@ -143,28 +165,39 @@ def train_epoch(static, longest, seed_key, network, state, data, epoch):
   return state, loss_sum / done, correct / done
 
 
-def update(static, seed_key, network, state, pixels, labels, rate, own_P):
-  """One update: (state, loss, accuracy)."""
-  arch = static.arch
+def update(task: Task, state: State, pixels: jax.Array, labels: jax.Array,
+           rate: jax.Array, own_P: jax.Array | None
+           ) -> tuple[State, jax.Array, jax.Array]:
+  """Makes one update: (state, loss, accuracy).
+
+  Args:
+    task: the training of the network.
+    state: before the update.
+    pixels: uint8 [B, H, W, C], before augmentation.
+    labels: int32 [B].
+    rate: the learning rate.
+    own_P: bool, which values of the vector are the network's; None: all.
+  """
+  static, network, arch = task.static, task.network, task.static.arch
+  family = families.of(arch)
+  layout = family.layout(arch)
   key = jax.random.fold_in(
-      draws.stream(seed_key, network, draws.AUGMENT), state.step)
+      draws.stream(task.seed_key, network, draws.AUGMENT), state.step)
   x = _prepare(static, key, network.augmentation, pixels)
   key = jax.random.fold_in(
-      draws.stream(seed_key, network, draws.DROPOUT), state.step)
+      draws.stream(task.seed_key, network, draws.DROPOUT), state.step)
 
-  def loss_fn(parts):
+  def loss_fn(parts: layouts.Parts) -> tuple[jax.Array, tuple[Any, jax.Array]]:
     logits, batch = family.apply(
         parts, x, network.own, arch, interface.Mode(
             static.options, static.form, key, batch_statistics=True))
     loss = _cross_entropy(logits, labels).mean()
     return loss, (batch, (logits.argmax(-1) == labels).mean())
 
-  family = families.of(arch)
-  layout = family.layout(arch)
   parts = layout.split(state.vector_P)
   (loss, (batch, accuracy)), gradient = jax.value_and_grad(
       loss_fn, has_aux=True)(parts)
-  # Running statistics have no gradient: their places take new values.
+  # Running statistics have no gradient: their new values take its place.
   for name, new in family.update_running(parts, batch).items():
     gradient[name] |= new
   new_P = layout.join(gradient)
@@ -173,8 +206,8 @@ def update(static, seed_key, network, state, pixels, labels, rate, own_P):
   delta, slots = optimizers.update(
       jnp.where(fixed_P, 0, new_P), state.slots, network.optimizer, rate,
       state.step, static.optimizers)
-  # Decoupled from the gradient (Loshchilov and Hutter, arXiv 1711.05101), so
-  # that it means the same to all optimizers.
+  # Weight decay is decoupled from the gradient (Loshchilov and Hutter, arXiv
+  # 1711.05101), so that it means the same for all optimizers.
   delta -= rate * network.weight_decay * jnp.where(
       layout.mask('kernel'), state.vector_P, 0)
   vector = jnp.where(running_P, new_P, state.vector_P + delta)
@@ -182,26 +215,32 @@ def update(static, seed_key, network, state, pixels, labels, rate, own_P):
       vector_P=vector, slots=slots, step=state.step + 1), loss, accuracy
 
 
-def _evaluate(static, longest, seed_key, network, vector_P, epoch, full, data):
-  """(losses, accuracies), of validation and test; no statistic is updated."""
+def _evaluate(task: Task, vector_P: jax.Array, epoch: jax.Array,
+              full: jax.Array | bool) -> tuple[jax.Array, jax.Array]:
+  """(losses [2], accuracies [2]), of validation and test images.
+
+  No statistic is updated.
+  """
+  static, network, data = task.static, task.network, task.data
   s, n = network.dataset, static.eval_batch
-  members, is_train = draws.split(seed_key, network, data, longest)
-  index_2xN = jnp.stack([  # of validation images the first ones
+  members, is_train = draws.split(task)
+  index_2xN = jnp.stack([  # validation images come first
       members[jnp.argsort(is_train, stable=True)],
-      data.test_start_S[s] + jnp.arange(longest)])
-  index_2xN = jnp.pad(index_2xN, ((0, 0), (0, n)))  # masked, not cut
+      data.test_start_S[s] + jnp.arange(task.longest)])
+  index_2xN = jnp.pad(index_2xN, ((0, 0), (0, n)))  # padding is masked below
   count_2 = jnp.stack([data.valid_S[s], jnp.where(
       full, data.test_count_S[s], data.test_part_S[s])])
   key = jax.random.fold_in(
-      draws.stream(seed_key, network, draws.EVALUATE), epoch)
+      draws.stream(task.seed_key, network, draws.EVALUATE), epoch)
   family = families.of(static.arch)
   parts = family.layout(static.arch).split(vector_P)
-  mode = interface.Mode(  # measured as anybody would who has the weights
+  mode = interface.Mode(  # float32, as for users of the stored weights
       static.options, static.form._replace(precision='float32'),
       batch_statistics=static.eval_bn == 'batch')
 
-  def measure(side):
-    def body(i, sums):
+  def measure(side: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def body(i: jax.Array, sums: tuple[jax.Array, jax.Array]
+             ) -> tuple[jax.Array, jax.Array]:
       index = jax.lax.dynamic_slice(index_2xN, (side, i * n), (1, n))[0]
       x = (_prepare(static, jax.random.fold_in(
           jax.random.fold_in(key, side), i), network.augmentation,
@@ -222,14 +261,16 @@ def _evaluate(static, longest, seed_key, network, vector_P, epoch, full, data):
   return loss_2 / count_2, right_2 / count_2
 
 
-def _prepare(static, key, augmented, pixels):
-  ways = {True: lambda: augment.augment(key, pixels, static.dtype),
-          False: lambda: augment.scale(pixels, static.dtype)}
+def _prepare(static: Static, key: jax.Array, augmented: Array,
+             pixels: jax.Array) -> jax.Array:
+  """Images in [0, 1], augmented or not: [B, H, W*C]."""
+  branches = {True: lambda: augment.augment(key, pixels, static.dtype),
+              False: lambda: augment.scale(pixels, static.dtype)}
   if len(static.augmentations) == 1:
-    return ways[static.augmentations[0]]()
-  return jax.lax.cond(augmented, ways[True], ways[False])
+    return branches[static.augmentations[0]]()
+  return jax.lax.cond(augmented, branches[True], branches[False])
 
 
-def _cross_entropy(logits_BxK, labels_B):
+def _cross_entropy(logits_BxK: jax.Array, labels_B: jax.Array) -> jax.Array:
   chosen = jnp.take_along_axis(logits_BxK, labels_B[:, None], axis=-1)[:, 0]
   return jax.nn.logsumexp(logits_BxK, axis=-1) - chosen

@@ -121,8 +121,8 @@ def test_a_compiled_training_step_holds_no_convolution(form):
 
   def epoch(networks, data):
     def one(network):
-      return train.run_epoch(static, 30, key, network,
-                             train.init(static, key, network), False, data)
+      return train.run_epoch(train.Task(static, 30, key, network, data),
+                             train.init(static, key, network), False)
     return population.over(one, form)(networks)
 
   text = jax.jit(epoch).lower(networks, data).as_text()

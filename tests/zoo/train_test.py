@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import jax
@@ -49,6 +50,12 @@ def make_static(arch=ARCH, dtype='float32', **changes):
   return train.Static(arch, 16, 0.96, 'running', False, 25, 0,
                       space.ACTIVATIONS[:4], dtype, conv.Form())._replace(
                           **changes)
+
+
+def make_task(n, data=None, **changes):
+  """The task of network n, as a population of seed 7 makes it."""
+  return train.Task(make_static(**changes), 150, jax.random.key(7),
+                    pick(make_networks(), n), data or make_data())
 
 
 @functools.lru_cache(maxsize=None)
@@ -235,7 +242,7 @@ def test_one_step_agrees(precision, limit, of_update):
   by = [conv.choose(conv.FORMS[form], 5, 8, 16, True).tiling.toom_cook
         for form in ('map', 'vmap')]
   assert by == [True, False]
-  networks, data, key = make_networks(), make_data(), jax.random.key(7)
+  networks, data = make_networks(), make_data()
   index_MxB = data.start_S[networks.dataset][:, None] + np.arange(16)
 
   def step(form, precision='float32'):
@@ -243,8 +250,9 @@ def test_one_step_agrees(precision, limit, of_update):
                          augmentations=(False,))  # of the dots alone
 
     def one(network, images, labels):
-      state = train.init(static, key, network)
-      new, loss, _ = train.update(static, key, network, state, images, labels,
+      task = train.Task(static, 150, jax.random.key(7), network, data)
+      state = train.init(static, task.seed_key, network)
+      new, loss, _ = train.update(task, state, images, labels,
                                   network.learning_rate, None)
       return new.slots['m_P'], loss
     return jax.jit(population.over(one, form))(
@@ -284,19 +292,17 @@ def test_evaluation_by_augmented_images_differs_where_they_are():
 
 
 def test_an_epoch_is_balanced_and_apart_from_validation():
-  data, key = make_data(), jax.random.key(7)
-  longest = 150
-  networks = make_networks()
-  seen = []
+  data, seen = make_data(), []
   for m in range(4):
-    network = pick(networks, m)
-    index, is_train = draws.split(key, network, data, longest)
-    own = np.arange(longest) < data.count_S[network.dataset]
+    task = make_task(m)
+    network = task.network
+    index, is_train = draws.split(task)
+    own = np.arange(task.longest) < data.count_S[network.dataset]
     valid = set(np.asarray(index)[~np.asarray(is_train)].tolist())
     assert len(valid) == data.valid_S[network.dataset]
     a_class = int(data.a_class_S[network.dataset])
     for epoch in (1, 2):
-      order = np.asarray(draws.epoch_order(key, network, data, epoch, longest))
+      order = np.asarray(draws.epoch_order(task, epoch))
       used = order[:10 * a_class]
       assert len(set(used.tolist())) == len(used)
       assert not valid & set(used.tolist())
@@ -312,11 +318,10 @@ def test_an_epoch_is_balanced_and_apart_from_validation():
 
 def test_draws_do_not_depend_on_the_other_sets():
   """The longest set fixes an array's size, and must not change a draw."""
-  data, key = make_data(), jax.random.key(7)
-  network = pick(make_networks(), 0)
-  short = draws.epoch_order(key, network, data, 1, 150)
-  long = draws.epoch_order(key, network, data, 1, 190)
-  used = 10 * int(data.a_class_S[0])
+  task = make_task(0)
+  short = draws.epoch_order(task, 1)
+  long = draws.epoch_order(dataclasses.replace(task, longest=190), 1)
+  used = 10 * int(task.data.a_class_S[0])
   np.testing.assert_array_equal(short[:used], long[:used])
 
 
@@ -374,8 +379,7 @@ def test_one_update_is_that_of_the_flax_module():
   assert networks.optimizer[n] == list(optimizers.RULES).index('momentum')
   assert not networks.augmentation[n] and state.step[n] == 1
   data = make_data()._replace(a_class_S=np.full(2, 2, np.int32))
-  batch = np.asarray(draws.epoch_order(
-      jax.random.key(7), pick(networks, n), data, 1, 150))[:16]
+  batch = np.asarray(draws.epoch_order(make_task(n, data), 1))[:16]
   net = module.Cnn(ARCH, space.ACTIVATIONS[networks.own.activation[n]], 0.0)
 
   def loss(vector):
@@ -420,21 +424,21 @@ def test_a_bias_that_batch_norm_takes_off_stays_zero():
 def test_an_epoch_is_whole_batches_of_other_images_at_its_rate(
     monkeypatch, lr_decay):
   """floor(N / B) updates, a permutation an epoch, the rate x0.96 an epoch."""
-  data, key = make_data(), jax.random.key(7)
+  data = make_data()
   data = data._replace(images_NxHxWxC=np.arange(
       len(data.labels_N)).reshape(-1, 1, 1, 1))
 
-  def note(static, seed_key, network, state, pixels, labels, rate, own_P):
+  def note(task, state, pixels, labels, rate, own_P):
     seen = state.vector_P.at[pixels.ravel()].add(1).at[-1].set(rate)
     return state._replace(vector_P=seen, step=state.step + 1), 0.0, 0.0
 
   monkeypatch.setattr(train, 'update', note)
-  network, static = pick(make_networks(), 1), make_static(lr_decay=lr_decay)
-  images_an_epoch = int(data.a_class_S[network.dataset]) * 10
+  task = make_task(1, lr_decay=lr_decay)
+  images_an_epoch = int(data.a_class_S[task.network.dataset]) * 10
   steps, seen = images_an_epoch // 16, []
   assert images_an_epoch % 16 and steps > 5
   one = jax.jit(lambda data, state, epoch: train.train_epoch(
-      static, 150, key, network, state, data, epoch)[0])
+      dataclasses.replace(task, data=data), state, epoch)[0])
   blank = train.State(jnp.zeros(301), (), *jnp.int32([0, -1, -1, -1]),
                       stopping.init())
   for epoch in (0, 1, 2, 5):
@@ -450,11 +454,9 @@ def test_an_epoch_is_whole_batches_of_other_images_at_its_rate(
 
 
 def test_the_cut_is_nine_in_ten_of_every_class_and_a_networks_own():
-  data, key, sides = make_data(), jax.random.key(7), []
+  data, sides = make_data(), []
   for m in (1, 3):  # of one set
-    network = pick(make_networks(), m)
-    index, is_train = (np.asarray(x) for x in draws.split(
-        key, network, data, 150))
+    index, is_train = (np.asarray(x) for x in draws.split(make_task(m)))
     labels = data.labels_N[index]
     for k in range(10):
       of_class = is_train[labels == k]
