@@ -372,7 +372,8 @@ def test_one_update_is_that_of_the_flax_module():
   """Momentum's first step: m is the gradient of the mean cross-entropy."""
   networks = make_networks()
   networks = networks._replace(
-      dropout=np.zeros(4, np.float32), weight_decay=np.zeros(4, np.float32))
+      weight_decay=np.zeros(4, np.float32),
+      own=networks.own._replace(dropout=np.zeros(4, np.float32)))
   start, _ = run(networks, 0, a_class=2)
   state, metrics = run(networks, 1, a_class=2)
   n = 2
