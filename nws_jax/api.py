@@ -1,17 +1,14 @@
 """The Python interface to a zoo: its tables, weights, networks and images."""
 
-import contextlib
 import functools
 import itertools
-import numbers
-import operator
 import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nws_jax import errors, paths, space
+from nws_jax import arguments, errors, paths, space
 from nws_jax.layout import Layout
 from nws_jax.store import (
   extent,
@@ -145,7 +142,8 @@ class Zoo:
         is shorter than `stop`.
       errors.Damaged: the weights are not what was written.
     """
-    ids, epochs = _check_all('ids', ids), _check_all('epochs', epochs)
+    ids = arguments.check_all('ids', ids)
+    epochs = arguments.check_all('epochs', epochs)
     start, stop = self._check_window(ids, start, stop)
     for id in ids:
       self._check_epochs(id, epochs)
@@ -225,7 +223,7 @@ class Zoo:
                for unit, some in self._group(pairs))
 
   def _member(self, id: Any) -> dict[str, Any]:
-    row = self._rows.get(_check_whole('id', id))
+    row = self._rows.get(arguments.check_whole('id', id))
     if row is None:
       ids = self.members['id']
       raise errors.Wrong(f'no network {id} in {self.path}; it has '
@@ -277,7 +275,7 @@ class Zoo:
   def _check_window(self, ids: list[int], start: Any, stop: Any
                     ) -> tuple[int, int]:
     """(start, stop), checked to lie in all of the networks' vectors."""
-    start = _check_whole('start', start)
+    start = arguments.check_whole('start', start)
     lengths = {int(self._member(id)['num_weights']) for id in ids} or {0}
     least = min(lengths)
     if stop is None:
@@ -286,7 +284,7 @@ class Zoo:
             f'these networks have vectors of different lengths, {least} to '
             f'{max(lengths)}: give a stop of at most {least}.')
       stop = least
-    stop = _check_whole('stop', stop)
+    stop = arguments.check_whole('stop', stop)
     if not 0 <= start <= stop <= least:
       raise errors.Wrong(f'there are no values {start} to {stop} in all of '
                          f'these networks; 0 <= start <= stop <= {least}.')
@@ -307,24 +305,3 @@ class Zoo:
       raise errors.Wrong(f'the architecture of network {id} is not known: it '
                          'is only a vector. Use vector or vectors.')
     return arch
-
-
-def _check_all(name: str, values: Any) -> list[int]:
-  """Whole numbers as a list of ints."""
-  if not isinstance(values, Iterable):
-    raise errors.Wrong(f'{name}={values!r} is not possible: it must be a list '
-                       'of whole numbers.')
-  return [_check_whole(name, value) for value in values]
-
-
-def _check_whole(name: str, value: Any) -> int:
-  """A whole number as an int; allows NumPy's and 7.0, but not True."""
-  if not isinstance(value, (bool, np.bool_)):
-    with contextlib.suppress(TypeError):
-      return operator.index(value)
-    if isinstance(value, numbers.Real):
-      whole: Any = value // 1
-      if value == whole:
-        return int(whole)
-  raise errors.Wrong(f'{name}={value!r} is not possible: it must be a whole '
-                     'number.')
