@@ -43,27 +43,26 @@ _B1, _B2 = 0.9, 0.999  # of Adam
 
 
 def _moments(gradient_P: jax.Array, slots: Slots, rate: jax.Array,
-             step: jax.Array, *, b1: jax.Array, gain: jax.Array,
-             b2: jax.Array, inner: jax.Array, outer: jax.Array,
-             corrects: jax.Array, divides: jax.Array
-             ) -> tuple[jax.Array, Slots]:
+             step: jax.Array, **own: jax.Array) -> tuple[jax.Array, Slots]:
   """TensorFlow 1's Adam, RMSProp and momentum (docs/recipe.md, section 6).
 
     m <- b1 m + gain g       s <- b2 s + (1 - b2) g^2
     w <- w - rate m / (sqrt(s + inner) + outer)
 
-  Adam corrects the rate for m and s being 0 at first; momentum does not divide.
+  `own` are the coefficients of the network's optimizer. Adam corrects the rate
+  for m and s being 0 at first; momentum does not divide.
   """
   dtype = gradient_P.dtype
-  m = b1 * slots['m_P'] + gain * gradient_P
-  s = b2 * slots['s_P'] + (1 - b2) * jnp.square(gradient_P)
+  m = own['b1'] * slots['m_P'] + own['gain'] * gradient_P
+  s = own['b2'] * slots['s_P'] + (1 - own['b2']) * jnp.square(gradient_P)
   t = (step + 1).astype(dtype)
   # -expm1(t log b) is 1 - b^t without its cancellation at small t.
   correction = jnp.sqrt(-jnp.expm1(t * jnp.log(dtype.type(_B2)))) / (
       -jnp.expm1(t * jnp.log(dtype.type(_B1))))
-  rate = rate * jnp.where(corrects, correction, 1)
-  root = jnp.sqrt(s + inner) + outer
-  return -rate * m / jnp.where(divides, root, 1), {'m_P': m, 's_P': s}
+  rate = rate * jnp.where(own['corrects'], correction, 1)
+  root = jnp.sqrt(s + own['inner']) + own['outer']
+  return (-rate * m / jnp.where(own['divides'], root, 1),
+          {'m_P': m, 's_P': s})
 
 
 def _nesterov(gradient_P: jax.Array, slots: Slots, rate: jax.Array,
