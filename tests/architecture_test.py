@@ -1,4 +1,4 @@
-"""Holds rules 1 to 3, and 8, of docs/architecture.md by reading imports."""
+"""Holds rules 1 to 4 and 8 of docs/architecture.md by reading imports."""
 
 import ast
 import pathlib
