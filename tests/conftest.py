@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 
 # Compiled programs are shared by the tests and their processes, and then gone.
@@ -31,6 +32,9 @@ LONG = ('zoo/driver_test.py', 'meta/ablation_test.py', 'zoo/train_test.py',
 
 
 def pytest_configure(config):
+  # Under `nohup` or `&` SIGINT is ignored, and children inherit that.
+  if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
   if hasattr(config.option, 'loadscopereorder'):  # xdist: by number of tests
     config.option.loadscopereorder = False
 

@@ -1,5 +1,6 @@
 """A signal ends a command, whatever it does at the moment."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -46,13 +47,17 @@ with interrupts.saving(save):
 }
 
 
+@contextlib.contextmanager
 def begin(body):
   """A process that runs `body`, once it says that it is ready."""
-  run = subprocess.Popen(
+  with subprocess.Popen(
       [sys.executable, '-c', BEGIN + body], cwd=ROOT, text=True,
-      stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-  assert run.stdout.readline() == 'ready\n', run.communicate()
-  return run
+      stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+    try:
+      assert run.stdout.readline() == 'ready\n', run.communicate()
+      yield run
+    finally:
+      run.kill()
 
 
 @pytest.mark.parametrize('number', (signal.SIGINT, signal.SIGTERM))
@@ -99,12 +104,12 @@ def test_who_waits_to_write_ends_too():
 
 
 def test_what_the_parent_ignores_is_ignored():
-  before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a child inherits it
-  try:
-    run = begin('ready()\ntime.sleep(60)')
-  finally:
-    signal.signal(signal.SIGINT, before)
-  with run:
+  with contextlib.ExitStack() as stack:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a child inherits it
+    try:
+      run = stack.enter_context(begin('ready()\ntime.sleep(60)'))
+    finally:
+      signal.signal(signal.SIGINT, before)
     run.send_signal(signal.SIGINT)
     time.sleep(0.2)
     assert run.poll() is None
