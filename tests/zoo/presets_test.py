@@ -61,7 +61,7 @@ def load(preset, **changes):
 @pytest.mark.parametrize('preset, column', [('main', 0), ('fixed', 1)])
 def test_choices_are_those_of_section_2(preset, column):
   wanted = {name: c[column] for name, c in published().items()}
-  assert list(wanted) == [p.name for p in published.PROPERTIES]
+  assert list(wanted) == [p.name for p in networks.PROPERTIES]
   got = dict(load(preset).choices)
   assert got.pop('weight_decay') == (0.0,)  # section 3: there is none
   assert got.pop('dropout') == (0.5,)  # section 3: keep 0.5
