@@ -70,7 +70,7 @@ def test_choices_are_those_of_section_2(preset, column):
       'Every draw is independent and uniform' in RECIPE)
   # Section 2 speaks of words that the table of properties has as its choices.
   assert {n: c for n, (c, _) in published().items()} == {
-      p.name: p.choices for p in published.PROPERTIES}
+      p.name: p.choices for p in networks.PROPERTIES}
 
 
 def test_sizes_are_those_of_section_1():
