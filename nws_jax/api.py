@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nws_jax import arguments, errors, paths, space
+from nws_jax import arguments, errors, paths, published, space
 from nws_jax.layout import Layout
 from nws_jax.store import (
   extent,
@@ -71,7 +71,7 @@ class Zoo:
   @property
   def _family(self) -> 'interface.Family':
     from nws_jax.zoo import families
-    name = self.config.get('family', 'cnn')
+    name = published.find_family(self.config)
     if name not in families.FAMILIES:
       raise errors.Wrong(
           f'{self.path} is a zoo of the family {name!r}, which this version '
@@ -198,8 +198,7 @@ class Zoo:
     splits = [f.removesuffix('_images') for f in data._fields
               if f.endswith('_images')]
     if split not in splits:
-      raise errors.Wrong(f'split={split!r} is not possible; allowed: '
-                         f'{", ".join(splits)}.')
+      raise errors.impossible('split', split, ', '.join(splits))
     return getattr(data, f'{split}_images'), getattr(data, f'{split}_labels')
 
   def verify(self, ids: Iterable[int] | None = None) -> int:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from nws_jax import bars, cli, errors, paths, say
+from nws_jax import bars, cli, errors, paths, published, say
 from nws_jax.formats import nws
 from nws_jax.store import agreement, folder, locks, schema, tables, whole
 
@@ -68,10 +68,11 @@ def to_nws(place: str, out: str, min_accuracy: float = 0.0) -> None:
   """
   from nws_jax import api
   zoo = api.Zoo(place)
-  if zoo.config.get('family', 'cnn') != nws.FAMILY:
+  family = published.find_family(zoo.config)
+  if family != published.FAMILY:
     raise errors.Wrong(
         f'{place} cannot be written in the published format, which is for the '
-        f'family {nws.FAMILY} only; its family is {zoo.config["family"]}.')
+        f'family {published.FAMILY} only; its family is {family}.')
   if zoo.extent is not None:
     print(f'{place}: {zoo.extent.tell()}')
   members = zoo.members.to_dict('records')

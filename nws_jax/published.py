@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 from nws_jax import layout as layouts
 from nws_jax import space
 
+FAMILY = 'cnn'
 PROPERTIES = (  # those of the published format, in its order
     space.DATASET, space.LEARNING_RATE, space.BATCH_SIZE, space.BATCH_NORM,
     space.AUGMENTATION, space.OPTIMIZER, space.ACTIVATION,
@@ -34,6 +35,11 @@ ALL = PROPERTIES + EXTRA
 BY_NAME = {p.name: p for p in ALL}
 
 
+def find_family(record: Mapping[str, Any]) -> str:
+  """The family that a record names; older records name none."""
+  return record.get('family', FAMILY)
+
+
 def find_properties(config: Mapping[str, Any]) -> tuple[space.Property, ...]:
   """The properties of a zoo: those in its config.json, or the published ones if
   it records none, as older and converted zoos do."""
@@ -48,7 +54,7 @@ FLAT_POSITIONS = 16  # 4 x 4 are left after three poolings of 32 x 32
 @dataclasses.dataclass(frozen=True, order=True)
 class Architecture:
   """Fixes the shapes of a network's arrays: static and hashable."""
-  family: ClassVar[str] = 'cnn'
+  family: ClassVar[str] = FAMILY
 
   filter_size: int
   depth_conv: int

@@ -126,7 +126,7 @@ def check(p: Property, values: Sequence[Any]) -> None:
   for v in values:
     possible, allowed = _judge(p, v)
     if not possible:
-      raise errors.Wrong(f'{name}={v!r} is not possible; allowed: {allowed}.')
+      raise errors.impossible(name, v, allowed)
   if len(set(values)) != len(values):
     raise errors.Wrong(f'{name}={values} names a value twice; name it once.')
   if p.continuous and (len(values) > 2 or list(values) != sorted(values)):

@@ -24,7 +24,6 @@ import numpy as np
 
 from nws_jax import errors, published, say, space
 
-FAMILY = published.Architecture.family
 SNAPSHOTS = 20  # most of one network
 FLOAT = '<f8'  # dtype of all binary files
 SIDES = ('train', 'valid', 'test')  # splits, each with a table of its own

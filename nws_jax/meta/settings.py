@@ -66,29 +66,26 @@ def from_config(config: Mapping[str, Any]) -> Settings:
   for f in fields:
     kind = Settings.__annotations__[f.name]
     if type(values[f.name]) not in _TYPES[kind]:
-      raise _wrong(f.name, values[f.name], _WORDS[kind])
+      raise errors.impossible(f.name, values[f.name], _WORDS[kind])
   for key, (least, most) in BOUNDS.items():
     if not least <= values[key] <= most:
-      raise _wrong(key, values[key], f'whole numbers from {least} to {most}')
+      raise errors.impossible(
+          key, values[key], f'whole numbers from {least} to {most}')
   rate, accuracy = float(config['learning_rate']), float(config['min_accuracy'])
   if not (math.isfinite(rate) and rate >= 0):
-    raise _wrong('learning_rate', rate, 'finite numbers from 0')
+    raise errors.impossible('learning_rate', rate, 'finite numbers from 0')
   if not 0 <= accuracy < 1:
-    raise _wrong('min_accuracy', accuracy, 'from 0 to below 1')
+    raise errors.impossible('min_accuracy', accuracy, 'from 0 to below 1')
   if values['classifier'] not in ('auto', *table.CLASSIFIERS):
-    raise _wrong('classifier', values['classifier'],
-                 ', '.join(('auto', *table.CLASSIFIERS)))
+    raise errors.impossible('classifier', values['classifier'],
+                            ', '.join(('auto', *table.CLASSIFIERS)))
   if not re.fullmatch(r'last|all|\d+(:\d+)?', values['epochs']):
-    raise _wrong('epochs', values['epochs'], 'last, all, an epoch, or '
-                 'first:last')
+    raise errors.impossible(
+        'epochs', values['epochs'], 'last, all, an epoch, or first:last')
   if values['bins'] == 1:
-    raise _wrong('bins', 1, '0, or whole numbers from 2')
+    raise errors.impossible('bins', 1, '0, or whole numbers from 2')
   if bool(values['steps']) == bool(values['passes']):
     raise errors.Wrong(f'steps={values["steps"]} and passes={values["passes"]}'
                        ': exactly one of them must be above 0.')
   return Settings(**{**values, 'learning_rate': rate,
                      'min_accuracy': accuracy})
-
-
-def _wrong(key: str, value: object, allowed: str) -> errors.Wrong:
-  return errors.Wrong(f'{key}={value!r} is not possible; allowed: {allowed}.')

@@ -44,7 +44,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
   """
   split_M = np.array([_SPLITS.index(row['split']) for row in rows])
   result = []
-  for p in families.of_row(rows[0]).properties:
+  for p in families.of_record(rows[0]).properties:
     levels, level_M = _cut(p, [row[p.name] for row in rows])
     for level, counts in zip(levels, _cross(level_M, split_M, len(_SPLITS))):
       result.append({'property': p.name, 'level': level,
@@ -85,7 +85,7 @@ def text(rows: Sequence[Mapping[str, Any]]) -> str:
 def find_confounded(rows: Sequence[Mapping[str, Any]]) -> Pair | None:
   """The pair with the largest Cramér's V; None if fewer than two vary."""
   columns = {}
-  for p in families.of_row(rows[0]).properties:
+  for p in families.of_record(rows[0]).properties:
     levels, level_M = _cut(p, [row[p.name] for row in rows])
     if len(levels) > 1:
       columns[p.name] = level_M

@@ -81,8 +81,7 @@ def digest(image_set: ImageSet) -> str:
 def check(name: str, source: str) -> None:
   """Raises `errors.Wrong` unless `source` has a set called `name`."""
   if source not in SOURCES:
-    raise errors.Wrong(f'dataset_source={source!r} is not possible; allowed: '
-                       f'{", ".join(SOURCES)}.')
+    raise errors.impossible('dataset_source', source, ', '.join(SOURCES))
   if name not in SOURCES[source]:
     others = [s for s in SOURCES if name in SOURCES[s]]
     raise errors.Wrong(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nws_jax import errors, space
+from nws_jax import errors, published, space
 from nws_jax.store import agreement, folder, tables
 from nws_jax.zoo import families, images, plan, price, provenance, runtime
 from nws_jax.zoo import recipe as recipes
@@ -73,7 +73,8 @@ def check_config(workdir: str, recipe: recipes.Recipe, sets: Sets) -> None:
   path = os.path.join(workdir, 'config.json')
   if not os.path.exists(path):
     return
-  there = {'family': 'cnn', **tables.read_json(path)}  # older zoos
+  there = tables.read_json(path)
+  there['family'] = published.find_family(there)
   for key, value in _ask(recipe, sets).items():
     old = there.get(key)
     same = (isinstance(old, int) and old <= value if key == 'networks'
@@ -181,7 +182,7 @@ def make_plan(workdir: str, recipe: recipes.Recipe, rows: list[dict[str, Any]],
   elif measured and platform != 'cpu' and not recipe.networks_per_program:
     from nws_jax.zoo import probe
     machine = machine._replace(
-        images_a_step=probe.measure(recipe, rows, machine)[0])
+        images_a_step=probe.measure(recipe, rows, machine).images_a_step)
   return Planned(extend(there, recipe, rows, images_each, machine), machine)
 
 

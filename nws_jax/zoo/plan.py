@@ -239,8 +239,7 @@ def _parse(path: str, record: dict[str, Any]) -> Plan:
   try:
     units = tuple(
         Unit(str(u['name']),
-             tuple(map(families.FAMILIES[u.get('family', 'cnn')].parse,
-                       u['archs'])),
+             tuple(map(families.of_record(u).parse, u['archs'])),
              int(u['batch_size']), int(u['width']), tuple(map(int, u['ids'])))
         for u in record['units'])
     plan = Plan(str(record['platform']), str(record['form']),

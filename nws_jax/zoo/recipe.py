@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from nws_jax import errors, keys, paths, space
+from nws_jax import errors, keys, paths, published, space
 from nws_jax.zoo import families, images
 from nws_jax.zoo.families import interface
 
@@ -49,7 +49,7 @@ class Recipe:
   choices: tuple[tuple[str, tuple[Any, ...]], ...]  # ((property, values), ...),
   #   in the order of the family's properties
   convolution: str = 'auto'  # of the family's `forms`
-  family: str = 'cnn'  # of `families.FAMILIES`
+  family: str = published.FAMILY  # of `families.FAMILIES`
 
   def record(self) -> dict[str, Any]:
     """Returns what config.json holds of it; see `from_record`."""
@@ -65,8 +65,7 @@ def from_config(config: Mapping[str, Any]) -> Recipe:
     Wrong: a value is not possible; names the first such key.
   """
   def refuse(key: str, allowed: str) -> NoReturn:
-    raise errors.Wrong(f'{key}={config[key]!r} is not possible; allowed: '
-                       f'{allowed}.')
+    raise errors.impossible(key, config[key], allowed)
 
   def whole(key: str) -> int:
     v, (low, high) = config[key], BOUNDS[key]
@@ -100,7 +99,7 @@ def from_config(config: Mapping[str, Any]) -> Recipe:
     return int(v)
 
   names = [f.name for f in dataclasses.fields(Recipe) if f.name != 'choices']
-  kind = config.get('family', 'cnn')
+  kind = published.find_family(config)
   if kind not in list(families.FAMILIES):
     refuse('family', ', '.join(families.FAMILIES))
   family = families.FAMILIES[kind]
@@ -173,9 +172,10 @@ def from_record(record: Mapping[str, Any]) -> Recipe:
     Damaged: a key is missing, or its value is not possible.
   """
   # Older zoos did not record these.
-  record = {'convolution': 'banded', 'family': 'cnn', **record}
+  record = {'convolution': 'banded',
+            'family': published.find_family(record), **record}
   try:
-    properties = families.FAMILIES[record['family']].properties
+    properties = families.of_record(record).properties
     values = {f.name: record[f.name] for f in dataclasses.fields(Recipe)}
     values['choices'] = tuple((p.name, tuple(values['choices'][p.name]))
                               for p in properties)

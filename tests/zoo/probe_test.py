@@ -57,7 +57,7 @@ def test_what_was_measured_is_in_the_plan_and_is_not_measured_again(
 
   def measure(*args):
     called.append(args)
-    return 32, {}
+    return probe.Throughput(32, {})
 
   monkeypatch.setattr(runtime, 'start', lambda devices=None: ('gpu', 1))
   monkeypatch.setattr(probe, 'measure', measure)

@@ -1,7 +1,9 @@
 """The kinds of networks that can be trained: one table, a line each."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from nws_jax import published
 from nws_jax.layout import Layout
 from nws_jax.zoo.families import cnn, interface, mlp
 
@@ -11,14 +13,14 @@ FAMILIES: dict[str, interface.Family] = {
 }
 
 
-def of_row(row: interface.Row) -> interface.Family:
-  """The family of a population's row; older ones are of the first."""
-  return FAMILIES[row.get('family', 'cnn')]
+def of_record(record: Mapping[str, Any]) -> interface.Family:
+  """The family that a row, or another record of a zoo, names."""
+  return FAMILIES[published.find_family(record)]
 
 
 def architecture(row: interface.Row) -> Any:
   """The architecture of a population's row."""
-  return of_row(row).architecture(row)
+  return of_record(row).architecture(row)
 
 
 def layout(shape: interface.Shape) -> Layout:

@@ -1,20 +1,55 @@
 """Building blocks of networks that families share; each is for ONE network."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from nws_jax import layout
+from nws_jax.zoo import initializers
+from nws_jax.zoo.families import interface
 
+_FEW = 500  # images of which a network predicts the logits at once
 EPSILON, MOMENTUM = 1e-5, 0.9  # of batch norm (TensorLayer's defaults)
 # {precision of the config: that of `jax.lax.dot_general`}. Dots sum in float32,
 # and weights, batch statistics and the optimizer are float32, in all of them.
 DOTS = {'float32': 'highest', 'tf32': 'high', 'bfloat16': 'default'}
 
 Statistics = tuple[jax.Array, jax.Array]  # mean and variance of each channel
+
+
+class Settings(NamedTuple):
+  """What varies between the networks of a program."""
+  activation: Any  # index into the program's activations
+  dropout: Any  # rate
+  initialization: Any  # index into `initializers.INITIALIZERS`
+
+
+def settings(choices: interface.Choices, rows: Sequence[interface.Row]
+             ) -> Settings:
+  """`Settings` of NumPy arrays [M]; see `interface.Family.settings`."""
+  words = list(initializers.INITIALIZERS)
+  return Settings(
+      np.asarray([choices['activation'].index(row['activation'])
+                  for row in rows], np.int32),
+      np.asarray([row['dropout'] for row in rows], np.float32),
+      np.asarray([words.index(row['initialization']) for row in rows],
+                 np.int32))
+
+
+def name_activations(choices: interface.Choices) -> Hashable:
+  """The names that `Settings.activation` chooses from."""
+  return choices['activation']
+
+
+def predict(predict_batch: Callable[[np.ndarray], jax.Array],
+            images_NxHxWxC: np.ndarray, num_logits: int) -> jax.Array:
+  """Logits float32 [N, K] of images, by a function of a few of them."""
+  logits = [predict_batch(images_NxHxWxC[n:n + _FEW])
+            for n in range(0, len(images_NxHxWxC), _FEW)]
+  return jnp.concatenate(logits or [jnp.zeros((0, num_logits))])
 
 
 class Form(NamedTuple):

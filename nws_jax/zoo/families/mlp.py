@@ -9,8 +9,8 @@ the published CNN has twenty). No two architectures share a program.
 import dataclasses
 import functools
 import math
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -66,25 +66,12 @@ def layout(arch: Architecture) -> layouts.Layout:
       'output', (into, space.NUM_CLASSES), False))
 
 
-class Settings(NamedTuple):
-  """What varies between the networks of a program."""
-  activation: Any  # index into the program's activations
-  dropout: Any  # rate
-  initialization: Any  # index into `initializers.INITIALIZERS`
-
-
 def _settings(choices: interface.Choices, rows: Sequence[interface.Row],
-              shape: interface.Shape) -> Settings:
-  words = list(initializers.INITIALIZERS)
-  return Settings(
-      np.asarray([choices['activation'].index(row['activation'])
-                  for row in rows], np.int32),
-      np.asarray([row['dropout'] for row in rows], np.float32),
-      np.asarray([words.index(row['initialization']) for row in rows],
-                 np.int32))
+              shape: interface.Shape) -> layers.Settings:
+  return layers.settings(choices, rows)
 
 
-def init(key: jax.Array, own: Settings, arch: Architecture) -> jax.Array:
+def init(key: jax.Array, own: layers.Settings, arch: Architecture) -> jax.Array:
   """Draws a network: float32 [P]. `key` is consumed."""
   of = layout(arch)
   bits = jax.random.bits(key, (of.num_weights,))
@@ -98,7 +85,7 @@ def init(key: jax.Array, own: Settings, arch: Architecture) -> jax.Array:
                    jnp.where(of.mask('scale', 'variance'), 1.0, 0.0))
 
 
-def apply(parts: layouts.Parts, x_BxHxWC: jax.Array, own: Settings,
+def apply(parts: layouts.Parts, x_BxHxWC: jax.Array, own: layers.Settings,
           arch: Architecture, mode: interface.Mode
           ) -> tuple[jax.Array, dict[str, layers.Statistics]]:
   """Runs the network; see `interface.Family.apply`."""
@@ -151,23 +138,20 @@ def _module(arch: Architecture, row: interface.Row) -> Mlp:
 def _predict_batch(vector_P: jax.Array, images: jax.Array, activation: str,
                    arch: Architecture) -> jax.Array:
   x = images.astype(jnp.float32).reshape(*images.shape[:2], -1) / 255
-  return apply(layout(arch).split(vector_P), x, Settings(0, 0.0, 0), arch,
-               interface.Mode((activation,), layers.Form()))[0]
+  return apply(
+      layout(arch).split(vector_P), x, layers.Settings(0, 0.0, 0), arch,
+      interface.Mode((activation,), layers.Form()))[0]
 
 
 def _predict(arch: Architecture, row: interface.Row, vector_P: np.ndarray,
              images: np.ndarray) -> jax.Array:
-  logits = [_predict_batch(vector_P, images[n:n + 500], row['activation'], arch)
-            for n in range(0, len(images), 500)]
-  return jnp.concatenate(logits or [jnp.zeros((0, space.NUM_CLASSES))])
+  return layers.predict(
+      lambda batch: _predict_batch(vector_P, batch, row['activation'], arch),
+      images, space.NUM_CLASSES)
 
 
-def _own_mask(shape: interface.Shape, own: Settings) -> None:
+def _own_mask(shape: interface.Shape, own: layers.Settings) -> None:
   return None
-
-
-def _options(choices: interface.Choices) -> Hashable:
-  return choices['activation']
 
 
 def _parse(record: Mapping[str, Any]) -> Architecture:
@@ -195,7 +179,8 @@ def _count(arch: Architecture) -> interface.Cost:
 FAMILY = interface.Family(
     name='mlp', properties=PROPERTIES, architecture=architecture, parse=_parse,
     image_shape=IMAGE_SHAPE, num_logits=space.NUM_CLASSES, layout=layout,
-    masks=None, settings=_settings, options=_options, own_mask=_own_mask,
-    init=init, apply=apply, update_running=layers.update_running,
-    module=_module, predict=_predict, forms=('auto',), find_form=_find_form,
-    describe_form=_describe_form, cost=_count)
+    masks=None, settings=_settings, options=layers.name_activations,
+    own_mask=_own_mask, init=init, apply=apply,
+    update_running=layers.update_running, module=_module, predict=_predict,
+    forms=('auto',), find_form=_find_form, describe_form=_describe_form,
+    cost=_count)

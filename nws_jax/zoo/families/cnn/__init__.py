@@ -11,7 +11,6 @@ import jax
 import numpy as np
 
 from nws_jax import layout, published
-from nws_jax.zoo import initializers
 from nws_jax.zoo.families import interface, layers
 from nws_jax.zoo.families.cnn import conv, cost, module, network, shapes
 
@@ -31,13 +30,7 @@ def settings(choices: interface.Choices, rows: Sequence[interface.Row],
   if isinstance(shape, interface.Envelope):
     sizes = shapes.Sizes(*map(np.stack, zip(*(
         shapes.sizes(published.architecture(row), shape) for row in rows))))
-  words = list(initializers.INITIALIZERS)
-  return Settings(
-      np.asarray([choices['activation'].index(row['activation'])
-                  for row in rows], np.int32),
-      np.asarray([row['dropout'] for row in rows], np.float32),
-      np.asarray([words.index(row['initialization']) for row in rows],
-                 np.int32), sizes)
+  return Settings(*layers.settings(choices, rows), sizes)
 
 
 def _own_mask(shape: interface.Shape, own: Settings) -> jax.Array | None:
@@ -53,10 +46,6 @@ def _apply(parts: layout.Parts, x: jax.Array, own: Settings,
            ) -> tuple[jax.Array, dict[str, Any]]:
   style = network.Style(own.activation, own.dropout, own.sizes)
   return network.apply(parts, x, style, shape, mode)
-
-
-def _options(choices: interface.Choices) -> Hashable:
-  return choices['activation']
 
 
 def _module(arch: published.Architecture, row: interface.Row) -> module.Cnn:
@@ -77,12 +66,12 @@ def _pool(arch: published.Architecture) -> Hashable:
 
 
 FAMILY = interface.Family(
-    name='cnn', properties=published.ALL,
+    name=published.FAMILY, properties=published.ALL,
     architecture=published.architecture, parse=_parse,
     image_shape=shapes.IMAGE_SHAPE, num_logits=published.NUM_LOGITS,
     layout=shapes.layout,
     masks=interface.Masks(_pool, shapes.cover, shapes.places),
-    settings=settings, options=_options, own_mask=_own_mask, init=_init,
-    apply=_apply, update_running=layers.update_running, module=_module,
-    predict=_predict, forms=('auto', 'banded', 'toom_cook'),
+    settings=settings, options=layers.name_activations, own_mask=_own_mask,
+    init=_init, apply=_apply, update_running=layers.update_running,
+    module=_module, predict=_predict, forms=('auto', 'banded', 'toom_cook'),
     find_form=conv.find_form, describe_form=conv.describe, cost=cost.count)

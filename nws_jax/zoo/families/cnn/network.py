@@ -206,6 +206,6 @@ def _predict(vector_P: jax.Array, images: jax.Array, activation: str,
 def predict(arch: published.Architecture, activation: str,
             vector_P: np.ndarray, images_NxHxWxC: np.ndarray) -> jax.Array:
   """Logits float32 [N, 20] of uint8 images, with the running statistics."""
-  logits = [_predict(vector_P, images_NxHxWxC[n:n + 500], activation, arch)
-            for n in range(0, len(images_NxHxWxC), 500)]
-  return jnp.concatenate(logits or [jnp.zeros((0, published.NUM_LOGITS))])
+  return layers.predict(
+      lambda images: _predict(vector_P, images, activation, arch),
+      images_NxHxWxC, published.NUM_LOGITS)
