@@ -151,19 +151,30 @@ def layer(name: str, kernel: tuple[int, ...], norm: bool) -> list[Span]:
     kernel: shape in Flax, (h, w, in, out) or (in, out).
     norm: whether the layer has batch norm.
   """
-  out, part = kernel[-1:], CONVOLUTION if len(kernel) == 4 else DENSE
-  rank = len(kernel)
-  axes = (rank - 1, rank - 2, *range(rank - 2))
-  return [Span(name, tensor, 0, 0, shape, leaf, order, part)
-          for tensor, shape, leaf, order in (
-              ('kernel', kernel, ('params', name, 'kernel'), axes),
-              ('bias', out, ('params', name, 'bias'), (0,)),
-              *((tensor, out, (collection, f'{name}_bn', leaf), (0,))
-                for tensor, collection, leaf in _NORM if norm))]
+  part = CONVOLUTION if len(kernel) == 4 else DENSE
+  return [Span(name, tensor, 0, 0, shape, find_leaf(name, tensor),
+               order_axes(len(shape)), part)
+          for tensor, shape in (
+              ('kernel', kernel),
+              *((tensor, kernel[-1:])
+                for tensor in ('bias', *(_NORM if norm else ()))))]
 
 
-_NORM = (('offset', 'params', 'bias'), ('scale', 'params', 'scale'),
-         ('mean', 'batch_stats', 'mean'), ('variance', 'batch_stats', 'var'))
+def find_leaf(layer: str, tensor: str) -> tuple[str, ...]:
+  """The path of a layer's tensor in the Flax variables; see `layer`."""
+  if tensor in _NORM:
+    collection, leaf = _NORM[tensor]
+    return collection, f'{layer}_bn', leaf
+  return 'params', layer, tensor
+
+
+def order_axes(rank: int) -> tuple[int, ...]:
+  """The axes of a Flax leaf in the order of the vector; see `layer`."""
+  return (rank - 1, rank - 2, *range(rank - 2)) if rank > 1 else (0,)
+
+
+_NORM = {'offset': ('params', 'bias'), 'scale': ('params', 'scale'),
+         'mean': ('batch_stats', 'mean'), 'variance': ('batch_stats', 'var')}
 
 
 @functools.lru_cache(maxsize=None)

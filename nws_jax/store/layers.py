@@ -90,14 +90,8 @@ def cut(text: str) -> str:
 def _complete(name: str, tensor: str, shape: tuple[int, ...]
               ) -> tuple[str, str, str]:
   """The columns that older versions lack: a tensor's leaf, axes and part."""
-  collection, suffix, leaf = {
-      'offset': ('params', '_bn', 'bias'), 'scale': ('params', '_bn', 'scale'),
-      'mean': ('batch_stats', '_bn', 'mean'),
-      'variance': ('batch_stats', '_bn', 'var')}.get(
-          tensor, ('params', '', tensor))
-  rank = len(shape)
-  return (f'{collection}/{name}{suffix}/{leaf}',
-          _join((rank - 1, rank - 2, *range(rank - 2)) if rank > 1 else (0,)),
+  return ('/'.join(layout.find_leaf(name, tensor)),
+          _join(layout.order_axes(len(shape))),
           layout.CONVOLUTION if name.startswith('conv') else layout.DENSE)
 
 

@@ -158,7 +158,6 @@ class _Worker(NamedTuple):
         kept.append(best)
     return [np.concatenate(x) for x in outputs], kept
 
-
   def _update(self, worker: int, later: int, rounds: int, left: int) -> None:
     del rounds  # of this chunk alone
     self.report.update(worker, left + later)
