@@ -22,7 +22,7 @@ MODE = interface.Mode(space.ACTIVATIONS, layers.Form())
 
 def make(arch, seed=0):
   """A vector whose tensors all differ from their first values."""
-  own = mlp.Settings(jnp.int32(1), jnp.float32(0.3), jnp.int32(2))
+  own = layers.Settings(jnp.int32(1), jnp.float32(0.3), jnp.int32(2))
   vector = mlp.init(jax.random.key(seed), own, arch)
   noise = jax.random.uniform(jax.random.key(seed + 1), vector.shape)
   return own, vector + 0.1 * noise
@@ -74,7 +74,7 @@ def test_the_network_is_its_flax_module(arch, train):
 
 def test_networks_mapped_are_networks_alone():
   arch = mlp.Architecture(2, 4, True)
-  own = mlp.Settings(np.arange(4, dtype=np.int32) % 2,
+  own = layers.Settings(np.arange(4, dtype=np.int32) % 2,
                      np.full(4, 0.2, np.float32), np.arange(4, dtype=np.int32))
   keys = jax.random.split(jax.random.key(0), 4)
   x = jax.random.uniform(jax.random.key(5), (3, 32, 96))
@@ -86,7 +86,7 @@ def test_networks_mapped_are_networks_alone():
 
   mapped = jax.jit(population.over(run, 'map'))(keys, own)
   for m in range(4):
-    alone = jax.jit(run)(keys[m], mlp.Settings(*(x[m] for x in own)))
+    alone = jax.jit(run)(keys[m], layers.Settings(*(x[m] for x in own)))
     for a, b in zip(alone, mapped):
       np.testing.assert_array_equal(a, b[m])
 
